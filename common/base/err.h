@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What went wrong, where, as data. Functions that can fail return bool or a pointer and take a
-// `struct err *` last; it is written only on failure. NULL is allowed where the caller does not care.
+// `struct err *` last; it is written only on failure. NULL is allowed where the caller does not
+// care.
 #ifndef SLUICE_BASE_ERR_H
 #define SLUICE_BASE_ERR_H
 
@@ -11,8 +12,8 @@
 
 enum err_code {
     ERR_NONE = 0,
-    ERR_INVALID,     // the input is wrong: message names the place
-    ERR_TOO_LARGE,   // a bound was exceeded
+    ERR_INVALID,   // the input is wrong: message names the place
+    ERR_TOO_LARGE, // a bound was exceeded
     ERR_NOT_FOUND,
     ERR_CONFLICT,    // version or ownership does not match
     ERR_DENIED,      // authentication or signature failed

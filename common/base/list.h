@@ -75,7 +75,8 @@ static inline struct list_node *list_pop_front(struct list *l)
     return n;
 }
 
-#define list_foreach(it, l) for (struct list_node *it = (l)->head.next; it != &(l)->head; it = it->next)
+#define list_foreach(it, l)                                                                        \
+    for (struct list_node *it = (l)->head.next; it != &(l)->head; it = it->next)
 #define list_foreach_safe(it, l)                                                                   \
     for (struct list_node *it = (l)->head.next, *it##_next = it->next; it != &(l)->head;           \
          it = it##_next, it##_next = it->next)

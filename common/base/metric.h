@@ -16,12 +16,12 @@
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
 struct metric_def {
-    const char *name;      // Prometheus name, unit in it
+    const char *name; // Prometheus name, unit in it
     enum metric_type type;
-    const char *labels;    // "route,provider,status" or ""
-    const double *bounds;  // histogram upper bounds, ascending, ended by 0; borrowed for ever
+    const char *labels;   // "route,provider,status" or ""
+    const double *bounds; // histogram upper bounds, ascending, ended by 0; borrowed for ever
     const char *help;
-    double scale;          // value exported = recorded * scale (1e-6: recorded in us, shown in s); 0 = 1
+    double scale; // value exported = recorded * scale (1e-6: recorded in us, shown in s); 0 = 1
 };
 
 struct metric_registry;
@@ -29,7 +29,8 @@ struct metric_slot;
 struct metric_series;
 
 // defs is borrowed for ever; max_series per family and slot.
-struct metric_registry *metric_registry_new(const struct metric_def *defs, size_t n, size_t max_series);
+struct metric_registry *metric_registry_new(const struct metric_def *defs, size_t n,
+                                            size_t max_series);
 void metric_registry_free(struct metric_registry **r);
 // A slot belongs to the thread that records into it. Freed with the registry.
 struct metric_slot *metric_slot_new(struct metric_registry *r);

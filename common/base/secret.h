@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A secret value: locked in memory where the limit allows, wiped when freed, and opaque so that it cannot be handed to a
-// format string or a log field by accident. Only secret_reveal gives the bytes out; grep for it.
+// A secret value: locked in memory where the limit allows, wiped when freed, and opaque so that it
+// cannot be handed to a format string or a log field by accident. Only secret_reveal gives the
+// bytes out; grep for it.
 #ifndef SLUICE_BASE_SECRET_H
 #define SLUICE_BASE_SECRET_H
 
@@ -15,7 +16,8 @@ struct secret *secret_ref(struct secret *s); // NULL stays NULL
 void secret_unref(struct secret **s);
 // Borrowed while s lives; NUL behind it. SLICE_NULL for NULL.
 struct slice secret_reveal(const struct secret *s);
-// "...abcd" (last 4 of a value of at least 12 bytes, else "..."): what may be shown. Writes at most 8 bytes with NUL.
+// "...abcd" (last 4 of a value of at least 12 bytes, else "..."): what may be shown. Writes at most
+// 8 bytes with NUL.
 void secret_hint(const struct secret *s, char out[8]);
 
 #endif

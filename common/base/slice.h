@@ -16,10 +16,10 @@ struct slice {
     size_t n;
 };
 
-#define SLICE(lit)      ((struct slice){(lit), sizeof(lit) - 1})
-#define SLICE_NULL      ((struct slice){NULL, 0})
-#define SLICE_FMT       "%.*s"
-#define SLICE_ARG(s)    (int)(s).n, (s).p
+#define SLICE(lit)       ((struct slice){(lit), sizeof(lit) - 1})
+#define SLICE_NULL       ((struct slice){NULL, 0})
+#define SLICE_FMT        "%.*s"
+#define SLICE_ARG(s)     (int)(s).n, (s).p
 #define SLICE_MAKE(p, n) ((struct slice){(p), (n)})
 
 static inline struct slice slice_str(const char *s)

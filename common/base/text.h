@@ -25,7 +25,8 @@ MUST_CHECK bool text_parse_rfc3339(struct slice s, uint64_t *ret_wall_us);
 // RFC 9110 IMF-fixdate to microseconds since the epoch (for Retry-After).
 MUST_CHECK bool text_parse_http_date(struct slice s, uint64_t *ret_wall_us);
 
-// Appends s as the inside of a JSON string (no quotes); invalid UTF-8 becomes U+FFFD. Dies on exhaustion.
+// Appends s as the inside of a JSON string (no quotes); invalid UTF-8 becomes U+FFFD. Dies on
+// exhaustion.
 void text_json_escape(struct buf *b, struct slice s);
 // Appends "..." with quotes.
 void text_json_string(struct buf *b, struct slice s);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP/1.1 client codec: incremental response parser, pure (no I/O), for the upstream side. RFC 9112.
-// It accepts what real servers send (bare LF line ends, 1xx interim responses, chunk extensions,
-// trailers) and refuses what can desynchronise (Content-Length with Transfer-Encoding, differing
-// Content-Lengths, Transfer-Encoding other than chunked, control bytes in the head, obs-fold).
+// HTTP/1.1 client codec: incremental response parser, pure (no I/O), for the upstream side. RFC
+// 9112. It accepts what real servers send (bare LF line ends, 1xx interim responses, chunk
+// extensions, trailers) and refuses what can desynchronise (Content-Length with Transfer-Encoding,
+// differing Content-Lengths, Transfer-Encoding other than chunked, control bytes in the head,
+// obs-fold).
 #ifndef SLUICE_IO_H1_H
 #define SLUICE_IO_H1_H
 
@@ -23,9 +24,9 @@ struct h1_header {
 };
 
 enum h1_state {
-    H1_HEAD,    // inside the status line or headers (also of a 1xx response)
-    H1_BODY,    // head complete
-    H1_DONE,    // message complete
+    H1_HEAD, // inside the status line or headers (also of a 1xx response)
+    H1_BODY, // head complete
+    H1_DONE, // message complete
     H1_FAILED,
 };
 
@@ -50,9 +51,10 @@ void h1_done(struct h1 *h);
 // Ready for the next response on the same connection.
 void h1_reset(struct h1 *h, bool head_request);
 
-// Feeds bytes. Returns how many were taken, 0 <= r <= in.n; *ret_body is the (possibly empty) run of body bytes inside
-// `in` found in this call (it stops after one run: call again with the rest). Stops at the end of the head (state
-// becomes H1_BODY or H1_DONE) and at the end of the message. On H1_FAILED *e says why.
+// Feeds bytes. Returns how many were taken, 0 <= r <= in.n; *ret_body is the (possibly empty) run
+// of body bytes inside `in` found in this call (it stops after one run: call again with the rest).
+// Stops at the end of the head (state becomes H1_BODY or H1_DONE) and at the end of the message. On
+// H1_FAILED *e says why.
 size_t h1_feed(struct h1 *h, struct slice in, struct slice *ret_body, struct err *e);
 // The connection ended. True: the message is complete with it (until_close); false: it was cut
 // (state H1_FAILED, *e says where).

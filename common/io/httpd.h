@@ -72,16 +72,16 @@ struct httpd_budget {
 };
 
 struct httpd_config {
-    const char *address;   // numeric, v4 or v6; borrowed for the call. Ignored when unix_path is set
-    uint16_t port;         // 0 = any
+    const char *address; // numeric, v4 or v6; borrowed for the call. Ignored when unix_path is set
+    uint16_t port;       // 0 = any
     bool reuse_port;
-    bool no_listen;        // only httpd_give
-    unsigned daemons;      // libmicrohttpd daemons; 0 = 1. Each costs ~1 kB and an fd
-    size_t header_memory;  // libmicrohttpd's pool per connection; 0 = 16 KiB
-    size_t max_body;       // bytes
+    bool no_listen;       // only httpd_give
+    unsigned daemons;     // libmicrohttpd daemons; 0 = 1. Each costs ~1 kB and an fd
+    size_t header_memory; // libmicrohttpd's pool per connection; 0 = 16 KiB
+    size_t max_body;      // bytes
     size_t max_connections;
-    uint64_t idle_timeout_us; // keep-alive and slow-request timeout; 0 = 75 s
-    size_t stream_high_water; // bytes queued per stream before write answers false; 0 = 64 KiB
+    uint64_t idle_timeout_us;    // keep-alive and slow-request timeout; 0 = 75 s
+    size_t stream_high_water;    // bytes queued per stream before write answers false; 0 = 64 KiB
     struct httpd_budget *budget; // NULL: unlimited
     const char *tls_cert_pem, *tls_key_pem; // both or none; contents, borrowed for the call
     struct httpd_handlers on;
@@ -98,8 +98,8 @@ void httpd_give(struct httpd *h, int fd);
 size_t httpd_connections(const struct httpd *h);
 // Exchanges between on_head and on_done.
 size_t httpd_active(const struct httpd *h);
-// Accepts until EAGAIN, closes the listener; every later response carries `connection: close` and idle keep-alive
-// connections are closed. Idempotent.
+// Accepts until EAGAIN, closes the listener; every later response carries `connection: close` and
+// idle keep-alive connections are closed. Idempotent.
 void httpd_drain(struct httpd *h);
 // Aborts what is left (on_gone, on_done are called), stops the daemons. *h becomes NULL.
 void httpd_free(struct httpd **h);
@@ -130,9 +130,9 @@ void *httpd_user(const struct httpd_req *q);
 
 // --- response ----------------------------------------------------------------------------------
 
-// Complete answer. *body is taken (emptied); NULL = empty body. Sets content-length itself; the caller gives every other
-// header. Response heads over 5 KiB: trailing headers that do not fit are left out. Exactly one of
-// httpd_reply / httpd_stream_begin per exchange.
+// Complete answer. *body is taken (emptied); NULL = empty body. Sets content-length itself; the
+// caller gives every other header. Response heads over 5 KiB: trailing headers that do not fit are
+// left out. Exactly one of httpd_reply / httpd_stream_begin per exchange.
 void httpd_reply(struct httpd_req *q, unsigned status, const struct httpd_header *h, size_t n,
                  struct buf *body);
 // Starts a body of unknown length (chunked), or of exactly content_length bytes when >= 0.

@@ -2,10 +2,10 @@
 // The event loop: epoll watches, a timer wheel, a run queue and an end-of-turn graveyard. One loop
 // per thread; every function but loop_stop and loop_wake is for the owner thread only.
 //
-// A turn, in this order: wait, stamp the clock, dispatch watches, due timers, run queue (until empty
-// or 1,024 tasks; leftovers next turn without waiting), serve hooks in order of registration, bury.
-// Watches and timers record facts and post tasks; tasks do the work; serve hooks let httpd send what
-// the tasks produced, in the same turn.
+// A turn, in this order: wait, stamp the clock, dispatch watches, due timers, run queue (until
+// empty or 1,024 tasks; leftovers next turn without waiting), serve hooks in order of registration,
+// bury. Watches and timers record facts and post tasks; tasks do the work; serve hooks let httpd
+// send what the tasks produced, in the same turn.
 #ifndef SLUICE_IO_LOOP_H
 #define SLUICE_IO_LOOP_H
 
@@ -24,14 +24,14 @@ struct loop;
 #define LOOP_EDGE  0x8u
 #define LOOP_ERROR 0x10u // only reported: EPOLLERR or EPOLLHUP
 
-// Embedded in its owner; zero-initialise. Owned by the owner, borrowed by the loop while added. An event
-// of the same batch for a removed watch is dropped, so a watch may be removed at any time, but its
-// memory must be given to loop_bury rather than freed.
+// Embedded in its owner; zero-initialise. Owned by the owner, borrowed by the loop while added. An
+// event of the same batch for a removed watch is dropped, so a watch may be removed at any time,
+// but its memory must be given to loop_bury rather than freed.
 struct loop_watch {
     int fd;
     uint32_t events; // what is asked for; 0 = not added
     bool added;
-    uint32_t slot;   // private: index in the loop's table
+    uint32_t slot; // private: index in the loop's table
     void (*fn)(struct loop_watch *w, uint32_t events);
 };
 
@@ -82,7 +82,8 @@ uint64_t loop_wall_us(const struct loop *l);
 uint64_t loop_take_lag_us(struct loop *l);
 
 // w->fd and w->fn are set by the caller. False: epoll refused (fd closed or limits).
-MUST_CHECK bool loop_watch_add(struct loop *l, struct loop_watch *w, uint32_t events, struct err *e);
+MUST_CHECK bool loop_watch_add(struct loop *l, struct loop_watch *w, uint32_t events,
+                               struct err *e);
 // Changes the interest; no system call when it is the same.
 void loop_watch_set(struct loop *l, struct loop_watch *w, uint32_t events);
 // Idempotent. Call before close(fd).

@@ -22,12 +22,12 @@ struct upstream;
 struct upstream_call;
 
 enum upstream_result {
-    UPSTREAM_COMPLETE,        // the message ended as its framing says
-    UPSTREAM_CONNECT_FAILED,  // DNS, TCP, TLS
+    UPSTREAM_COMPLETE,       // the message ended as its framing says
+    UPSTREAM_CONNECT_FAILED, // DNS, TCP, TLS
     UPSTREAM_CONNECT_TIMEOUT,
-    UPSTREAM_BROKEN,          // reset or closed before the head was complete
-    UPSTREAM_TRUNCATED,       // head was complete, the body was cut
-    UPSTREAM_PROTOCOL,        // not HTTP/1.1 as h1 accepts it
+    UPSTREAM_BROKEN,    // reset or closed before the head was complete
+    UPSTREAM_TRUNCATED, // head was complete, the body was cut
+    UPSTREAM_PROTOCOL,  // not HTTP/1.1 as h1 accepts it
 };
 
 // Handlers are called from watch or timer dispatch, never from inside upstream_start / _resume /
@@ -42,12 +42,15 @@ struct upstream_handlers {
 };
 
 struct upstream_request {
-    const char *origin;      // "https://api.openai.com" or "http://127.0.0.1:9001"; borrowed for the call
-    struct slice head;       // complete request head incl. the empty line; copied
-    struct slice body[4];    // pieces sent after the head, in order; BORROWED until on_end/cancel or on_head
+    const char
+        *origin;       // "https://api.openai.com" or "http://127.0.0.1:9001"; borrowed for the call
+    struct slice head; // complete request head incl. the empty line; copied
+    struct slice
+        body[4]; // pieces sent after the head, in order; BORROWED until on_end/cancel or on_head
     size_t n_body;
-    bool head_request;       // method is HEAD
-    bool idempotent_reuse;   // unused connections may be retried (always true for us: nothing was answered)
+    bool head_request;     // method is HEAD
+    bool idempotent_reuse; // unused connections may be retried (always true for us: nothing was
+                           // answered)
     uint64_t connect_timeout_us;
     struct upstream_handlers on;
     void *arg;
@@ -55,9 +58,9 @@ struct upstream_request {
 
 struct upstream_config {
     struct dial_config dial;
-    uint64_t idle_timeout_us; // 0 = 50 s
+    uint64_t idle_timeout_us;   // 0 = 50 s
     size_t max_idle_per_origin; // 0 = 256
-    size_t read_chunk;        // bytes read at most before other work is done; 0 = 64 KiB
+    size_t read_chunk;          // bytes read at most before other work is done; 0 = 64 KiB
 };
 
 // What a call did, for metrics and the overhead figure. Monotonic us, 0 = not reached.
@@ -66,12 +69,13 @@ struct upstream_times {
     bool reused;
 };
 
-MUST_CHECK struct upstream *upstream_new(struct loop *l, const struct upstream_config *c, struct err *e);
+MUST_CHECK struct upstream *upstream_new(struct loop *l, const struct upstream_config *c,
+                                         struct err *e);
 // Cancels every call (no handlers), closes everything. *u becomes NULL.
 void upstream_free(struct upstream **u);
 
-// Never NULL: failures to start arrive by on_end in a later phase of this or the next turn. The call
-// lives until on_end has returned or upstream_cancel.
+// Never NULL: failures to start arrive by on_end in a later phase of this or the next turn. The
+// call lives until on_end has returned or upstream_cancel.
 struct upstream_call *upstream_start(struct upstream *u, const struct upstream_request *rq);
 // Stops reading from the socket (back-pressure); at most read_chunk more bytes arrive.
 void upstream_pause(struct upstream_call *c);

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bump allocator over a chain of blocks.
+//
+//   head -> [hdr|####....] -> [hdr|#########] -> [hdr|######]   the last one is the first made
+//
+// Pieces are cut from the newest block. Blocks double up to 1 MiB. A piece larger than a block gets
+// a block of its own, chained behind the head so that the head's free room stays in use.
+#include "common/base/arena.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/base/check.h"
+#include "common/base/mem.h"
+
+#define ARENA_ALIGN     ((size_t)16)
+#define ARENA_MIN_BLOCK ((size_t)256)
+#define ARENA_MAX_BLOCK ((size_t)1 << 20)
+
+struct arena_block {
+    struct arena_block *next; // older
+    size_t used, cap;         // of the bytes behind the header
+    size_t pad;               // keeps the bytes behind 16-byte aligned
+};
+
+_Static_assert(sizeof(struct arena_block) % 16 == 0, "pieces must be 16-byte aligned");
+
+static char *block_bytes(struct arena_block *b)
+{
+    return (char *)(b + 1);
+}
+
+void arena_init(struct arena *a, size_t first_block, size_t max_bytes)
+{
+    *a = (struct arena){
+        .max = max_bytes,
+        .next_block = first_block < ARENA_MIN_BLOCK ? ARENA_MIN_BLOCK : first_block,
+    };
+}
+
+// Frees all blocks from b on, except the oldest when keep_oldest; returns that one or NULL.
+static struct arena_block *free_blocks(struct arena_block *b, bool keep_oldest)
+{
+    while (b != NULL && !(keep_oldest && b->next == NULL)) {
+        struct arena_block *next = b->next;
+
+        mem_free(b);
+        b = next;
+    }
+    return b;
+}
+
+void arena_done(struct arena *a)
+{
+    a->head = free_blocks(a->head, false);
+    a->used = 0;
+}
+
+void arena_reset(struct arena *a)
+{
+    a->head = free_blocks(a->head, true);
+    a->used = 0;
+    if (a->head != NULL) {
+        a->head->used = 0;
+    }
+}
+
+static struct arena_block *block_new(struct arena *a, size_t n)
+{
+    bool own = n > a->next_block && a->head != NULL;
+    size_t cap = n > a->next_block ? n : a->next_block;
+    struct arena_block *b = mem_try_alloc(sizeof(*b) + cap);
+
+    if (b == NULL) {
+        return NULL;
+    }
+    b->used = 0;
+    b->cap = cap;
+    if (own) {
+        b->next = a->head->next;
+        a->head->next = b;
+        // The head must stay the newest, the tail the first made: a lone head is the first, so
+        // swap roles rather than let the big block become the one a reset keeps.
+        if (b->next == NULL) {
+            a->head->next = NULL;
+            b->next = a->head;
+            a->head = b;
+        }
+        return b;
+    }
+    b->next = a->head;
+    a->head = b;
+    if (a->next_block < ARENA_MAX_BLOCK) {
+        a->next_block *= 2;
+    }
+    return b;
+}
+
+void *arena_try_alloc(struct arena *a, size_t n)
+{
+    struct arena_block *b = a->head;
+    char *p;
+
+    if (n > SIZE_MAX / 4) {
+        return NULL;
+    }
+    n = n == 0 ? ARENA_ALIGN : (n + ARENA_ALIGN - 1) & ~(ARENA_ALIGN - 1);
+    if (a->max != 0 && (a->used > a->max || n > a->max - a->used)) {
+        return NULL;
+    }
+    if (b == NULL || n > b->cap - b->used) {
+        b = block_new(a, n);
+        if (b == NULL) {
+            return NULL;
+        }
+    }
+    p = block_bytes(b) + b->used;
+    b->used += n;
+    a->used += n;
+    return p;
+}
+
+void *arena_alloc(struct arena *a, size_t n)
+{
+    void *p = arena_try_alloc(a, n);
+
+    CHECK(p != NULL);
+    return p;
+}
+
+void *arena_zalloc(struct arena *a, size_t n)
+{
+    return memset(arena_alloc(a, n), 0, n);
+}
+
+char *arena_strndup(struct arena *a, const char *p, size_t n)
+{
+    char *copy = arena_alloc(a, n + 1);
+
+    if (n > 0) {
+        memcpy(copy, p, n);
+    }
+    copy[n] = '\0';
+    return copy;
+}
+
+char *arena_strdup(struct arena *a, const char *s)
+{
+    return s == NULL ? NULL : arena_strndup(a, s, strlen(s));
+}
+
+struct slice arena_dup(struct arena *a, struct slice s)
+{
+    return s.p == NULL ? SLICE_NULL : (struct slice){arena_strndup(a, s.p, s.n), s.n};
+}
+
+char *arena_printf(struct arena *a, const char *fmt, ...)
+{
+    va_list ap, again;
+    char *text;
+    int n;
+
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    CHECK(n >= 0);
+    text = arena_alloc(a, (size_t)n + 1);
+    CHECK(vsnprintf(text, (size_t)n + 1, fmt, again) == n);
+    va_end(again);
+    return text;
+}

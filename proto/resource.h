@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+// Resources: the small versioned objects that the control plane owns and the proxies serve from, as
+// plain C structs. resource_encode/_decode turn them into the protobuf messages of sluice.proto and
+// back; nobody else sees protobuf-c.
+//
+// A struct resource is immutable once built and ref-counted (atomic): snapshots of both planes
+// share it. Everything it points to lives in its arena. Strings are NUL-terminated and valid UTF-8;
+// arrays are (pointer, n_). Decoding checks every bound of this header before it allocates.
+#ifndef SLUICE_PROTO_RESOURCE_H
+#define SLUICE_PROTO_RESOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/arena.h"
+#include "common/base/buf.h"
+#include "common/base/cdefs.h"
+#include "common/base/err.h"
+#include "common/base/secret.h"
+#include "common/base/slice.h"
+
+enum resource_kind {
+    RESOURCE_PROVIDER = 1,
+    RESOURCE_PROVIDER_KEY = 2,
+    RESOURCE_ROUTER = 3,
+    RESOURCE_KEY = 4, // virtual key
+    RESOURCE_TEAM = 5,
+    RESOURCE_MODEL = 6,
+    RESOURCE_SETTINGS = 7, // exactly one, id "global"
+};
+
+#define RESOURCE_KIND_MAX     7
+#define RESOURCE_ID_MAX       128u          // bytes of an id
+#define RESOURCE_BYTES_MAX    (256u * 1024) // encoded size of one resource
+#define RESOURCE_STRING_MAX   4096u
+#define RESOURCE_ITEMS_MAX    1024u // elements of any repeated field
+#define RESOURCE_ENDPOINT_MAX 8u    // balances of one router
+
+enum resource_unit { RESOURCE_REQUESTS = 1, RESOURCE_TOKENS = 2, RESOURCE_USD = 3 };
+enum resource_calendar {
+    RESOURCE_ROLLING = 0,
+    RESOURCE_DAY = 1,
+    RESOURCE_WEEK = 2,
+    RESOURCE_MONTH = 3
+};
+
+// A limit. `per_us` up to 1 h is a token bucket (capacity amount, refilled over per_us), longer
+// ones and calendar ones are windows (interfaces.md section 7).
+struct resource_limit {
+    enum resource_unit unit;
+    uint64_t amount; // requests, tokens, or nano-USD
+    uint64_t per_us; // 0 for calendar windows
+    enum resource_calendar calendar;
+    const char *time_zone; // IANA name, NULL = UTC
+    bool per_principal;  // one bucket for each (owner of the limit, principal); false: one for all
+    int on_control_loss; // 0 = default by unit, 1 = open, 2 = closed
+};
+
+struct resource_pair {
+    const char *name, *value;
+};
+
+enum resource_state { RESOURCE_ACTIVE = 0, RESOURCE_DISABLED = 1 };
+
+// A provider: id = its name ("openai").
+struct resource_provider {
+    const char *dialect;      // "openai", "anthropic", "gemini", ...
+    const char *base_url;     // complete, ends in '/': "https://api.openai.com/v1/"
+    const char *raw_url;      // base of /{provider}/REST, ends in '/'
+    const char *auth_header;  // "authorization", "x-api-key", ...
+    const char *auth_scheme;  // "Bearer" or "" (value alone)
+    const char *key_variable; // "OPENAI_API_KEY": what to name when it has no key; may be NULL
+    bool needs_key;           // false: local servers
+    bool no_stream_options;   // quirk: refuses stream_options.include_usage
+    const char *const *models;
+    size_t n_models; // globs of model ids it takes; none = all
+    const struct resource_pair *headers;
+    size_t n_headers; // added to every request
+    const struct resource_pair *query;
+    size_t n_query;
+};
+
+// A provider key: id random; parent = provider name.
+struct resource_provider_key {
+    const char *provider;
+    const char *name;
+    struct secret *value; // owned reference; NULL in listings
+    uint32_t weight;      // >= 1
+    enum resource_state state;
+    const char *origin; // "api" "file" "env"
+    const char *hint;   // "...abcd"
+};
+
+enum resource_strategy {
+    RESOURCE_LATENCY = 1,
+    RESOURCE_WEIGHTED = 2,
+    RESOURCE_MODEL_WEIGHTED = 3,
+    RESOURCE_MODEL_LATENCY = 4,
+    RESOURCE_PRIORITY = 5,
+    RESOURCE_COST = 6,
+    RESOURCE_LEAST_BUSY = 7,
+};
+
+struct resource_target {
+    const char *provider;
+    const char *model; // provider's model id; NULL: the requested one, mapped where needed
+    uint32_t weight;   // thousandths; 1000 by default
+};
+
+// How one endpoint type is balanced.
+struct resource_balance {
+    const char *endpoint; // "chat", "embeddings", "completions", "any"
+    enum resource_strategy strategy;
+    const struct resource_target *targets;
+    size_t n_targets;
+};
+
+struct resource_cache {
+    bool present; // the section exists
+    bool enabled;
+    const char *directive; // Cache-Control syntax, e.g. "max-age=3600"; may be NULL
+    uint32_t buckets;      // >= 1
+    const char *seed;      // may be NULL
+    int scope;             // 0 team (default), 1 key, 2 router
+};
+
+// 0 in any field: the value of the settings.
+struct resource_timeouts {
+    uint64_t total_us, connect_us, first_byte_us, idle_us, hold_us;
+};
+
+struct resource_mapping {
+    const char *from; // model as asked for
+    const char *const *to;
+    size_t n_to; // equivalents, best first ("provider/model" or bare)
+};
+
+// A router: id = its name.
+struct resource_router {
+    const struct resource_balance *balances;
+    size_t n_balances; // <= RESOURCE_ENDPOINT_MAX
+    const struct resource_target *fallbacks;
+    size_t n_fallbacks;
+    uint32_t max_attempts; // 0 = default
+    struct resource_cache cache;
+    const struct resource_limit *limits;
+    size_t n_limits;
+    struct resource_timeouts timeouts;
+    const struct resource_mapping *mappings;
+    size_t n_mappings;
+    bool forward_unknown, drop_unsupported;
+    const char *origin; // "file" or "api"
+    const char *where;  // "ai-gateway-config.yaml:2" when from a file
+};
+
+// A virtual key: id = the public id inside sk-sluice-<id>-<secret>.
+struct resource_key {
+    uint8_t hash[32]; // keyed BLAKE2b of the secret part (key: settings.key_hash_key)
+    const char *name, *owner, *team; // owner, team may be NULL
+    enum resource_state state;
+    uint64_t expires_wall_us; // 0 = never
+    uint64_t created_wall_us;
+    const char *const *models;
+    size_t n_models; // globs; none = nothing allowed, "*" = all
+    const char *const *routers;
+    size_t n_routers; // globs of router names; unified API = "ai"
+    const struct resource_limit *limits;
+    size_t n_limits;
+    const struct resource_pair *metadata;
+    size_t n_metadata;
+    const char *origin;
+};
+
+struct resource_team {
+    const char *name;
+    const struct resource_limit *limits;
+    size_t n_limits;
+};
+
+// Prices in 1e-12 USD per token; UINT64_MAX = unknown (unpriced), never 0 for unknown.
+struct resource_price {
+    uint64_t input, cached, cache_write, output;
+};
+
+struct resource_model_at {
+    const char *provider; // provider name
+    const char *id;       // its id there
+    struct resource_price price;
+};
+
+// A model of the catalogue: id = its canonical bare name ("gpt-4o-mini").
+struct resource_model {
+    const struct resource_model_at *at;
+    size_t n_at; // where it is served, best first
+    const char *const *equivalents;
+    size_t n_equivalents; // canonical names, best first
+    const char *const *aliases;
+    size_t n_aliases;
+    const char *const *modalities;
+    size_t n_modalities;          // "text", "image", ...
+    uint32_t context, max_output; // tokens; 0 = unknown
+    const char *kind;             // "chat", "embeddings", ...
+};
+
+enum resource_auth_mode {
+    RESOURCE_AUTH_DEFAULT = 0,
+    RESOURCE_AUTH_OPTIONAL = 1,
+    RESOURCE_AUTH_REQUIRED = 2,
+    RESOURCE_AUTH_OFF = 3
+};
+
+struct resource_settings {
+    enum resource_auth_mode auth_mode; // DEFAULT: by the proxy's listening address
+    uint8_t key_hash_key[32];          // secret; keys the hashes of virtual keys
+    struct resource_timeouts
+        timeouts; // total 15 m, connect 10 s, first byte 0 = none, idle 0 = none, hold 15 s
+    uint64_t default_rtt_us, decay_us; // latency strategy: 250 ms, 30 s
+    uint64_t ejection_us;              // 30 s
+    uint32_t max_attempts;             // per request, default 5
+    const struct resource_mapping *mappings;
+    size_t n_mappings;           // default-model-mapping
+    struct resource_cache cache; // global: for every router without its own
+    uint64_t cache_bytes;        // in-memory store, bytes; 0 = off
+    const struct resource_limit *limits;
+    size_t n_limits; // global: per principal over everything
+    struct resource_cache unified_cache;
+    const struct resource_limit *unified_limits;
+    size_t n_unified_limits;
+    const char *default_router; // NULL: the unified API
+    uint64_t max_stale_us;      // control.max-stale; 0 = never
+};
+
+struct resource {
+    _Atomic uint32_t refs;
+    enum resource_kind kind;
+    const char *id;     // <= RESOURCE_ID_MAX bytes
+    const char *parent; // id of the parent or NULL
+    uint64_t version;   // counts changes of this resource from 1
+    struct arena arena; // owns everything below
+    union {             // by kind
+        struct resource_provider *provider;
+        struct resource_provider_key *provider_key;
+        struct resource_router *router;
+        struct resource_key *key;
+        struct resource_team *team;
+        struct resource_model *model;
+        struct resource_settings *settings;
+    } u;
+};
+
+// A resource with a zeroed payload of its kind and one reference; fill it from its arena, then
+// treat it as const.
+struct resource *resource_new(enum resource_kind kind, struct slice id, uint64_t version);
+struct resource *resource_ref(struct resource *r);
+// Frees at the last reference (a provider key's secret and the hash key are wiped). *r becomes
+// NULL; NULL allowed. Any thread.
+void resource_unref(struct resource **r);
+
+// Appends the protobuf encoding. The caller wipes the buffer where the kind holds secrets.
+void resource_encode(const struct resource *r, struct buf *out);
+// One reference, or NULL with *e naming the field. Enforces every bound above.
+MUST_CHECK struct resource *resource_decode(struct slice bytes, struct err *e);
+// Order-free contribution to a state digest: a 64-bit hash of kind, id and version; digests are
+// XORs.
+uint64_t resource_digest(enum resource_kind kind, struct slice id, uint64_t version);
+// "provider", "provider_key", ...: static.
+const char *resource_kind_name(enum resource_kind kind);
+
+#endif
