@@ -4,10 +4,12 @@
 //   head -> [hdr|####....] -> [hdr|#########] -> [hdr|######]   the last one is the first made
 //
 // Pieces are cut from the newest block. Blocks double up to 1 MiB. A piece larger than a block gets
-// a block of its own, chained behind the head so that the head's free room stays in use.
+// a block of its own, chained behind the head so that the head's free room stays in use (unless the
+// head is the first made, which must stay last for arena_reset).
 #include "common/base/arena.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -68,7 +70,6 @@ void arena_reset(struct arena *a)
 
 static struct arena_block *block_new(struct arena *a, size_t n)
 {
-    bool own = n > a->next_block && a->head != NULL;
     size_t cap = n > a->next_block ? n : a->next_block;
     struct arena_block *b = mem_try_alloc(sizeof(*b) + cap);
 
@@ -77,16 +78,9 @@ static struct arena_block *block_new(struct arena *a, size_t n)
     }
     b->used = 0;
     b->cap = cap;
-    if (own) {
+    if (n > a->next_block && a->head != NULL && a->head->next != NULL) {
         b->next = a->head->next;
         a->head->next = b;
-        // The head must stay the newest, the tail the first made: a lone head is the first, so
-        // swap roles rather than let the big block become the one a reset keeps.
-        if (b->next == NULL) {
-            a->head->next = NULL;
-            b->next = a->head;
-            a->head = b;
-        }
         return b;
     }
     b->next = a->head;

@@ -66,10 +66,14 @@ bool err_prefix(struct err *e, const char *fmt, ...)
     n = vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     if (n >= 0 && (size_t)n < sizeof(text)) {
-        size_t room = sizeof(text) - (size_t)n;
-
         // Cut is fine: the front says where, the tail only more of what.
-        (void)snprintf(text + n, room, ": %.*s", (int)sizeof(e->message), e->message);
+        size_t at = (size_t)n, room = sizeof(text) - 1 - at;
+        size_t sep = room < 2 ? room : 2, rest = strnlen(e->message, sizeof(e->message));
+
+        memcpy(text + at, ": ", sep);
+        rest = rest < room - sep ? rest : room - sep;
+        memcpy(text + at + sep, e->message, rest);
+        text[at + sep + rest] = '\0';
     }
     err_tidy(text);
     memcpy(e->message, text, sizeof(text));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SipHash-1-3 (Aumasson, Bernstein): one compression round per 8 bytes, three at the end. Keyed with
-// a random process key, nobody outside can choose colliding keys.
+// SipHash-1-3 (Aumasson, Bernstein): one compression round per 8 bytes, three at the end. Keyed
+// with a random process key, nobody outside can choose colliding keys.
 #include "common/base/hash.h"
 
 #include <pthread.h>

@@ -5,8 +5,8 @@
 //   entries  [ e0 | e1 | e2 | ... ]            removed entries stay, key.p == NULL
 //
 // A removed entry keeps its index slot, so probing walks over it; both go away when the table is
-// rebuilt, which happens when the entries are full. The index is twice the entries, so a probe always
-// ends.
+// rebuilt, which happens when the entries are full. The index is twice the entries, so a probe
+// always ends.
 #include "common/base/map.h"
 
 #include "common/base/check.h"

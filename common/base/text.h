@@ -31,6 +31,8 @@ void text_json_escape(struct buf *b, struct slice s);
 // Appends "..." with quotes.
 void text_json_string(struct buf *b, struct slice s);
 bool text_utf8_valid(struct slice s);
+// Bytes of the valid UTF-8 character s starts with (1 to 4), 0 when there is none.
+size_t text_utf8_len(struct slice s);
 
 // Lower-case hex / base62 (0-9A-Za-z) of n bytes; base62 maps each byte modulo 62 by rejection-free
 // 6-bit folding and is for ids made from random bytes only. out gets 2n+1 / n+1 bytes.
