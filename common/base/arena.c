@@ -155,6 +155,7 @@ char *arena_printf(struct arena *a, const char *fmt, ...)
     char *text;
     int n;
 
+    CHECK(fmt != NULL);
     va_start(ap, fmt);
     va_copy(again, ap);
     n = vsnprintf(NULL, 0, fmt, ap);
