@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who calls: interfaces.md section 3, Callers. Pure apart from libsodium's hash by
+// common/io/crypto.
+#ifndef SLUICE_DATAPLANE_AUTH_H
+#define SLUICE_DATAPLANE_AUTH_H
+
+#include "common/base/slice.h"
+#include "dataplane/snapshot.h"
+
+enum auth_result { AUTH_OK, AUTH_MISSING, AUTH_UNKNOWN, AUTH_DISABLED, AUTH_EXPIRED };
+
+struct auth_caller {
+    const struct resource *key; // borrowed from the snapshot; NULL: anonymous
+    struct slice principal;     // key id or "anonymous"
+};
+
+// credentials: the values of authorization (scheme removed), x-api-key, x-goog-api-key, api-key,
+// absent ones SLICE_NULL. mode is never DEFAULT here.
+enum auth_result auth_check(const struct snapshot *s, enum resource_auth_mode mode,
+                            const struct slice credentials[4], uint64_t wall_us,
+                            struct auth_caller *ret);
+
+#endif

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// One validating pass over a JSON text (RFC 8259): checks syntax, UTF-8, depth and duplicate
+// top-level members, and yields a token tape over the source bytes (offsets, no copies).
+// Pass-through looks at the top-level members only; translation between dialects walks the tape.
+// Pure; linear time.
+#ifndef SLUICE_DATAPLANE_SCAN_H
+#define SLUICE_DATAPLANE_SCAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/arena.h"
+#include "common/base/cdefs.h"
+#include "common/base/err.h"
+#include "common/base/slice.h"
+
+#define SCAN_DEPTH_MAX 64u
+
+enum scan_type {
+    SCAN_NULL,
+    SCAN_FALSE,
+    SCAN_TRUE,
+    SCAN_NUMBER,
+    SCAN_STRING,
+    SCAN_ARRAY,
+    SCAN_OBJECT
+};
+
+// A member of the top-level object. Ranges are byte offsets into the source.
+struct scan_member {
+    struct slice key;   // raw bytes between the quotes (escapes not decoded)
+    struct slice value; // whole value, quotes and brackets included
+    enum scan_type type;
+    uint32_t begin, end; // from the key's opening quote to behind the value
+    bool key_escaped;    // key has a backslash
+};
+
+struct scan_object {
+    struct scan_member *members; // in the arena
+    size_t n;
+    uint32_t open, close; // offsets of '{' and '}'
+};
+
+// Validates `src` (<= 4 GiB) as one JSON object and lists its top-level members. ERR_INVALID with
+// position and what was expected: bad syntax, bad UTF-8, deeper than SCAN_DEPTH_MAX, trailing
+// bytes, not an object, a member that occurs twice, more than 4,096 members.
+MUST_CHECK bool scan_object(struct slice src, struct arena *a, struct scan_object *ret,
+                            struct err *e);
+// Only validates (any JSON value); used on provider answers.
+MUST_CHECK bool scan_validate(struct slice src, struct err *e);
+// Member by decoded key, or NULL.
+const struct scan_member *scan_find(const struct scan_object *o, const char *key);
+// Members of a nested object value found in a scan (already validated).
+MUST_CHECK bool scan_nested(struct slice object, struct arena *a, struct scan_object *ret);
+// Elements of an array value (already validated); fn returns false to stop.
+void scan_array(struct slice array, bool (*fn)(void *ctx, struct slice value, enum scan_type t),
+                void *ctx);
+// Decodes a string value (with quotes) into the arena: escapes and surrogate pairs. Without escapes
+// the result borrows the source. False: value is not a string or holds a lone surrogate.
+MUST_CHECK bool scan_string(struct slice value, struct arena *a, struct slice *ret);
+MUST_CHECK bool scan_u64(struct slice value, uint64_t *ret);
+enum scan_type scan_type_of(struct slice value);
+
+#endif
