@@ -18,6 +18,9 @@
 #include "common/io/h1.h"
 #include "common/io/loop.h"
 
+// A body with its model replaced, stream_options put in and five extensions cut out needs 15.
+#define UPSTREAM_BODY_PIECES 16u
+
 struct upstream;
 struct upstream_call;
 
@@ -45,8 +48,8 @@ struct upstream_request {
     const char
         *origin;       // "https://api.openai.com" or "http://127.0.0.1:9001"; borrowed for the call
     struct slice head; // complete request head incl. the empty line; copied
-    struct slice
-        body[4]; // pieces sent after the head, in order; BORROWED until on_end/cancel or on_head
+    struct slice body[UPSTREAM_BODY_PIECES]; // sent after the head, in order; BORROWED until
+                                             // on_head, on_end or cancel, whichever is first
     size_t n_body;
     bool head_request;     // method is HEAD
     bool idempotent_reuse; // unused connections may be retried (always true for us: nothing was
