@@ -18,6 +18,9 @@
 
 #define H1_HEAD_MAX    (32u * 1024) // bytes of a response head
 #define H1_HEADERS_MAX 128u
+#define H1_INTERIM_MAX 16u         // 1xx responses before the final one
+#define H1_LINE_MAX    1024u       // bytes of a chunk-size line
+#define H1_TRAILER_MAX (8u * 1024) // bytes of a trailer section
 
 struct h1_header {
     struct slice name, value;
@@ -30,7 +33,8 @@ enum h1_state {
     H1_FAILED,
 };
 
-// Embedded in its owner; zero-initialise with h1_init.
+// Embedded in its owner; zero-initialise with h1_init. It owns memory only from the first byte of a
+// head until h1_drop_head (or h1_reset, h1_done), so a body being streamed costs only this struct.
 struct h1 {
     enum h1_state state;
     unsigned status;
@@ -41,15 +45,21 @@ struct h1 {
     int64_t content_length; // -1 unknown
     uint64_t body_left;     // of the fixed body or the current chunk
     uint32_t chunk_state;   // private
+    uint32_t line_bytes;    // private: bytes of the line being read
+    uint32_t interim;       // private: 1xx responses skipped
+    uint32_t header_cap;    // private
     struct buf head;        // bytes of the head; headers point into it
     size_t n_headers;
-    struct h1_header headers[H1_HEADERS_MAX];
+    struct h1_header *headers; // owned; n_headers of them, of the final response
 };
 
 void h1_init(struct h1 *h, bool head_request);
 void h1_done(struct h1 *h);
 // Ready for the next response on the same connection.
 void h1_reset(struct h1 *h, bool head_request);
+
+// Frees head bytes and header table of a complete head (n_headers becomes 0); the rest stays.
+void h1_drop_head(struct h1 *h);
 
 // Feeds bytes. Returns how many were taken, 0 <= r <= in.n; *ret_body is the (possibly empty) run
 // of body bytes inside `in` found in this call (it stops after one run: call again with the rest).
