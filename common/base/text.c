@@ -198,11 +198,12 @@ const char *text_format_reset(uint64_t us, char out[32])
         return out;
     }
     if (rest > 0) {
-        int n = snprintf(frac, sizeof(frac), ".%03u", rest);
+        int digits = 3;
 
-        while (frac[n - 1] == '0') {
-            frac[--n] = '\0';
+        for (; rest % 10 == 0; digits--) {
+            rest /= 10;
         }
+        (void)snprintf(frac, sizeof(frac), ".%0*u", digits, rest);
     }
     if (hours > 0) {
         (void)snprintf(out, 32, "%lluh%llum%llu%ss", hours, minutes, seconds, frac);
