@@ -75,6 +75,7 @@ struct dialect_event {
 
 // Carried over the events of one stream; zero-initialise.
 struct dialect_stream {
+    bool content_seen; // from then on only cheap looks at each event
     struct dialect_usage usage;
     uint32_t choices_finished, choices_seen;
     bool terminated;

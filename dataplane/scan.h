@@ -29,7 +29,7 @@ enum scan_type {
 
 // A member of the top-level object. Ranges are byte offsets into the source.
 struct scan_member {
-    struct slice key;   // raw bytes between the quotes (escapes not decoded)
+    struct slice key;   // decoded; borrows the source where it has no escapes
     struct slice value; // whole value, quotes and brackets included
     enum scan_type type;
     uint32_t begin, end; // from the key's opening quote to behind the value
@@ -53,9 +53,14 @@ MUST_CHECK bool scan_validate(struct slice src, struct err *e);
 const struct scan_member *scan_find(const struct scan_object *o, const char *key);
 // Members of a nested object value found in a scan (already validated).
 MUST_CHECK bool scan_nested(struct slice object, struct arena *a, struct scan_object *ret);
-// Elements of an array value (already validated); fn returns false to stop.
+// Elements of an array value; fn returns false to stop. Stops silently where the text is not well
+// formed.
 void scan_array(struct slice array, bool (*fn)(void *ctx, struct slice value, enum scan_type t),
                 void *ctx);
+// Value of a member of an object, without allocation and without trust: false when the text up to
+// the member is not a well-formed object or has no such member. key is compared undecoded. First of
+// several wins.
+MUST_CHECK bool scan_get(struct slice object, const char *key, struct slice *ret);
 // Decodes a string value (with quotes) into the arena: escapes and surrogate pairs. Without escapes
 // the result borrows the source. False: value is not a string or holds a lone surrogate.
 MUST_CHECK bool scan_string(struct slice value, struct arena *a, struct slice *ret);

@@ -27,8 +27,9 @@ struct sse_event {
 struct sse {
     struct buf tail;   // bytes of the unfinished event
     struct buf joined; // data of an event with several data lines
-    size_t scanned;    // bytes of tail already searched
-    uint8_t flags;     // private
+    size_t line;       // private: start of the unfinished line in tail
+    size_t scanned;    // private: bytes of tail already searched for a line end
+    bool started;      // private: the first event was seen (a BOM may stand before it only)
 };
 
 void sse_init(struct sse *s);

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+// One pick among the candidates of a plan.
+//
+// Tier by tier, lowest first: collect the untried candidates whose target is healthy, let the
+// strategy choose. Where a tier has none, the next tier is looked at. Where no tier has any, the
+// candidates held back only by a guess (ejection, untimed cool-down) are used after all: a guess
+// never excludes the last target. Candidates whose provider named a time (COOLING, NO_QUOTA) stay
+// out.
+#include "dataplane/balance.h"
+
+struct group {
+    struct route_candidate *c[ROUTE_CANDIDATES_MAX];
+    size_t n;
+};
+
+static bool is_usable(const struct route_candidate *c)
+{
+    return c->excluded == NULL && !c->tried;
+}
+
+static bool is_healthy(enum target_status s)
+{
+    return s == TARGET_OK || s == TARGET_TRIAL;
+}
+
+static bool is_guess(enum target_status s)
+{
+    return s == TARGET_EJECTED || s == TARGET_COOLING_GUESS;
+}
+
+static void collect(struct route_plan *p, uint8_t tier, uint64_t now_us, bool guesses,
+                    struct group *g)
+{
+    g->n = 0;
+    for (size_t i = 0; i < p->n && g->n < ROUTE_CANDIDATES_MAX; i++) {
+        struct route_candidate *c = &p->candidates[i];
+
+        if (!is_usable(c) || c->tier != tier) {
+            continue;
+        }
+        enum target_status s = target_status(c->target, now_us);
+        if (guesses ? is_guess(s) : is_healthy(s)) {
+            g->c[g->n++] = c;
+        }
+    }
+}
+
+// A half-open target gets its one trial at once: nothing else would ever find out that it is back.
+static struct route_candidate *trial_of(const struct group *g, uint64_t now_us)
+{
+    for (size_t i = 0; i < g->n; i++) {
+        if (target_status(g->c[i]->target, now_us) == TARGET_TRIAL) {
+            return g->c[i];
+        }
+    }
+    return NULL;
+}
+
+static struct route_candidate *by_weight(const struct group *g, struct rng *rng)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < g->n; i++) {
+        sum += g->c[i]->weight;
+    }
+    if (sum == 0) {
+        return g->c[rng_below(rng, g->n)];
+    }
+    uint64_t at = rng_below(rng, sum);
+    for (size_t i = 0; i < g->n; i++) {
+        if (at < g->c[i]->weight) {
+            return g->c[i];
+        }
+        at -= g->c[i]->weight;
+    }
+    return g->c[g->n - 1];
+}
+
+static struct route_candidate *lighter(struct route_candidate *a, struct route_candidate *b,
+                                       uint64_t now_us)
+{
+    return target_load(b->target, now_us) < target_load(a->target, now_us) ? b : a;
+}
+
+// Power of two choices.
+static struct route_candidate *by_latency(const struct group *g, uint64_t now_us, struct rng *rng)
+{
+    if (g->n == 1) {
+        return g->c[0];
+    }
+    size_t a = (size_t)rng_below(rng, g->n);
+    size_t b = (size_t)rng_below(rng, g->n - 1);
+
+    return lighter(g->c[a], g->c[b >= a ? b + 1 : b], now_us);
+}
+
+static struct route_candidate *least_busy(const struct group *g, struct rng *rng)
+{
+    size_t from = (size_t)rng_below(rng, g->n); // ties do not all go to the first
+    struct route_candidate *best = g->c[from];
+
+    for (size_t i = 1; i < g->n; i++) {
+        struct route_candidate *c = g->c[(from + i) % g->n];
+
+        if (target_in_flight(c->target) < target_in_flight(best->target)) {
+            best = c;
+        }
+    }
+    return best;
+}
+
+// Input and output price together; unpriced ones come last.
+static uint64_t price_of(const struct route_candidate *c)
+{
+    if (c->priced == NULL || c->priced->price.input == UINT64_MAX ||
+        c->priced->price.output == UINT64_MAX) {
+        return UINT64_MAX;
+    }
+    return c->priced->price.input + c->priced->price.output;
+}
+
+static struct route_candidate *cheapest(const struct group *g, uint64_t now_us)
+{
+    struct route_candidate *best = g->c[0];
+
+    for (size_t i = 1; i < g->n; i++) {
+        uint64_t a = price_of(best), b = price_of(g->c[i]);
+
+        best = b < a ? g->c[i] : (b == a ? lighter(best, g->c[i], now_us) : best);
+    }
+    return best;
+}
+
+static struct route_candidate *choose(const struct route_plan *p, const struct group *g,
+                                      uint8_t tier, uint64_t now_us, struct rng *rng)
+{
+    struct route_candidate *trial = trial_of(g, now_us);
+
+    if (trial != NULL) {
+        return trial;
+    }
+    if (tier > 0) {
+        return g->c[0]; // degradations are taken in the order the user gave
+    }
+    switch (p->strategy) {
+    case RESOURCE_WEIGHTED:
+    case RESOURCE_MODEL_WEIGHTED:
+        return by_weight(g, rng);
+    case RESOURCE_PRIORITY:
+        return g->c[0];
+    case RESOURCE_COST:
+        return cheapest(g, now_us);
+    case RESOURCE_LEAST_BUSY:
+        return least_busy(g, rng);
+    case RESOURCE_LATENCY:
+    case RESOURCE_MODEL_LATENCY:
+        break;
+    }
+    return by_latency(g, now_us, rng);
+}
+
+static uint8_t last_tier(const struct route_plan *p)
+{
+    uint8_t last = 0;
+
+    for (size_t i = 0; i < p->n; i++) {
+        last = p->candidates[i].tier > last ? p->candidates[i].tier : last;
+    }
+    return last;
+}
+
+static struct balance_pick nothing(const struct route_plan *p, uint64_t now_us)
+{
+    struct balance_pick pick = {NULL, false, 0};
+    size_t usable = 0, limited = 0;
+
+    for (size_t i = 0; i < p->n; i++) {
+        const struct route_candidate *c = &p->candidates[i];
+
+        if (!is_usable(c)) {
+            continue;
+        }
+        usable++;
+        enum target_status s = target_status(c->target, now_us);
+        uint64_t until = target_until_us(c->target, now_us);
+        limited += s == TARGET_COOLING || s == TARGET_COOLING_GUESS || s == TARGET_NO_QUOTA ? 1 : 0;
+        if (until != 0 && (pick.retry_at_us == 0 || until < pick.retry_at_us)) {
+            pick.retry_at_us = until;
+        }
+    }
+    pick.all_rate_limited = usable > 0 && limited == usable;
+    return pick;
+}
+
+struct balance_pick balance_next(struct route_plan *p, uint64_t now_us, struct rng *rng)
+{
+    uint8_t last = last_tier(p);
+    struct group g;
+
+    for (int guesses = 0; guesses <= 1; guesses++) {
+        for (unsigned tier = 0; tier <= last; tier++) {
+            collect(p, (uint8_t)tier, now_us, guesses == 1, &g);
+            if (g.n > 0) {
+                return (struct balance_pick){choose(p, &g, (uint8_t)tier, now_us, rng), false, 0};
+            }
+        }
+    }
+    return nothing(p, now_us);
+}
+
+const char *balance_reason(const struct route_candidate *c, uint64_t now_us)
+{
+    if (c->excluded != NULL) {
+        return c->excluded;
+    }
+    if (c->tried) {
+        return "tried";
+    }
+    switch (target_status(c->target, now_us)) {
+    case TARGET_OK:
+        return "ok";
+    case TARGET_TRIAL:
+        return "trial";
+    case TARGET_EJECTED:
+        return "ejected";
+    case TARGET_COOLING:
+    case TARGET_COOLING_GUESS:
+        return "cooling";
+    case TARGET_NO_QUOTA:
+        return "no_quota";
+    }
+    return "ok";
+}

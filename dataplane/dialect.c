@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Registry of dialects and what all of them share.
+#include "dataplane/dialect.h"
+
+static const struct dialect *const dialects[] = {&dialect_openai, &dialect_anthropic};
+
+const struct dialect *dialect_find(struct slice name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(dialects); i++) {
+        if (slice_eq_str(name, dialects[i]->name)) {
+            return dialects[i];
+        }
+    }
+    return NULL;
+}
+
+uint64_t dialect_estimate_tokens(uint64_t bytes)
+{
+    return bytes / 4 + (bytes % 4 != 0 ? 1 : 0);
+}
+
+size_t dialect_spliced(struct slice body, const struct dialect_splice *sp, size_t n,
+                       struct slice *pieces, size_t max, size_t *ret_bytes)
+{
+    size_t count = 0, at = 0, bytes = 0;
+
+    for (size_t i = 0; i <= n; i++) {
+        size_t until = i < n ? sp[i].begin : body.n;
+
+        if (until > at && count < max) {
+            pieces[count++] = (struct slice){body.p + at, until - at};
+            bytes += until - at;
+        }
+        if (i < n) {
+            if (sp[i].text.n > 0 && count < max) {
+                pieces[count++] = sp[i].text;
+                bytes += sp[i].text.n;
+            }
+            at = sp[i].end;
+        }
+    }
+    *ret_bytes = bytes;
+    return count;
+}

@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: Apache-2.0
+// Health of targets, shared by all workers.
+//
+// Every field is an atomic written with relaxed order: a reader may see one request's effect on one
+// field before its effect on another, which shifts a balancing decision by one request and nothing
+// else. The table is a fixed open-addressing array of pointers: readers probe it without a lock,
+// an insert takes the mutex and publishes with release.
+//
+//   state of a target      enters                                  leaves
+//   OK                     start; success                          5 failures in a row, > 10 % of
+//   >= 20 in 60 s EJECTED                the above; failed trial                 time is over ->
+//   TRIAL; any success -> OK TRIAL                  ejection time over                      one
+//   request claims it: success -> OK, failure -> EJECTED COOLING (_GUESS)       429 with (without)
+//   a time               time is over NO_QUOTA               remaining 0 in limit headers reset
+//   time is over
+#include "dataplane/target.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "common/base/hash.h"
+#include "common/base/mem.h"
+#include "common/base/mono.h"
+
+#define CONSECUTIVE_MAX  5u
+#define WINDOW_SLOTS     6u // of 10 s
+#define WINDOW_SLOT_US   (10 * MONO_SEC)
+#define WINDOW_MIN       20u
+#define EJECTION_MAX_US  (300 * MONO_SEC)
+#define EJECTIONS_FORGET (600 * MONO_SEC) // healthy for so long: the count starts again
+#define KEY_MAX          1024u
+
+struct target {
+    char *key; // owned: provider \0 model \0 key id \0 base url \0
+    size_t key_n;
+    uint64_t hash;
+    struct slice provider, model, key_id; // into key
+    const struct target_config *cfg;      // borrowed: the table's
+
+    _Atomic uint64_t ewma_us; // peak EWMA of time to first byte
+    _Atomic uint64_t ewma_at; // when it was written
+    _Atomic uint32_t in_flight;
+    _Atomic uint32_t consecutive;
+    _Atomic uint64_t window[WINDOW_SLOTS]; // slot number << 40 | requests << 20 | failures
+    _Atomic uint64_t ejected_until;        // 0 = not ejected
+    _Atomic uint64_t ejected_at;
+    _Atomic uint32_t ejections;
+    _Atomic bool trial; // a request holds the half-open trial
+    _Atomic uint64_t cooling_until;
+    _Atomic bool cooling_timed;
+    _Atomic uint64_t quota_until;
+    _Atomic uint32_t quota_permille;
+    _Atomic uint64_t successes, failures;
+};
+
+struct target_table {
+    struct target_config cfg;
+    size_t max, mask;
+    _Atomic(struct target *) *slots; // owned
+    pthread_mutex_t lock;            // inserts
+    size_t count;                    // under lock
+    struct target *overflow;         // shared by all past max
+};
+
+#define GET(x)    atomic_load_explicit(&(x), memory_order_relaxed)
+#define SET(x, v) atomic_store_explicit(&(x), (v), memory_order_relaxed)
+#define ADD(x, v) atomic_fetch_add_explicit(&(x), (v), memory_order_relaxed)
+
+static struct target *target_new(const struct target_config *cfg, const char *key, size_t n,
+                                 uint64_t hash)
+{
+    struct target *t = mem_zalloc(sizeof(*t));
+
+    t->key = mem_strndup(key, n);
+    t->key_n = n;
+    t->hash = hash;
+    t->provider = slice_str(t->key);
+    t->model = slice_str(t->provider.p + t->provider.n + 1);
+    t->key_id = slice_str(t->model.p + t->model.n + 1);
+    t->cfg = cfg;
+    SET(t->ewma_us, cfg->default_rtt_us);
+    SET(t->quota_permille, 1000);
+    return t;
+}
+
+struct target_table *target_table_new(const struct target_config *c, size_t max_targets)
+{
+    struct target_table *t = mem_zalloc(sizeof(*t));
+    size_t cap = 16;
+
+    while (cap < max_targets * 2) {
+        cap *= 2;
+    }
+    t->cfg = *c;
+    t->max = max_targets;
+    t->mask = cap - 1;
+    t->slots = mem_zalloc_array(cap, sizeof(*t->slots));
+    pthread_mutex_init(&t->lock, NULL);
+    t->overflow = target_new(&t->cfg, "other\0other\0\0", 13, 0);
+    return t;
+}
+
+static void target_free(struct target *t)
+{
+    if (t != NULL) {
+        mem_free(t->key);
+        mem_free(t);
+    }
+}
+
+void target_table_free(struct target_table **t)
+{
+    if (*t == NULL) {
+        return;
+    }
+    for (size_t i = 0; i <= (*t)->mask; i++) {
+        target_free(GET((*t)->slots[i]));
+    }
+    target_free((*t)->overflow);
+    pthread_mutex_destroy(&(*t)->lock);
+    mem_free((*t)->slots);
+    mem_free(*t);
+    *t = NULL;
+}
+
+static struct target *probe(struct target_table *t, const char *key, size_t n, uint64_t hash,
+                            size_t *ret_at)
+{
+    for (size_t at = (size_t)hash & t->mask;; at = (at + 1) & t->mask) {
+        struct target *found = atomic_load_explicit(&t->slots[at], memory_order_acquire);
+
+        if (found == NULL) {
+            *ret_at = at;
+            return NULL;
+        }
+        if (found->hash == hash && found->key_n == n && memcmp(found->key, key, n) == 0) {
+            return found;
+        }
+    }
+}
+
+static struct target *insert(struct target_table *t, const char *key, size_t n, uint64_t hash)
+{
+    size_t at = 0;
+
+    pthread_mutex_lock(&t->lock);
+    struct target *found = probe(t, key, n, hash, &at);
+    if (found == NULL && t->count < t->max) {
+        found = target_new(&t->cfg, key, n, hash);
+        t->count++;
+        atomic_store_explicit(&t->slots[at], found, memory_order_release);
+    }
+    pthread_mutex_unlock(&t->lock);
+    return found == NULL ? t->overflow : found;
+}
+
+static size_t put(char *key, size_t n, struct slice s)
+{
+    memcpy(key + n, s.p, s.n);
+    key[n + s.n] = '\0';
+    return n + s.n + 1;
+}
+
+struct target *target_get(struct target_table *t, struct slice provider, struct slice model,
+                          struct slice key_id, struct slice base_url)
+{
+    char key[KEY_MAX];
+    size_t n = 0, at = 0;
+
+    if (provider.n + model.n + key_id.n + base_url.n + 4 > sizeof(key)) {
+        return t->overflow;
+    }
+    n = put(key, n, provider);
+    n = put(key, n, model);
+    n = put(key, n, key_id.p == NULL ? SLICE("") : key_id);
+    n = put(key, n, base_url);
+    uint64_t hash = hash_bytes(hash_process_key(), (struct slice){key, n});
+    struct target *found = probe(t, key, n, hash, &at);
+    return found != NULL ? found : insert(t, key, n, hash);
+}
+
+enum target_status target_status(const struct target *t, uint64_t now_us)
+{
+    uint64_t ejected = GET(t->ejected_until);
+
+    if (ejected != 0) {
+        return now_us < ejected || GET(t->trial) ? TARGET_EJECTED : TARGET_TRIAL;
+    }
+    if (now_us < GET(t->cooling_until)) {
+        return GET(t->cooling_timed) ? TARGET_COOLING : TARGET_COOLING_GUESS;
+    }
+    if (now_us < GET(t->quota_until) && GET(t->quota_permille) == 0) {
+        return TARGET_NO_QUOTA;
+    }
+    return TARGET_OK;
+}
+
+uint64_t target_until_us(const struct target *t, uint64_t now_us)
+{
+    switch (target_status(t, now_us)) {
+    case TARGET_OK:
+    case TARGET_TRIAL:
+        return 0;
+    case TARGET_EJECTED: {
+        uint64_t until = GET(t->ejected_until);
+        return until > now_us ? until : now_us + MONO_SEC; // a trial is under way
+    }
+    case TARGET_COOLING:
+    case TARGET_COOLING_GUESS:
+        return GET(t->cooling_until);
+    case TARGET_NO_QUOTA:
+        return GET(t->quota_until);
+    }
+    return 0;
+}
+
+// e^-(dt/decay): what is left of an old value.
+static double decay(const struct target *t, uint64_t now_us)
+{
+    uint64_t at = GET(t->ewma_at);
+    double dt = now_us > at && at != 0 ? (double)(now_us - at) : 0.0;
+
+    return exp(-dt / (double)(t->cfg->decay_us == 0 ? 1 : t->cfg->decay_us));
+}
+
+double target_load(const struct target *t, uint64_t now_us)
+{
+    // An idle target's past fades, so a slow one is tried again after a while.
+    double ewma = (double)GET(t->ewma_us) * decay(t, now_us);
+    double load = (ewma < 1.0 ? 1.0 : ewma) * (double)(GET(t->in_flight) + 1);
+    uint32_t quota = target_quota_permille(t, now_us);
+
+    // Steering: the last tenth of a quota makes the target look up to ten times as loaded.
+    return quota < 100 ? load * 100.0 / (double)(quota < 10 ? 10 : quota) : load;
+}
+
+uint32_t target_in_flight(const struct target *t)
+{
+    return GET(t->in_flight);
+}
+
+uint32_t target_quota_permille(const struct target *t, uint64_t now_us)
+{
+    return now_us < GET(t->quota_until) ? GET(t->quota_permille) : 1000;
+}
+
+bool target_begin(struct target *t, uint64_t now_us)
+{
+    uint64_t ejected = GET(t->ejected_until);
+
+    if (ejected != 0 && now_us >= ejected) {
+        bool expected = false;
+
+        if (!atomic_compare_exchange_strong(&t->trial, &expected, true)) {
+            return false;
+        }
+    }
+    ADD(t->in_flight, 1);
+    return true;
+}
+
+void target_first_byte(struct target *t, uint64_t now_us, uint64_t ttfb_us)
+{
+    double old = (double)GET(t->ewma_us);
+    double w = decay(t, now_us);
+    double sample = (double)ttfb_us;
+
+    // Peak: a slower answer counts at once, faster ones bring the value down over time. The very
+    // first sample replaces the assumed start value.
+    if (GET(t->ewma_at) != 0 && sample < old * w) {
+        sample = old * w * 0.9 + sample * 0.1;
+    } else if (GET(t->ewma_at) != 0 && sample < old) {
+        sample = old * w + sample * (1.0 - w);
+    }
+    SET(t->ewma_us, (uint64_t)sample);
+    SET(t->ewma_at, now_us);
+}
+
+static void count_window(struct target *t, uint64_t now_us, bool failed)
+{
+    uint64_t number = now_us / WINDOW_SLOT_US & 0xFFFFFF;
+    _Atomic uint64_t *slot = &t->window[number % WINDOW_SLOTS];
+    uint64_t old = atomic_load_explicit(slot, memory_order_relaxed), new;
+
+    do {
+        new = old >> 40 == number ? old : number << 40;
+        if ((new & 0xFFFFF) < 0xFFFFE && (new >> 20 & 0xFFFFF) < 0xFFFFE) {
+            new += (1ULL << 20) + (failed ? 1 : 0);
+        }
+    } while (!atomic_compare_exchange_weak_explicit(slot, &old, new, memory_order_relaxed,
+                                                    memory_order_relaxed));
+}
+
+static bool window_bad(const struct target *t, uint64_t now_us)
+{
+    uint64_t number = now_us / WINDOW_SLOT_US & 0xFFFFFF;
+    uint64_t requests = 0, failures = 0;
+
+    for (size_t i = 0; i < WINDOW_SLOTS; i++) {
+        uint64_t slot = GET(t->window[i]);
+
+        if (((number - (slot >> 40)) & 0xFFFFFF) < WINDOW_SLOTS) {
+            requests += slot >> 20 & 0xFFFFF;
+            failures += slot & 0xFFFFF;
+        }
+    }
+    return requests >= WINDOW_MIN && failures * 10 > requests;
+}
+
+static void eject(struct target *t, uint64_t now_us)
+{
+    uint64_t healthy_for = now_us - GET(t->ejected_at);
+
+    if (healthy_for > EJECTIONS_FORGET) {
+        SET(t->ejections, 0);
+    }
+    uint64_t times = ADD(t->ejections, 1) + 1;
+    uint64_t length = t->cfg->ejection_us * times;
+    SET(t->ejected_at, now_us);
+    SET(t->ejected_until, now_us + (length > EJECTION_MAX_US ? EJECTION_MAX_US : length));
+    SET(t->trial, false);
+    SET(t->consecutive, 0);
+    for (size_t i = 0; i < WINDOW_SLOTS; i++) {
+        SET(t->window[i], 0); // after the ejection the target is judged anew
+    }
+}
+
+static void end_success(struct target *t, uint64_t now_us)
+{
+    ADD(t->successes, 1);
+    SET(t->consecutive, 0);
+    count_window(t, now_us, false);
+    if (GET(t->ejected_until) != 0) {
+        SET(t->ejected_until, 0);
+        SET(t->trial, false);
+    }
+}
+
+static bool end_failure(struct target *t, uint64_t now_us)
+{
+    uint64_t ejected = GET(t->ejected_until);
+
+    ADD(t->failures, 1);
+    if (ejected != 0) {
+        // A failed trial ejects again; a late failure of a request from before does not.
+        if (now_us < ejected || !GET(t->trial)) {
+            return false;
+        }
+        eject(t, now_us);
+        return true;
+    }
+    count_window(t, now_us, true);
+    if (ADD(t->consecutive, 1) + 1 < CONSECUTIVE_MAX && !window_bad(t, now_us)) {
+        return false;
+    }
+    eject(t, now_us);
+    return true;
+}
+
+bool target_end(struct target *t, uint64_t now_us, enum target_outcome o, uint64_t cooldown_us)
+{
+    atomic_fetch_sub_explicit(&t->in_flight, 1, memory_order_relaxed);
+    switch (o) {
+    case TARGET_SUCCESS:
+        end_success(t, now_us);
+        return false;
+    case TARGET_FAILURE:
+        return end_failure(t, now_us);
+    case TARGET_RATE_LIMITED: {
+        uint64_t until = now_us + (cooldown_us > 0 ? cooldown_us : t->cfg->cooldown_us);
+
+        // It answered, so it is up: the cool-down takes over from an ejection.
+        SET(t->ejected_until, 0);
+        SET(t->trial, false);
+        SET(t->cooling_timed, cooldown_us > 0);
+        SET(t->cooling_until, until);
+        return false;
+    }
+    case TARGET_NEUTRAL:
+        SET(t->trial, false);
+        return false;
+    }
+    return false;
+}
+
+void target_quota(struct target *t, uint64_t now_us, uint64_t remaining, uint64_t limit,
+                  uint64_t reset_us)
+{
+    uint64_t permille = limit == 0 ? 1000 : (remaining >= limit ? 1000 : remaining * 1000 / limit);
+
+    if (permille == 0 && remaining > 0) {
+        permille = 1;
+    }
+    if (remaining == 0) {
+        permille = 0;
+    }
+    SET(t->quota_permille, (uint32_t)permille);
+    SET(t->quota_until, reset_us == 0 ? 0 : now_us + reset_us);
+}
+
+void target_probe(struct target *t, uint64_t now_us, bool good)
+{
+    uint64_t ejected = GET(t->ejected_until);
+
+    if (good && ejected > now_us) {
+        SET(t->ejected_until, now_us); // half-open at once: real traffic decides
+    }
+}
+
+void target_each(struct target_table *t, uint64_t now_us,
+                 void (*fn)(void *ctx, const struct target_view *v), void *ctx)
+{
+    for (size_t i = 0; i <= t->mask; i++) {
+        struct target *x = atomic_load_explicit(&t->slots[i], memory_order_acquire);
+
+        if (x == NULL) {
+            continue;
+        }
+        struct target_view v = {
+            .provider = x->provider,
+            .model = x->model,
+            .key_id = x->key_id,
+            .status = target_status(x, now_us),
+            .ewma_us = GET(x->ewma_us),
+            .until_us = target_until_us(x, now_us),
+            .in_flight = GET(x->in_flight),
+            .ejections = GET(x->ejections),
+            .successes = GET(x->successes),
+            .failures = GET(x->failures),
+        };
+        fn(ctx, &v);
+    }
+}
