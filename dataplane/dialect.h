@@ -68,6 +68,7 @@ struct dialect_event {
     bool content;          // "first content" of architecture.md rule 4
     bool finish;           // some choice has a finish reason
     bool terminator;       // [DONE], message_stop
+    bool malformed;        // the data is not JSON this dialect can read
     bool error;            // an error object inside the stream
     bool usage_only;       // choices: [] with a usage object: dropped when the gateway asked for it
     unsigned error_status; // HTTP status the error stands for (429, 503, 500...), when error
