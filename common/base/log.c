@@ -142,7 +142,6 @@ static void put_escaped(struct line *l, struct slice s)
         if (cut && s.n - run < 4 && c >= 0xc0) {
             // The character the cut went through is left out.
             s = SLICE("");
-            run = 0;
             break;
         }
         put_escaped_byte(l, c);

@@ -35,8 +35,8 @@ void metric_registry_free(struct metric_registry **r);
 // A slot belongs to the thread that records into it. Freed with the registry.
 struct metric_slot *metric_slot_new(struct metric_registry *r);
 
-// def: index in the table; values: one per label, in the table's order. The series lives as long
-// as the registry. Owner thread of the slot only.
+// def: index in the table; values: one per label, in the table's order, cut at 256 bytes each. The
+// series lives as long as the registry. Owner thread of the slot only.
 struct metric_series *metric_series(struct metric_slot *s, size_t def, const struct slice *values);
 // Counter or gauge. Gauges are summed over slots.
 void metric_add(struct metric_series *s, int64_t delta);

@@ -17,12 +17,15 @@ static const struct unit {
     uint64_t us;
 } duration_units[] = {
     // Largest first: a sum must go down this table, and formatting walks it.
-    {SLICE("d"), 86400 * US_PER_SEC}, {SLICE("h"), 3600 * US_PER_SEC},
-    {SLICE("m"), 60 * US_PER_SEC},    {SLICE("s"), US_PER_SEC},
-    {SLICE("ms"), US_PER_MS},         {SLICE("us"), 1},
+    {SLICE("d"), (uint64_t)86400 * US_PER_SEC},
+    {SLICE("h"), (uint64_t)3600 * US_PER_SEC},
+    {SLICE("m"), (uint64_t)60 * US_PER_SEC},
+    {SLICE("s"), US_PER_SEC},
+    {SLICE("ms"), US_PER_MS},
+    {SLICE("us"), 1},
 };
 
-#define DURATION_MAX_US (3652 * 86400 * US_PER_SEC)
+#define DURATION_MAX_US ((uint64_t)3652 * 86400 * US_PER_SEC)
 
 static size_t count_digits(struct slice s)
 {

@@ -9,8 +9,8 @@
 //   on_head --(replied)----------------------------------------------> on_done
 //      |                                                                ^
 //      +--(accepted)--> body --> on_ready --> reply / stream ... end ---+
-//      |                  |         \
-//      |                  |          +--> on_gone (client left) --> on_done
+//      |                  |         |
+//      |                  |         +--> on_gone (client left) --> on_done
 //      |                  +--> on_refused (too large, framing) --> reply --> on_done
 //
 // No handler is called from inside an httpd_* call made by the user: they come from the serve hook
