@@ -15,6 +15,7 @@ enum node_kind { NODE_SCALAR, NODE_LIST, NODE_MAP };
 struct node {
     enum node_kind kind;
     bool quoted;        // scalar was quoted: never null, bool or number
+    bool expanded;      // text came from ${...} or file:, so it may be a secret: not for messages
     struct slice key;   // in a map: this entry's key; NUL behind it
     struct slice text;  // scalar: its text; NUL behind it
     const char *file;   // where it came from: file name or "environment SLUICE__X"
