@@ -15,6 +15,10 @@ if(SLUICE_SANITIZE)
     -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(sluice_flags INTERFACE -fsanitize=${SLUICE_SANITIZE})
 endif()
+if(SLUICE_FUZZ)
+  # Coverage in the code under test too: without it libFuzzer sees only the target's own file.
+  target_compile_options(sluice_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT SLUICE_SANITIZE)
   target_compile_options(sluice_flags INTERFACE -g1 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
     -fstack-clash-protection)

@@ -175,6 +175,8 @@ class Checker:
             self.say(path, line, f'"{own}" is not a path from the root into one of the layers')
         elif target not in LAYERS[layer]:
             self.say(path, line, f"{layer} may not include {target} ({own})")
+        elif own.endswith("_priv.h") and layer != "tests" and Path(own).parent != Path(path).parent:
+            self.say(path, line, f"{own} is private to its folder")
         elif own.endswith(".c") and layer != "tests":
             self.say(path, line, "only tests may include a .c file")
         elif (
@@ -227,7 +229,7 @@ class Checker:
         if skipped:
             print("skipped without --build:", ", ".join(skipped))
         base = cc.split() + ["-std=gnu17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]
-        base += ["-fsyntax-only", f"-I{self.root}"] + generated + package_flags()
+        base += [f'-DSLUICE_SOURCE_DIR="{self.root}"', "-fsyntax-only", f"-I{self.root}"] + generated + package_flags()
 
         def compile_one(path):
             source = f'#include "{path}"\n#include "{path}"\n'
