@@ -26,7 +26,9 @@ struct limit_store;
 // One lease question / answer, as the link carries it.
 struct limit_ask {
     const char *limit_id; // "r:production:0:anonymous"
-    uint64_t want, returned;
+    uint64_t want;        // units asked for; the answer may be less
+    uint64_t returned;    // units of an earlier lease given back
+    uint64_t debt;        // units used beyond what was leased: to be taken from the limit
 };
 struct limit_grant {
     struct slice limit_id;
@@ -59,13 +61,14 @@ struct limit_view {
 // request.
 #define LIMIT_PER_REQUEST_MAX 16u
 struct limit_pass {
-    struct list_node node;                // private: in a parking list
-    void *entries[LIMIT_PER_REQUEST_MAX]; // private: limits already taken
+    struct list_node node;                // private: in a limit's waiting list
+    void *waiting;                        // private: the limit it waits for
+    void *entries[LIMIT_PER_REQUEST_MAX]; // private: limits units were taken from
     uint64_t taken[LIMIT_PER_REQUEST_MAX];
     size_t n;
     void (*wake)(struct limit_pass
-                     *p); // called on the link's thread: must only post to the worker's mailbox
-    uint64_t parked_until_us;
+                     *p); // called on the link's thread, a lock held: must only post to a mailbox
+    uint64_t parked_until_us; // PARKED: call again at this time at the latest
     struct limit_view view;
     uint64_t retry_after_us; // DENIED
     bool budget;             // DENIED by a usd limit
@@ -80,8 +83,9 @@ enum limit_result limit_admit(struct limit_store *s, struct limit_pass *p,
                               const struct snapshot *snap, const struct resource *router,
                               const struct resource *key, struct slice principal, uint64_t tokens,
                               uint64_t nano_usd, uint64_t now_us);
-// The request left while parked.
-void limit_unpark(struct limit_store *s, struct limit_pass *p);
+// The request stops waiting (client gone, deadline). True: no wake() will come. False: wake() was
+// called already, what it posted is on its way and the pass must stay allocated until it arrives.
+bool limit_unpark(struct limit_store *s, struct limit_pass *p);
 // Settles the reservation with the real usage (more: debt; failed before first content: refund
 // everything).
 void limit_settle(struct limit_store *s, struct limit_pass *p, bool refund, uint64_t tokens,
