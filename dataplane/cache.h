@@ -41,7 +41,7 @@ struct cache_policy cache_policy(const struct resource_cache *section, struct sl
 // SHA-256 over (scope, seed, path, model, canonical body without volatile fields (user, metadata,
 // stream_options and our extensions), bucket).
 void cache_key(struct cache_key *ret, struct slice scope, struct slice seed, struct slice path,
-               const struct dialect_request *r, struct slice body, uint32_t bucket);
+               const struct dialect_request *r, uint32_t bucket);
 // One reference or NULL.
 struct cache_entry *cache_get(struct cache *c, const struct cache_key *k,
                               const struct cache_policy *p, uint64_t now_us);
