@@ -1,0 +1,675 @@
+// SPDX-License-Identifier: Apache-2.0
+// The phases of an attempt. Faults are looked at in `start` (before and in the head), in `plain`
+// (after so many body bytes) and in `content` (after so many content events).
+//
+//   START --delay--> head --+-- plain answer: PLAIN ------------------------> done
+//                           +-- stream: TTFT -> THINK -> CONTENT -> FINISH -> done
+//   any --fault--> STALL (until the client leaves), cut, reset
+#include "tests/mock/mock_script.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "common/base/mono.h"
+#include "common/io/crypto.h"
+#include "tests/mock/mock_conn.h"
+#include "tests/mock/mock_embed.h"
+#include "tests/mock/mock_put.h"
+#include "tests/mock/mock_reply.h"
+
+#define BODY_MAX (96u << 20) // of what is built in memory
+
+static const struct slice html_page =
+    SLICE("<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad "
+          "Gateway</h1></center>\r\n<hr><center>cloudflare</center>\r\n</body>\r\n</html>\r\n");
+
+void mock_script_init(struct mock_script *s)
+{
+    buf_init(&s->pre, BODY_MAX);
+    buf_init(&s->post, BODY_MAX);
+}
+
+void mock_script_done(struct mock_script *s)
+{
+    buf_done(&s->pre);
+    buf_done(&s->post);
+}
+
+static bool has(const struct mock_script *s, uint32_t flags)
+{
+    return (s->behave.flags & flags) != 0;
+}
+
+static enum mock_run stall(struct mock_script *s)
+{
+    s->phase = MOCK_PHASE_STALL;
+    s->content_us = s->due_us = UINT64_MAX;
+    return MOCK_RUN_AGAIN;
+}
+
+// As a chunk where the answer is chunked.
+static void put_body(struct mock_conn *c, struct slice s)
+{
+    if (s.n == 0) {
+        return;
+    }
+    if (c->script.chunked) {
+        char digits[16];
+        size_t at = sizeof(digits);
+
+        for (size_t n = s.n; n > 0; n >>= 4) {
+            digits[--at] = "0123456789abcdef"[n & 15];
+        }
+        buf_append(&c->out, SLICE_MAKE(digits + at, sizeof(digits) - at));
+        put(&c->out, "\r\n");
+    }
+    buf_append(&c->out, s);
+    if (c->script.chunked) {
+        put(&c->out, "\r\n");
+    }
+}
+
+static enum mock_run finish(struct mock_conn *c)
+{
+    if (c->script.chunked) {
+        put(&c->out, "0\r\n\r\n");
+    }
+    return MOCK_RUN_DONE;
+}
+
+static enum mock_run break_chunking(struct mock_conn *c)
+{
+    put(&c->out, "zz\r\nthis chunk has no size\r\n");
+    return stall(&c->script);
+}
+
+static void put_head(struct mock_conn *c, const char *type, int64_t content_length)
+{
+    struct mock_script *s = &c->script;
+    const struct mock_reply_head h = {
+        .status = s->progress.status,
+        .type = type,
+        .content_length = content_length,
+        .chunked = s->chunked,
+        .close = !c->head.keep_alive || has(s, MOCK_CLOSE | MOCK_UNTIL_CLOSE),
+        .date = mock_conn_date(c->worker),
+        .id = s->subject.id,
+        .port = c->port->port,
+        .behave = &s->behave,
+    };
+    size_t before = c->out.n;
+
+    mock_reply_head(&h, &c->out);
+    if (has(s, MOCK_HALF_HEAD)) {
+        // buf has no way to drop the tail: move the half that stays.
+        struct slice all = buf_slice(&c->out);
+        struct buf *scratch = &c->worker->scratch;
+
+        buf_clear(scratch);
+        buf_append(scratch, slice_head(all, before + (all.n - before) / 2));
+        buf_clear(&c->out);
+        buf_append(&c->out, buf_slice(scratch));
+    }
+}
+
+static enum mock_api api_of(const struct mock_head *h)
+{
+    static const struct {
+        const char *suffix;
+        enum mock_api api;
+    } table[] = {
+        {"/chat/completions", MOCK_CHAT},
+        {"/completions", MOCK_COMPLETIONS},
+        {"/embeddings", MOCK_EMBEDDINGS},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        if (slice_ends(h->path, slice_str(table[i].suffix))) {
+            return table[i].api;
+        }
+    }
+    if (slice_eq(h->method, SLICE("GET"))) {
+        if (slice_ends(h->path, SLICE("/models"))) {
+            return MOCK_MODELS;
+        }
+        if (slice_find(h->path, SLICE("/models/")) != SIZE_MAX) {
+            return MOCK_MODEL;
+        }
+    }
+    return MOCK_ECHO;
+}
+
+static struct slice model_in_path(const struct mock_head *h)
+{
+    return slice_from(h->path, slice_find(h->path, SLICE("/models/")) + 8);
+}
+
+static bool key_is_accepted(const struct mock *m, const struct mock_head *h)
+{
+    struct slice rest = slice_str(m->require_key);
+
+    if (m->require_key == NULL) {
+        return true;
+    }
+    if (slice_eq(rest, SLICE("any"))) {
+        return h->auth.n > 0;
+    }
+    while (rest.n > 0) {
+        struct slice key;
+
+        rest = slice_cut(rest, ',', &key);
+        if (key.n > 0 && slice_eq(key, h->auth)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void refuse(struct mock_script *s, uint32_t status, const char *code, const char *message)
+{
+    s->progress.status = status;
+    mock_reply_error_text("invalid_request_error", code, message, &s->pre);
+}
+
+// What OpenAI itself would say about the request. Fills s->pre and the status on a refusal.
+static void check_request(struct mock_conn *c)
+{
+    struct mock_script *s = &c->script;
+    enum mock_api api = s->subject.api;
+
+    if (!key_is_accepted(c->worker->mock, &c->head)) {
+        s->progress.status = 401;
+        mock_reply_error(401, &s->pre);
+        return;
+    }
+    if (api == MOCK_MODELS || api == MOCK_MODEL || api == MOCK_ECHO || has(s, MOCK_EARLY)) {
+        return;
+    }
+    if (!slice_eq(c->head.method, SLICE("POST"))) {
+        refuse(s, 405, "method_not_supported", "Not allowed to use this method on this path.");
+    } else if (!s->ask.valid) {
+        refuse(s, 400, NULL,
+               "We could not parse the JSON body of your request. (HINT: This likely means you "
+               "aren't using your HTTP library correctly.)");
+    } else if (s->ask.model.n == 0) {
+        refuse(s, 400, NULL, "you must provide a model parameter");
+    } else if (api == MOCK_CHAT && !s->ask.has_messages) {
+        refuse(s, 400, "missing_required_parameter", "Missing required parameter: 'messages'.");
+    } else if (api != MOCK_CHAT && !s->ask.has_input) {
+        refuse(s, 400, "missing_required_parameter", "Missing required parameter: 'input'.");
+    }
+}
+
+static uint64_t head_delay_us(struct mock_worker *w, const struct mock_behave *b)
+{
+    uint64_t us = b->delay_us;
+
+    if (b->lognormal_us > 0) {
+        // Box and Muller; sigma 0.5 puts the 99th percentile at 3.2 times the median.
+        double u1 = 1.0 - rng_unit(&w->rng), u2 = rng_unit(&w->rng);
+        double z = sqrt(-2.0 * log(u1)) * cos(2.0 * M_PI * u2);
+
+        us += (uint64_t)((double)b->lognormal_us * exp(0.5 * z));
+    }
+    return us;
+}
+
+static void journal(struct mock_conn *c, struct slice body)
+{
+    struct mock_worker *w = c->worker;
+    const struct mock_attempt_facts f = {
+        .wall_us = loop_wall_us(w->loop),
+        .now_us = loop_now_us(w->loop),
+        .port = c->port->port,
+        .connection = c->id,
+        .ordinal = c->ordinal,
+        .head = &c->head,
+        .ask = &c->script.ask,
+        .body = body,
+    };
+
+    c->script.seq = mock_journal_begin(w->mock->journal, &f);
+}
+
+void mock_script_begin(struct mock_conn *c, struct slice body)
+{
+    struct mock_script *s = &c->script;
+    struct mock_worker *w = c->worker;
+    struct slice model;
+    struct err e;
+
+    buf_clear(&s->pre);
+    buf_clear(&s->post);
+    s->phase = MOCK_PHASE_START;
+    s->progress = (struct mock_progress){0};
+    s->index = s->filler = s->position = s->limit = 0;
+    s->chunked = false;
+    s->sent_before = c->sent;
+    mock_ask_scan(body, &s->ask);
+    s->subject = (struct mock_subject){
+        .api = api_of(&c->head),
+        .ask = &s->ask,
+        .behave = &s->behave,
+        .id = atomic_fetch_add_explicit(&w->mock->next_id, 1, memory_order_relaxed),
+        .created_s = loop_wall_us(w->loop) / 1000000,
+        .port = c->port->port,
+        .body_length = body.n,
+    };
+    atomic_fetch_add_explicit(&c->port->requests, 1, memory_order_relaxed);
+    journal(c, body);
+    model = s->subject.api == MOCK_MODEL ? model_in_path(&c->head) : s->ask.model;
+    if (!mock_rules_resolve(w->mock->rules, c->port->port, model, c->head.behaviour,
+                            (uint32_t)rng_below(&w->rng, 100), &s->behave, &e)) {
+        mock_behave_init(&s->behave);
+        refuse(s, 400, "mock_behaviour", e.message);
+    } else {
+        check_request(c);
+    }
+    c->split_left = has(s, MOCK_SPLIT) ? 512 : 0;
+    s->content_us = s->due_us = s->comment_us = 0;
+    if (s->behave.delay_us > 0 || s->behave.lognormal_us > 0) {
+        s->content_us = s->due_us = loop_now_us(w->loop) + head_delay_us(w, &s->behave);
+    }
+}
+
+static void put_echo(struct mock_conn *c)
+{
+    const struct mock_head *h = &c->head;
+    struct buf *out = &c->script.pre;
+    struct slice body = h->chunked ? buf_slice(&c->body)
+                                   : slice_head(slice_from(buf_slice(&c->in), h->length),
+                                                (size_t)h->content_length);
+    uint8_t digest[CRYPTO_SHA256_BYTES];
+    char hex[2 * CRYPTO_SHA256_BYTES + 1];
+
+    put(out, "{\"method\":");
+    text_json_string(out, h->method);
+    put(out, ",\"path\":");
+    text_json_string(out, h->path);
+    put(out, ",\"query\":");
+    text_json_string(out, h->query.p == NULL ? SLICE("") : h->query);
+    put(out, ",\"port\":");
+    put_u64(out, c->port->port);
+    put(out, ",\"headers\":");
+    mock_head_json(h->headers, out);
+    put(out, ",\"body_length\":");
+    put_u64(out, body.n);
+    crypto_sha256(digest, &body, 1);
+    text_hex(digest, sizeof(digest), hex);
+    put(out, ",\"body_sha256\":\"");
+    buf_append_str(out, hex);
+    put(out, "\"}\n");
+}
+
+// The body of a plain answer, in s->pre, s->filler, s->post.
+static void build_plain(struct mock_conn *c)
+{
+    struct mock_script *s = &c->script;
+
+    if (s->pre.n > 0) {
+        return; // refused
+    }
+    if (has(s, MOCK_HTML)) {
+        buf_append(&s->pre, html_page);
+    } else if (has(s, MOCK_UNKNOWN_MODEL)) {
+        char message[300];
+
+        (void)snprintf(message, sizeof(message),
+                       "The model `" SLICE_FMT "` does not exist or you do not have access to it.",
+                       SLICE_ARG(slice_head(s->ask.model, 128)));
+        refuse(s, 404, "model_not_found", message);
+    } else if (s->progress.status >= 300) {
+        mock_reply_error(s->progress.status, &s->pre);
+    } else if (s->behave.error_after != -1) {
+        mock_reply_error(500, &s->pre); // an error inside a 200
+    } else if (s->subject.api == MOCK_ECHO) {
+        put_echo(c);
+    } else if (s->subject.api == MOCK_EMBEDDINGS) {
+        mock_embed_answer(&s->subject, &s->pre);
+    } else if (s->subject.api == MOCK_MODELS) {
+        mock_answer_models(s->subject.created_s, &s->pre);
+    } else if (s->subject.api == MOCK_MODEL) {
+        mock_answer_model(model_in_path(&c->head), s->subject.created_s, &s->pre);
+    } else {
+        s->filler = mock_answer_plain(&s->subject, &s->pre, &s->post);
+    }
+}
+
+static void coat_with_gzip(struct mock_script *s, struct buf *scratch)
+{
+    struct slice filler = mock_answer_filler();
+
+    buf_clear(scratch);
+    for (; s->filler > 0; s->filler -= s->filler < filler.n ? s->filler : filler.n) {
+        buf_append(&s->pre,
+                   slice_head(filler, s->filler < filler.n ? (size_t)s->filler : filler.n));
+    }
+    buf_append(&s->pre, buf_slice(&s->post));
+    buf_clear(&s->post);
+    mock_reply_gzip(buf_slice(&s->pre), scratch);
+    buf_clear(&s->pre);
+    buf_append(&s->pre, buf_slice(scratch));
+}
+
+// How many bytes of a plain body come before the fault; `total` when there is none.
+static uint64_t plain_limit(const struct mock_script *s, uint64_t total)
+{
+    const int64_t after[] = {s->behave.cut_after, s->behave.reset_after, s->behave.stall_after,
+                             s->behave.end_after};
+    uint64_t limit = has(s, MOCK_RESET_MID | MOCK_MALFORMED_CHUNK) ? total / 2 : total;
+
+    for (size_t i = 0; i < ARRAY_LEN(after); i++) {
+        if (after[i] >= 0 && (uint64_t)after[i] < limit) {
+            limit = (uint64_t)after[i];
+        }
+    }
+    return limit;
+}
+
+static enum mock_run start_plain(struct mock_conn *c)
+{
+    struct mock_script *s = &c->script;
+    uint64_t total;
+    int64_t length;
+
+    build_plain(c);
+    if (has(s, MOCK_GZIP)) {
+        coat_with_gzip(s, &c->worker->scratch);
+    }
+    total = s->pre.n + s->filler + s->post.n;
+    if (has(s, MOCK_BAD_JSON)) {
+        total = total * 6 / 10;
+    }
+    s->limit = plain_limit(s, total);
+    s->chunked = has(s, MOCK_CHUNKED | MOCK_MALFORMED_CHUNK);
+    length = s->chunked || has(s, MOCK_UNTIL_CLOSE) ? -1
+             : has(s, MOCK_SHORT_BODY)              ? (int64_t)total + 100
+                                                    : (int64_t)total;
+    put_head(c, has(s, MOCK_HTML) ? "text/html; charset=UTF-8" : "application/json", length);
+    if (has(s, MOCK_HALF_HEAD | MOCK_STALL_FIRST | MOCK_ROLE_THEN_STALL)) {
+        return stall(s);
+    }
+    s->phase = MOCK_PHASE_PLAIN;
+    return MOCK_RUN_AGAIN;
+}
+
+static void put_comment(struct mock_conn *c)
+{
+    put_body(c, SLICE(": keep-alive\n\n"));
+    c->script.comment_us = loop_now_us(c->worker->loop) + c->script.behave.comments_us;
+}
+
+static enum mock_run start_stream(struct mock_conn *c)
+{
+    struct mock_script *s = &c->script;
+
+    s->chunked = !has(s, MOCK_UNTIL_CLOSE);
+    put_head(c, has(s, MOCK_TYPE_JSON) ? "application/json" : "text/event-stream; charset=utf-8",
+             -1);
+    if (s->behave.comments_us > 0 && !has(s, MOCK_HALF_HEAD)) {
+        put_comment(c);
+    }
+    if (has(s, MOCK_HALF_HEAD | MOCK_STALL_FIRST)) {
+        return stall(s);
+    }
+    mock_answer_event_prefix(&s->subject, &s->pre);
+    s->phase = MOCK_PHASE_TTFT;
+    if (s->behave.ttft_us > 0 && !has(s, MOCK_ROLE_THEN_STALL)) {
+        s->content_us = loop_now_us(c->worker->loop) + s->behave.ttft_us;
+        return MOCK_RUN_WAIT;
+    }
+    return MOCK_RUN_AGAIN;
+}
+
+static enum mock_run start(struct mock_conn *c)
+{
+    struct mock_script *s = &c->script;
+    bool refused = s->progress.status != 0;
+    bool streams = s->subject.api == MOCK_CHAT || s->subject.api == MOCK_COMPLETIONS;
+
+    if (has(s, MOCK_RESET) || (has(s, MOCK_RESET_REUSED) && c->ordinal > 1)) {
+        return MOCK_RUN_RESET;
+    }
+    if (has(s, MOCK_SILENCE)) {
+        return stall(s);
+    }
+    if (!refused) {
+        s->progress.status = s->behave.status > 0 ? s->behave.status : 200;
+    }
+    if (streams && s->ask.stream && s->progress.status < 300 &&
+        !has(s, MOCK_NO_STREAM | MOCK_HTML | MOCK_UNKNOWN_MODEL | MOCK_GZIP)) {
+        return start_stream(c);
+    }
+    return start_plain(c);
+}
+
+static enum mock_run end_plain(struct mock_conn *c)
+{
+    struct mock_script *s = &c->script;
+    uint64_t total = s->pre.n + s->filler + s->post.n;
+
+    if (has(s, MOCK_BAD_JSON)) {
+        return finish(c);
+    }
+    if (has(s, MOCK_MALFORMED_CHUNK)) {
+        return break_chunking(c);
+    }
+    if (has(s, MOCK_SHORT_BODY)) {
+        return MOCK_RUN_CUT;
+    }
+    if (s->limit == total) {
+        return finish(c);
+    }
+    if (has(s, MOCK_RESET_MID) || s->limit == (uint64_t)s->behave.reset_after) {
+        return MOCK_RUN_RESET;
+    }
+    if (s->limit == (uint64_t)s->behave.stall_after) {
+        return stall(s);
+    }
+    return s->chunked && s->limit == (uint64_t)s->behave.end_after ? finish(c) : MOCK_RUN_CUT;
+}
+
+static enum mock_run plain(struct mock_conn *c)
+{
+    struct mock_script *s = &c->script;
+    uint64_t left = s->limit - s->position, at = s->position;
+    struct slice part;
+
+    if (left == 0) {
+        return end_plain(c);
+    }
+    if (at < s->pre.n) {
+        part = slice_from(buf_slice(&s->pre), (size_t)at);
+    } else if (at < s->pre.n + s->filler) {
+        uint64_t rest = s->pre.n + s->filler - at;
+
+        part = mock_answer_filler();
+        part = slice_head(part, rest < part.n ? (size_t)rest : part.n);
+    } else {
+        part = slice_from(buf_slice(&s->post), (size_t)(at - s->pre.n - s->filler));
+    }
+    part = slice_head(part, left < 65536 ? (size_t)left : 65536);
+    put_body(c, part);
+    s->position += part.n;
+    return MOCK_RUN_AGAIN;
+}
+
+static void put_event(struct mock_conn *c, enum mock_event kind, uint64_t index)
+{
+    struct buf *scratch = &c->worker->scratch;
+
+    buf_clear(scratch);
+    mock_answer_event(&c->script.subject, kind, index, buf_slice(&c->script.pre), scratch);
+    put_body(c, buf_slice(scratch));
+}
+
+static enum mock_run put_error_event(struct mock_conn *c)
+{
+    put_event(c, MOCK_EVENT_ERROR, 0);
+    return finish(c);
+}
+
+// Faults between content events; MOCK_RUN_AGAIN: none here.
+static enum mock_run content_fault(struct mock_conn *c)
+{
+    struct mock_script *s = &c->script;
+    const struct mock_behave *b = &s->behave;
+    int64_t i = (int64_t)s->index;
+    bool middle = s->index == mock_answer_events(&s->subject) / 2;
+
+    if (b->error_after == i) {
+        return put_error_event(c);
+    }
+    if (b->reset_after == i || (middle && has(s, MOCK_RESET_MID))) {
+        return MOCK_RUN_RESET;
+    }
+    if (b->cut_after == i || (middle && has(s, MOCK_SHORT_BODY))) {
+        return MOCK_RUN_CUT;
+    }
+    if (b->end_after == i) {
+        return finish(c);
+    }
+    if (b->stall_after == i) {
+        return stall(s);
+    }
+    if (middle && has(s, MOCK_MALFORMED_CHUNK)) {
+        return break_chunking(c);
+    }
+    if (middle && has(s, MOCK_BAD_JSON)) {
+        put_event(c, MOCK_EVENT_BROKEN, 0);
+    }
+    return MOCK_RUN_AGAIN;
+}
+
+static enum mock_run content(struct mock_conn *c)
+{
+    struct mock_script *s = &c->script;
+    enum mock_run fault = content_fault(c);
+
+    if (fault != MOCK_RUN_AGAIN || s->phase == MOCK_PHASE_STALL) {
+        return fault;
+    }
+    if (s->index == mock_answer_events(&s->subject)) {
+        s->phase = MOCK_PHASE_FINISH;
+        return MOCK_RUN_AGAIN;
+    }
+    put_event(c, MOCK_EVENT_CONTENT, s->index++);
+    s->progress.events++;
+    if (s->behave.pace_us > 0) {
+        uint64_t now = loop_now_us(c->worker->loop);
+
+        // From the time it was due, so that a late timer does not slow the stream down.
+        s->content_us =
+            (s->content_us == 0 || s->content_us + MONO_SEC < now ? now : s->content_us) +
+            s->behave.pace_us;
+        return MOCK_RUN_WAIT;
+    }
+    return MOCK_RUN_AGAIN;
+}
+
+static enum mock_run role(struct mock_conn *c)
+{
+    struct mock_script *s = &c->script;
+
+    if (s->behave.error_after == -2) {
+        return put_error_event(c);
+    }
+    if (s->subject.api == MOCK_CHAT) {
+        put_event(c, MOCK_EVENT_ROLE, 0);
+    }
+    if (has(s, MOCK_ROLE_THEN_STALL)) {
+        return stall(s);
+    }
+    for (uint32_t i = 0; i < s->behave.empty_deltas; i++) {
+        put_event(c, MOCK_EVENT_EMPTY, i);
+    }
+    s->phase = MOCK_PHASE_THINK;
+    return MOCK_RUN_AGAIN;
+}
+
+static enum mock_run think(struct mock_conn *c)
+{
+    struct mock_script *s = &c->script;
+
+    if (s->index == s->behave.think || s->subject.api != MOCK_CHAT) {
+        s->index = 0;
+        s->phase = MOCK_PHASE_CONTENT;
+        return MOCK_RUN_AGAIN;
+    }
+    put_event(c, MOCK_EVENT_THINK, s->index++);
+    if (s->behave.pace_us > 0) {
+        s->content_us = loop_now_us(c->worker->loop) + s->behave.pace_us;
+        return MOCK_RUN_WAIT;
+    }
+    return MOCK_RUN_AGAIN;
+}
+
+static enum mock_run end_stream(struct mock_conn *c)
+{
+    struct mock_script *s = &c->script;
+
+    if (!has(s, MOCK_NO_FINISH)) {
+        put_event(c, MOCK_EVENT_FINISH, 0);
+    }
+    if (s->ask.include_usage && !has(s, MOCK_NO_USAGE)) {
+        put_event(c, MOCK_EVENT_USAGE, 0);
+    }
+    if (!has(s, MOCK_NO_DONE)) {
+        put_event(c, MOCK_EVENT_DONE, 0);
+    }
+    return finish(c);
+}
+
+static enum mock_run step(struct mock_conn *c)
+{
+    switch (c->script.phase) {
+    case MOCK_PHASE_START:
+        return start(c);
+    case MOCK_PHASE_PLAIN:
+        return plain(c);
+    case MOCK_PHASE_TTFT:
+        return role(c);
+    case MOCK_PHASE_THINK:
+        return think(c);
+    case MOCK_PHASE_CONTENT:
+        return content(c);
+    case MOCK_PHASE_FINISH:
+        return end_stream(c);
+    case MOCK_PHASE_STALL:
+        return MOCK_RUN_WAIT;
+    }
+    return MOCK_RUN_CUT;
+}
+
+// Waiting for content_us; in a stream a comment now and then, where the behaviour has them.
+static enum mock_run wait_more(struct mock_conn *c, uint64_t now)
+{
+    struct mock_script *s = &c->script;
+
+    s->due_us = s->content_us;
+    if (s->behave.comments_us > 0 && s->comment_us > 0) {
+        if (now >= s->comment_us) {
+            put_comment(c);
+        }
+        s->due_us = s->comment_us < s->content_us ? s->comment_us : s->content_us;
+    }
+    return MOCK_RUN_WAIT;
+}
+
+enum mock_run mock_script_run(struct mock_conn *c)
+{
+    struct mock_script *s = &c->script;
+    uint64_t now = loop_now_us(c->worker->loop);
+    enum mock_run r = MOCK_RUN_AGAIN;
+
+    if (now < s->content_us) {
+        return wait_more(c, now);
+    }
+    while (r == MOCK_RUN_AGAIN) {
+        if (c->out.n >= MOCK_CONN_HIGH) {
+            return MOCK_RUN_FULL;
+        }
+        r = step(c);
+    }
+    return r == MOCK_RUN_WAIT ? wait_more(c, now) : r;
+}
