@@ -30,8 +30,7 @@ static inline struct slice slice_str(const char *s)
 static inline bool slice_eq(struct slice a, struct slice b)
 {
     // The pointers are never NULL when n > 0; said here for the static analyzer.
-    return a.n == b.n &&
-           (a.n == 0 || (a.p != NULL && b.p != NULL && memcmp(a.p, b.p, a.n) == 0));
+    return a.n == b.n && (a.n == 0 || (a.p != NULL && b.p != NULL && memcmp(a.p, b.p, a.n) == 0));
 }
 
 static inline bool slice_eq_str(struct slice a, const char *s)
