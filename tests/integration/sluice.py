@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real programs as objects: Mock, Stack (`sluice up`), and the daemons one by one.
+
+Everything listens on 127.0.0.1 on ports the system picks, lives in a directory of its own and is stopped by
+pid. Nothing here sleeps to synchronise: `wait_for` polls a fact until it holds.
+"""
+import http.client
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+BIN = pathlib.Path(os.environ.get("SLUICE_BIN", "build/release/bin")).resolve()
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# Sanitizers make everything slower; limits of waiting scale with them, expectations do not.
+SLOW = float(os.environ.get("SLUICE_TEST_SLOW", "1"))
+PROVIDERS = ("openai", "anthropic", "gemini")
+
+# The file of the README and of issue 2, to the letter.
+WALKTHROUGH = (ROOT / "tests/config/walkthrough.yaml").read_text() if (ROOT / "tests/config/walkthrough.yaml").exists() else ""
+
+
+def wait_for(fact, timeout=10.0, what="the expected state", step=0.005):
+    """Polls `fact()` until it is true; returns its value. Errors of connections count as not yet."""
+    end = time.monotonic() + timeout * SLOW
+    last = None
+    while True:
+        try:
+            value = fact()
+            if value:
+                return value
+        except (OSError, http.client.HTTPException, AssertionError, KeyError, ValueError) as e:
+            last = e
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {timeout * SLOW:.0f} s in vain for {what}" + (f" (last: {last!r})" if last else ""))
+        time.sleep(step)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Process:
+    """A child with its output in a file. `stop` asserts that it ended well and that no sanitizer complained."""
+
+    def __init__(self, name, args, dir, env=None, cwd=None):
+        self.name, self.dir = name, pathlib.Path(dir)
+        self.log = self.dir / f"{name}.log"
+        self.out = open(self.log, "ab")
+        full = {k: v for k, v in os.environ.items() if not k.endswith("_API_KEY") and not k.startswith("SLUICE__")}
+        full.update(env or {})
+        self.p = subprocess.Popen([str(a) for a in args], stdout=self.out, stderr=self.out, stdin=subprocess.DEVNULL,
+                                  env=full, cwd=cwd or self.dir)
+
+    @property
+    def pid(self):
+        return self.p.pid
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def alive(self):
+        return self.p.poll() is None
+
+    def ready(self, path, timeout=20):
+        def look():
+            if not self.alive():
+                raise RuntimeError(f"{self.name} ended with {self.p.returncode}:\n{self.text()[-4000:]}")
+            return path.exists() and json.loads(path.read_text())
+        return wait_for(look, timeout, f"{self.name} to be ready")
+
+    def signal(self, sig):
+        self.p.send_signal(sig)
+
+    def kill(self):
+        if self.alive():
+            self.p.kill()
+        self.p.wait()
+        self.out.close()
+
+    def stop(self, expect=0, timeout=20):
+        if self.alive():
+            self.p.send_signal(signal.SIGTERM)
+        try:
+            code = self.p.wait(timeout * SLOW)
+        except subprocess.TimeoutExpired:
+            self.p.kill()
+            self.p.wait()
+            raise AssertionError(f"{self.name} did not stop within {timeout * SLOW:.0f} s:\n{self.text()[-4000:]}") from None
+        finally:
+            self.out.close()
+        text = self.text()
+        for sign in ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", "runtime error:"):
+            assert sign not in text, f"{self.name}:\n{text[text.index(sign):][:6000]}"
+        if expect is not None:
+            assert code == expect, f"{self.name} ended with {code}:\n{text[-4000:]}"
+        return code
+
+
+class Response:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def code(self):
+        return self.json()["error"]["code"]
+
+    def events(self):
+        """Data of the server-sent events."""
+        out = []
+        for block in self.body.decode().split("\n\n"):
+            data = [line[5:].lstrip() for line in block.split("\n") if line.startswith("data:")]
+            if data:
+                out.append("\n".join(data))
+        return out
+
+    def __repr__(self):
+        return f"<{self.status} {dict(self.headers)} {self.body[:600]!r}>"
+
+
+def request(port, method, path, body=None, headers=None, timeout=30):
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout * SLOW)
+    h = dict(headers or {})
+    if isinstance(body, (dict, list)):
+        body = json.dumps(body).encode()
+    if body is not None:
+        h.setdefault("content-type", "application/json")
+    try:
+        c.request(method, path, body=body, headers=h)
+        r = c.getresponse()
+        return Response(r.status, {k.lower(): v for k, v in r.getheaders()}, r.read())
+    finally:
+        c.close()
+
+
+def chat(model="openai/gpt-4o-mini", text="Hello", **more):
+    return {"model": model, "messages": [{"role": "user", "content": text}], **more}
+
+
+class Mock:
+    """One sluice-mock with `n` ports, each a provider of its own."""
+
+    def __init__(self, dir, n=3, args=()):
+        ready = pathlib.Path(dir) / "mock.ready"
+        ready.unlink(missing_ok=True)
+        ports = sum((["--port", "0"] for _ in range(n)), [])
+        self.process = Process("mock", [BIN / "sluice-mock", *ports, "--ready-file", ready, *args], dir)
+        self.ports = self.process.ready(ready)["ports"]
+
+    def log(self, **filters):
+        query = "&".join(f"{k}={v}" for k, v in filters.items())
+        return request(self.ports[0], "GET", f"/__mock/log?{query}").json()["attempts"]
+
+    def reset(self):
+        assert request(self.ports[0], "POST", "/__mock/reset").status == 200
+
+    def mode(self, i, mode):
+        r = request(self.ports[i if i else 0] if i is not None else self.ports[0], "POST", "/__mock/port",
+                    {"port": self.ports[i], "mode": mode})
+        assert r.status == 200, r
+
+    def env(self, names=PROVIDERS, path="/v1/"):
+        """Points the walk-through's providers at the mock."""
+        env = {}
+        for name, port in zip(names, self.ports):
+            env[f"SLUICE__PROVIDERS__{name.upper()}__BASE_URL"] = f"http://127.0.0.1:{port}{path}"
+            env[f"{name.upper()}_API_KEY"] = f"sk-test-{name}-0123456789abcdef"
+        return env
+
+    def stop(self):
+        self.process.stop()
+
+
+class Stack:
+    """`sluice up` in a directory of its own."""
+
+    def __init__(self, dir, config=None, env=None, args=(), name="up", data=None):
+        self.dir = pathlib.Path(dir)
+        self.data = pathlib.Path(data or self.dir / "data")
+        self.args = list(args)
+        self.env = dict(env or {})
+        self.config = None
+        self.name = name
+        if config is not None:
+            self.config = self.dir / "ai-gateway-config.yaml"
+            self.config.write_text(config)
+        self.start()
+
+    def start(self):
+        ready = self.dir / f"{self.name}.ready"
+        ready.unlink(missing_ok=True)
+        args = [BIN / "sluice", "up", "--data-dir", self.data, "--port", "0", "--admin-port", "0", "--ops-port", "0",
+                "--ready-file", ready, *self.args]
+        if self.config is not None:
+            args += ["-c", self.config]
+        self.process = Process(self.name, args, self.dir, self.env)
+        info = self.process.ready(ready, 40)
+        self.port, self.admin_port, self.ops_port = info["port"], info["admin_port"], info["ops_port"]
+        self.token = (self.data / "admin-token").read_text().strip()
+
+    def post(self, path, body, headers=None, **more):
+        return request(self.port, "POST", path, body, headers, **more)
+
+    def get(self, path, headers=None, **more):
+        return request(self.port, "GET", path, None, headers, **more)
+
+    def admin(self, method, path, body=None, headers=None, token=None):
+        h = {"authorization": f"Bearer {token or self.token}", **(headers or {})}
+        return request(self.admin_port, method, f"/admin/v1{path}", body, h)
+
+    def metrics(self):
+        return request(self.ops_port, "GET", "/metrics").body.decode()
+
+    def metric(self, name):
+        """Sum over the series of a family (exact name before '{' or ' ')."""
+        total = 0.0
+        for line in self.metrics().splitlines():
+            if line.startswith(name) and line[len(name)] in "{ ":
+                total += float(line.rsplit(" ", 1)[1])
+        return total
+
+    def child_pid(self, which):
+        return int((self.data / "run" / f"{which}.pid").read_text())
+
+    def cli(self, *args, env=None, check=True):
+        full = {**os.environ, "SLUICE_ADMIN_URL": f"http://127.0.0.1:{self.admin_port}", "SLUICE_ADMIN_TOKEN": self.token, **(env or {})}
+        r = subprocess.run([str(BIN / "sluice"), *args], capture_output=True, text=True, env=full, timeout=30 * SLOW)
+        assert not check or r.returncode == 0, f"{args}: {r.returncode}\n{r.stdout}\n{r.stderr}"
+        return r
+
+    def stop(self):
+        self.process.stop()
