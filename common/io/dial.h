@@ -35,7 +35,7 @@ enum dial_result {
 };
 
 MUST_CHECK struct dial *dial_new(struct loop *l, const struct dial_config *c, struct err *e);
-// Every connection must have been closed.
+// Every connection must have been closed; not from inside fn.
 void dial_free(struct dial **d);
 
 // Starts to connect to "http://host:port" or "https://host:port" (no path). fn is called exactly

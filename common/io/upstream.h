@@ -34,7 +34,7 @@ enum upstream_result {
 };
 
 // Handlers are called from watch or timer dispatch, never from inside upstream_start / _resume /
-// _cancel. They may call upstream_cancel and upstream_pause.
+// _cancel. They may call every upstream_* function but upstream_free.
 struct upstream_handlers {
     // The final response head is complete (1xx are swallowed). head is borrowed for the call.
     void (*on_head)(void *arg, const struct h1 *head);

@@ -1,0 +1,886 @@
+// SPDX-License-Identifier: Apache-2.0
+// Connections by libcurl, used as a connector only (CURLOPT_CONNECT_ONLY).
+//
+// A struct dial_conn through its states:
+//
+//   dial_start --+-- name being resolved by another --> WAITING --(resolved)--> KICKED --+
+//                |                                                                       v
+//                +------------------------------------------------------------------> CONNECTING
+//                                                                                     |   |   |
+//                                  dial_close while its own resolution runs: ORPHAN <-+   v   +->
+//                                  FAILED
+//                                                                                       READY
+//
+// Where the libcurl handle is: CONNECTING and ORPHAN hold one, inside a multi. READY keeps it only
+// where TLS needs it. From a plain TCP connection we take the socket (libcurl's close callback lets
+// it live) and recycle the handle, so such a connection costs this struct and nothing of libcurl,
+// and is no longer in any multi. That keeps multis, whose connection walks cost, for connecting and
+// for TLS.
+//
+// Multis hold at most CONNS_PER_MULTI handles and are picked from a LIFO free list, so that a few
+// of them do the work. Names: one leader per host resolves, through the DNS cache shared by all
+// handles; the others wait until the leader opens its first socket, which is when the answer is in
+// the cache. A leader that is closed early stays as an orphan: stopping it would leave its resolver
+// thread behind for each client that goes away, and the answer is wanted by those who wait.
+#include "common/io/dial.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "common/base/list.h"
+#include "common/base/map.h"
+#include "common/base/mem.h"
+#include "common/base/mono.h"
+#include "common/io/curl_priv.h"
+
+#define CONNS_PER_MULTI 16u
+#define SPARE_HANDLES   64u
+#define CURL_MULTI_IDLE                                                                            \
+    64L // more than a multi ever holds: libcurl must not close connections by itself
+#define TLS_BUFFER   16384L // one TLS record; also the most curl_easy_recv gives at once
+#define PLAIN_BUFFER 1024L  // libcurl's minimum; used for proxy answers only
+
+enum conn_state {
+    CONN_WAITING,
+    CONN_KICKED,
+    CONN_CONNECTING,
+    CONN_ORPHAN,
+    CONN_READY,
+    CONN_FAILED
+};
+
+// A libcurl easy handle with its permanent options. In d->spare, or owned by a connection.
+struct handle {
+    CURL *easy;
+    struct list_node node;
+    char error[CURL_ERROR_SIZE];
+};
+
+struct multi {
+    struct dial *d;
+    CURLM *m;                   // owned
+    struct loop_timer timer;    // libcurl's, one-shot
+    bool timer_told;            // libcurl has set or cleared the timer since it was last asked
+    unsigned used;              // handles inside
+    struct list_node free_node; // in d->free_multis while used < CONNS_PER_MULTI
+    struct multi *next;         // all of them
+};
+
+// One socket libcurl wants to be watched. Owned by libcurl's socket table (curl_multi_assign).
+struct sock {
+    struct loop_watch watch;
+    struct loop_grave grave;
+    struct multi *multi;
+};
+
+// A name being resolved. In d->hosts until the leader opened a socket or ended.
+struct host {
+    char *name; // owned; the key in d->hosts
+    struct list waiters;
+};
+
+struct dial_conn {
+    struct dial *d;
+    enum conn_state state;
+    bool tls;
+    bool taken;               // fd is ours, not libcurl's
+    int fd;                   // READY
+    struct handle *handle;    // owned; NULL when WAITING, KICKED, FAILED and when taken
+    struct multi *multi;      // holds the handle
+    struct host *host;        // WAITING: waits for it. CONNECTING, ORPHAN: leads it
+    struct list_node node;    // of host->waiters, d->kicked, d->orphans
+    enum dial_result outcome; // KICKED: what the resolution came to
+    struct loop_timer timer;  // WAITING, KICKED: the deadline (libcurl keeps it afterwards)
+    uint64_t deadline_us;
+    char *origin; // owned; until the handle has it
+    void (*fn)(void *arg, enum dial_result r, const char *message);
+    void *arg;
+};
+
+struct dial {
+    struct loop *l;
+    CURLSH *share;         // DNS cache and TLS sessions of all handles
+    char *proxy, *ca_file; // owned
+    const char *ca_dir;    // static storage of libcurl, or NULL
+    bool insecure_tls;
+    bool tls_proxy;       // the proxy itself is spoken to over TLS
+    struct multi *multis; // all, owned
+    struct list free_multis;
+    struct list spare; // handles
+    struct map hosts;  // name -> struct host
+    struct list kicked, orphans;
+    struct loop_timer kick; // serves `kicked`
+    size_t n_conns;         // orphans included
+};
+
+static void finish(struct dial_conn *c, CURLcode rc);
+static void on_deadline(struct loop_timer *t);
+
+// --- libcurl's callbacks: they record, nothing of libcurl is called from them
+// -------------------------
+
+static int on_curl_timer(CURLM *curl, long timeout_ms, void *p)
+{
+    struct multi *m = p;
+    struct loop *l = m->d->l;
+
+    (void)curl;
+    m->timer_told = true;
+    if (timeout_ms < 0) {
+        loop_timer_cancel(l, &m->timer);
+    } else if (timeout_ms == 0) {
+        loop_timer_set(l, &m->timer, 1); // next timer phase
+    } else {
+        // One more: the loop's stamp is older than the clock libcurl has read.
+        loop_timer_set(l, &m->timer, loop_now_us(l) + ((uint64_t)timeout_ms + 1) * MONO_MS);
+    }
+    return 0;
+}
+
+static void harvest(struct multi *m)
+{
+    CURLMsg *msg;
+    int left;
+
+    // What finish calls may add and remove handles; each round asks anew.
+    while ((msg = curl_multi_info_read(m->m, &left)) != NULL) {
+        CURLcode rc = msg->data.result;
+        struct dial_conn *c = NULL;
+
+        if (msg->msg == CURLMSG_DONE &&
+            curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &c) == CURLE_OK && c != NULL) {
+            finish(c, rc);
+        }
+    }
+}
+
+static void on_timer(struct loop_timer *t)
+{
+    struct multi *m = container_of(t, struct multi, timer);
+    long timeout_ms = -1;
+    int running;
+
+    m->timer_told = false;
+    // A failure here is about single transfers, which say so in their message.
+    (void)curl_multi_socket_action(m->m, CURL_SOCKET_TIMEOUT, 0, &running);
+    if (!m->timer_told && curl_multi_timeout(m->m, &timeout_ms) == CURLM_OK) {
+        (void)on_curl_timer(m->m, timeout_ms, m); // always 0
+    }
+    harvest(m);
+}
+
+static void on_sock_event(struct loop_watch *w, uint32_t events)
+{
+    struct multi *m = container_of(w, struct sock, watch)->multi;
+    int mask = 0, running;
+
+    mask |= (events & LOOP_READ) != 0 ? CURL_CSELECT_IN : 0;
+    mask |= (events & LOOP_WRITE) != 0 ? CURL_CSELECT_OUT : 0;
+    mask |= (events & LOOP_ERROR) != 0 ? CURL_CSELECT_ERR : 0;
+    (void)curl_multi_socket_action(m->m, w->fd, mask, &running); // as in on_timer
+    harvest(m);
+}
+
+static void bury_sock(struct loop_grave *g)
+{
+    mem_free(container_of(g, struct sock, grave));
+}
+
+static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *p, void *sock)
+{
+    struct multi *m = p;
+    struct sock *s = sock;
+    uint32_t events = 0;
+
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        if (s != NULL) {
+            loop_watch_remove(m->d->l, &s->watch);
+            (void)curl_multi_assign(m->m, fd, NULL); // the entry goes away anyhow
+            s->grave.fn = bury_sock;
+            loop_bury(m->d->l, &s->grave);
+        }
+        return 0;
+    }
+    events |= what == CURL_POLL_IN || what == CURL_POLL_INOUT ? LOOP_READ : 0;
+    events |= what == CURL_POLL_OUT || what == CURL_POLL_INOUT ? LOOP_WRITE : 0;
+    if (s != NULL) {
+        loop_watch_set(m->d->l, &s->watch, events);
+        return 0;
+    }
+    s = mem_zalloc(sizeof(*s));
+    *s = (struct sock){.multi = m, .watch = {.fd = fd, .fn = on_sock_event}};
+    if (!loop_watch_add(m->d->l, &s->watch, events, NULL) ||
+        curl_multi_assign(m->m, fd, s) != CURLM_OK) {
+        loop_watch_remove(m->d->l, &s->watch);
+        mem_free(s);
+        return -1; // fails the transfer
+    }
+    return 0;
+}
+
+static void host_release(struct dial_conn *leader, enum dial_result outcome);
+
+// The name (if it was one) is resolved: libcurl wants a socket for one of its addresses.
+static curl_socket_t on_open_socket(void *p, curlsocktype purpose, struct curl_sockaddr *a)
+{
+    struct dial_conn *c = p;
+
+    (void)purpose;
+    host_release(c, DIAL_OK);
+    if (c->state == CONN_ORPHAN) {
+        return CURL_SOCKET_BAD; // only the resolution was wanted
+    }
+    return socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
+}
+
+static int on_close_socket(void *p, curl_socket_t fd)
+{
+    struct dial_conn *c = p;
+
+    return c->taken && fd == c->fd ? 0 : close(fd);
+}
+
+// --- handles and multis
+// -----------------------------------------------------------------------------
+
+#define SET(code, easy, option, value)                                                             \
+    do {                                                                                           \
+        CURLcode set_rc_ = curl_easy_setopt((easy), (option), (value));                            \
+        (code) = (code) != CURLE_OK ? (code) : set_rc_;                                            \
+    } while (0)
+
+static void handle_free(struct handle *h)
+{
+    curl_easy_cleanup(h->easy);
+    mem_free(h);
+}
+
+static CURLcode set_tls(const struct dial *d, CURL *easy)
+{
+    CURLcode rc = CURLE_OK;
+
+    if (d->insecure_tls) {
+        SET(rc, easy, CURLOPT_SSL_VERIFYPEER, 0L);
+        SET(rc, easy, CURLOPT_SSL_VERIFYHOST, 0L);
+        SET(rc, easy, CURLOPT_PROXY_SSL_VERIFYPEER, 0L);
+        SET(rc, easy, CURLOPT_PROXY_SSL_VERIFYHOST, 0L);
+    }
+    // One of the two, see find_ca_dir.
+    if (d->ca_file != NULL || d->ca_dir != NULL) {
+        SET(rc, easy, CURLOPT_CAINFO, d->ca_file);
+        SET(rc, easy, CURLOPT_CAPATH, d->ca_dir);
+        SET(rc, easy, CURLOPT_PROXY_CAINFO, d->ca_file);
+        SET(rc, easy, CURLOPT_PROXY_CAPATH, d->ca_dir);
+    }
+    return rc;
+}
+
+static struct handle *handle_new(struct dial *d)
+{
+    struct handle *h = mem_zalloc(sizeof(*h));
+    CURL *easy = h->easy = curl_easy_init();
+    CURLcode rc = CURLE_OK;
+
+    if (easy == NULL) {
+        mem_free(h);
+        return NULL;
+    }
+    SET(rc, easy, CURLOPT_CONNECT_ONLY, 1L);
+    SET(rc, easy, CURLOPT_SHARE, d->share);
+    SET(rc, easy, CURLOPT_ERRORBUFFER, h->error);
+    SET(rc, easy, CURLOPT_NOSIGNAL, 1L);
+    SET(rc, easy, CURLOPT_QUICK_EXIT, 1L); // closing never joins a resolver thread
+    SET(rc, easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(rc, easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1); // ALPN must not offer h2
+    SET(rc, easy, CURLOPT_PROXY, d->proxy);     // "" also keeps libcurl from the environment
+    SET(rc, easy, CURLOPT_NOPROXY, "");         // likewise
+    SET(rc, easy, CURLOPT_HTTPPROXYTUNNEL, 1L); // we write origin-form requests, also for http://
+    SET(rc, easy, CURLOPT_TCP_NODELAY, 1L);
+    SET(rc, easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    SET(rc, easy, CURLOPT_TCP_KEEPIDLE, 60L);
+    SET(rc, easy, CURLOPT_TCP_KEEPINTVL, 15L);
+    SET(rc, easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    SET(rc, easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+    if (rc == CURLE_OK) {
+        rc = set_tls(d, easy);
+    }
+    if (rc != CURLE_OK) {
+        handle_free(h);
+        return NULL;
+    }
+    return h;
+}
+
+static struct multi *multi_new(struct dial *d)
+{
+    struct multi *m = mem_zalloc(sizeof(*m));
+
+    m->d = d;
+    m->timer.fn = on_timer;
+    m->m = curl_multi_init();
+    if (m->m == NULL ||
+        curl_multi_setopt(m->m, CURLMOPT_SOCKETFUNCTION, on_curl_socket) != CURLM_OK ||
+        curl_multi_setopt(m->m, CURLMOPT_SOCKETDATA, m) != CURLM_OK ||
+        curl_multi_setopt(m->m, CURLMOPT_TIMERFUNCTION, on_curl_timer) != CURLM_OK ||
+        curl_multi_setopt(m->m, CURLMOPT_TIMERDATA, m) != CURLM_OK ||
+        curl_multi_setopt(m->m, CURLMOPT_MAXCONNECTS, CURL_MULTI_IDLE) != CURLM_OK) {
+        (void)curl_multi_cleanup(m->m); // NULL or empty
+        mem_free(m);
+        return NULL;
+    }
+    m->next = d->multis;
+    d->multis = m;
+    list_push_front(&d->free_multis, &m->free_node);
+    return m;
+}
+
+// Puts c's handle into a multi with room.
+static bool multi_add(struct dial *d, struct dial_conn *c)
+{
+    struct list_node *n = list_first(&d->free_multis);
+    struct multi *m = n != NULL ? container_of(n, struct multi, free_node) : multi_new(d);
+
+    if (m == NULL || curl_multi_add_handle(m->m, c->handle->easy) != CURLM_OK) {
+        return false;
+    }
+    c->multi = m;
+    if (++m->used == CONNS_PER_MULTI) {
+        list_remove(&d->free_multis, &m->free_node);
+    }
+    return true;
+}
+
+// Takes the handle out of its multi, which closes the connection (not a taken socket), and keeps it
+// for later.
+static void handle_release(struct dial_conn *c)
+{
+    struct dial *d = c->d;
+    struct multi *m = c->multi;
+    struct handle *h = c->handle;
+
+    c->handle = NULL;
+    c->multi = NULL;
+    if (h == NULL) {
+        return;
+    }
+    if (m != NULL) {
+        (void)curl_multi_remove_handle(m->m, h->easy); // fails only for a handle that is not in it
+        if (m->used-- == CONNS_PER_MULTI) {
+            list_push_front(&d->free_multis, &m->free_node);
+        }
+    }
+    if (d->spare.count < SPARE_HANDLES) {
+        list_push_front(&d->spare, &h->node);
+    } else {
+        handle_free(h);
+    }
+}
+
+static bool set_target(struct dial_conn *c, uint64_t now_us)
+{
+    CURL *easy = c->handle->easy;
+    CURLcode rc = CURLE_OK;
+    uint64_t left_us = c->deadline_us > now_us ? c->deadline_us - now_us : 0;
+    bool buffered = c->tls || c->d->tls_proxy;
+
+    SET(rc, easy, CURLOPT_URL, c->origin);
+    SET(rc, easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(left_us / MONO_MS) + 1);
+    SET(rc, easy, CURLOPT_BUFFERSIZE, buffered ? TLS_BUFFER : PLAIN_BUFFER);
+    SET(rc, easy, CURLOPT_PRIVATE, c);
+    SET(rc, easy, CURLOPT_OPENSOCKETDATA, c);
+    SET(rc, easy, CURLOPT_CLOSESOCKETDATA, c);
+    return rc == CURLE_OK;
+}
+
+// Hands the connection to libcurl. On failure the state is FAILED.
+static bool launch(struct dial_conn *c, struct err *e)
+{
+    struct dial *d = c->d;
+    struct list_node *n = list_pop_front(&d->spare);
+
+    c->state = CONN_CONNECTING;
+    c->handle = n != NULL ? container_of(n, struct handle, node) : handle_new(d);
+    if (c->handle != NULL) {
+        c->handle->error[0] = '\0';
+    }
+    if (c->handle == NULL || !set_target(c, loop_now_us(d->l)) || !multi_add(d, c)) {
+        handle_release(c);
+        c->state = CONN_FAILED;
+        return err_set(e, ERR_INTERNAL, "libcurl could not start a connection to %s", c->origin);
+    }
+    mem_free(c->origin);
+    c->origin = NULL;
+    return true;
+}
+
+// --- names
+// -------------------------------------------------------------------------------------------
+
+static void kick(struct dial_conn *c, enum dial_result outcome)
+{
+    c->state = CONN_KICKED;
+    c->outcome = outcome;
+    list_push_back(&c->d->kicked, &c->node);
+    loop_timer_set(c->d->l, &c->d->kick, 1); // next timer phase
+}
+
+// c leads no resolution any more; those who waited may go on with `outcome`. No-op for others.
+static void host_release(struct dial_conn *c, enum dial_result outcome)
+{
+    struct host *h = c->host;
+    struct list_node *n;
+
+    if (h == NULL) {
+        return;
+    }
+    c->host = NULL;
+    while ((n = list_pop_front(&h->waiters)) != NULL) {
+        struct dial_conn *w = container_of(n, struct dial_conn, node);
+
+        w->host = NULL;
+        kick(w, outcome);
+    }
+    (void)map_del(&c->d->hosts, slice_str(h->name)); // it is there
+    mem_free(h->name);
+    mem_free(h);
+}
+
+// The leader ended without an answer that holds for the others: the next one leads.
+static void host_pass_on(struct dial_conn *c)
+{
+    struct host *h = c->host;
+    struct list_node *n = h == NULL ? NULL : list_pop_front(&h->waiters);
+
+    if (n == NULL) {
+        host_release(c, DIAL_OK);
+        return;
+    }
+    c->host = NULL;
+    kick(container_of(n, struct dial_conn, node), DIAL_OK); // its ->host stays: it leads now
+}
+
+static void host_lead_or_wait(struct dial_conn *c, struct slice name)
+{
+    struct dial *d = c->d;
+    struct host *h = map_get(&d->hosts, name);
+
+    c->state = CONN_CONNECTING;
+    if (h != NULL) {
+        c->state = CONN_WAITING;
+        list_push_back(&h->waiters, &c->node);
+        loop_timer_set(d->l, &c->timer, c->deadline_us);
+    } else {
+        h = mem_zalloc(sizeof(*h));
+        h->name = mem_strndup(name.p, name.n);
+        list_init(&h->waiters);
+        (void)map_put(&d->hosts, name, h); // there was none
+    }
+    c->host = h;
+}
+
+// --- ends
+// ------------------------------------------------------------------------------------------
+
+static void conn_free(struct dial_conn *c)
+{
+    struct dial *d = c->d;
+
+    loop_timer_cancel(d->l, &c->timer);
+    mem_free(c->origin);
+    mem_free(c);
+    d->n_conns--;
+}
+
+static void deliver_failure(struct dial_conn *c, enum dial_result r, const char *message)
+{
+    loop_timer_cancel(c->d->l, &c->timer);
+    c->state = CONN_FAILED;
+    c->fn(c->arg, r, message); // c may be gone behind it
+}
+
+static enum dial_result result_of(CURLcode rc, CURL *easy)
+{
+    long os_errno = 0;
+
+    (void)curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_errno); // 0 stays
+    // Only what can happen while connecting; everything else is DIAL_FAILED.
+    if (rc == CURLE_COULDNT_RESOLVE_HOST || rc == CURLE_COULDNT_RESOLVE_PROXY) {
+        return DIAL_DNS_FAILED;
+    }
+    if (rc == CURLE_OPERATION_TIMEDOUT || (rc == CURLE_COULDNT_CONNECT && os_errno == ETIMEDOUT)) {
+        return DIAL_TIMED_OUT;
+    }
+    if (rc == CURLE_COULDNT_CONNECT && os_errno == ECONNREFUSED) {
+        return DIAL_REFUSED;
+    }
+    if (rc == CURLE_SSL_CONNECT_ERROR || rc == CURLE_PEER_FAILED_VERIFICATION ||
+        rc == CURLE_SSL_CERTPROBLEM || rc == CURLE_SSL_CIPHER || rc == CURLE_SSL_CACERT_BADFILE ||
+        rc == CURLE_SSL_ISSUER_ERROR || rc == CURLE_SSL_INVALIDCERTSTATUS) {
+        return DIAL_TLS_FAILED;
+    }
+    return DIAL_FAILED;
+}
+
+static void finish_failed(struct dial_conn *c, CURLcode rc)
+{
+    enum dial_result r = result_of(rc, c->handle->easy);
+    char message[CURL_ERROR_SIZE];
+
+    (void)snprintf(message, sizeof(message), "%s",
+                   c->handle->error[0] != '\0' ? c->handle->error : curl_easy_strerror(rc));
+    handle_release(c);
+    // Before fn, which may dial the same name again.
+    if (r == DIAL_DNS_FAILED) {
+        host_release(c, r);
+    } else {
+        host_pass_on(c);
+    }
+    if (c->state == CONN_ORPHAN) {
+        list_remove(&c->d->orphans, &c->node);
+        conn_free(c);
+        return;
+    }
+    deliver_failure(c, r, message);
+}
+
+// libcurl is done with connecting.
+static void finish(struct dial_conn *c, CURLcode rc)
+{
+    curl_socket_t fd = CURL_SOCKET_BAD;
+
+    if (rc == CURLE_OK && c->state == CONN_CONNECTING &&
+        (curl_easy_getinfo(c->handle->easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK ||
+         fd == CURL_SOCKET_BAD)) {
+        rc = CURLE_COULDNT_CONNECT;
+    }
+    if (rc != CURLE_OK || c->state == CONN_ORPHAN) {
+        finish_failed(c, rc);
+        return;
+    }
+    host_release(c, DIAL_OK);
+    c->state = CONN_READY;
+    c->fd = fd;
+    if (!c->tls && !c->d->tls_proxy) {
+        c->taken = true;
+        handle_release(c);
+    }
+    c->fn(c->arg, DIAL_OK, "");
+}
+
+// Those whose name was resolved by another: connect, or share its failure.
+static void on_kick(struct loop_timer *t)
+{
+    struct dial *d = container_of(t, struct dial, kick);
+    struct list_node *n;
+
+    while ((n = list_pop_front(&d->kicked)) != NULL) {
+        struct dial_conn *c = container_of(n, struct dial_conn, node);
+        struct err e;
+
+        loop_timer_cancel(d->l, &c->timer);
+        if (c->outcome != DIAL_OK) {
+            deliver_failure(c, c->outcome, "name not resolved");
+        } else if (!launch(c, &e)) {
+            host_pass_on(c);
+            deliver_failure(c, DIAL_FAILED, e.message);
+        }
+    }
+}
+
+// Takes a WAITING or KICKED connection out of its list.
+static void unlist(struct dial_conn *c)
+{
+    if (c->state == CONN_WAITING) {
+        list_remove(&c->host->waiters, &c->node);
+        c->host = NULL;
+    } else {
+        list_remove(&c->d->kicked, &c->node);
+        host_pass_on(c); // if it had just been made a leader
+    }
+}
+
+static void on_deadline(struct loop_timer *t)
+{
+    struct dial_conn *c = container_of(t, struct dial_conn, timer);
+
+    unlist(c);
+    deliver_failure(c, DIAL_TIMED_OUT, "timed out waiting for the name to be resolved");
+}
+
+void dial_close(struct dial_conn **cp)
+{
+    struct dial_conn *c = *cp;
+
+    *cp = NULL;
+    if (c == NULL) {
+        return;
+    }
+    switch (c->state) {
+    case CONN_WAITING:
+    case CONN_KICKED:
+        unlist(c);
+        break;
+    case CONN_CONNECTING:
+        if (c->host != NULL) {
+            c->state = CONN_ORPHAN;
+            c->fn = NULL;
+            list_push_back(&c->d->orphans, &c->node);
+            return;
+        }
+        handle_release(c);
+        break;
+    case CONN_READY:
+        handle_release(c);
+        if (c->taken) {
+            (void)close(c->fd); // the descriptor is gone whatever it says
+        }
+        break;
+    case CONN_FAILED:
+        break;
+    case CONN_ORPHAN:
+        UNREACHABLE(); // nobody has its pointer
+    }
+    conn_free(c);
+}
+
+// --- start
+// -----------------------------------------------------------------------------------------
+
+// Host (without brackets) of "http[s]://host[:port]".
+static bool parse_origin(struct slice s, bool *ret_tls, struct slice *ret_host, struct err *e)
+{
+    bool tls = slice_starts_nocase(s, SLICE("https://"));
+    size_t scheme = tls ? 8 : 7, colon;
+    struct slice rest = slice_from(s, scheme), host = rest;
+    uint64_t port = 1;
+
+    if (!tls && !slice_starts_nocase(s, SLICE("http://"))) {
+        return err_set(e, ERR_INVALID, "origin is neither http:// nor https://");
+    }
+    for (size_t i = 0; i < rest.n; i++) {
+        if (!isalnum((unsigned char)rest.p[i]) && strchr("-._~:[]%", rest.p[i]) == NULL) {
+            return err_set(e, ERR_INVALID, "origin has more than a host and a port");
+        }
+    }
+    if (rest.n > 0 && rest.p[0] == '[') {
+        size_t end = slice_find_char(rest, ']');
+
+        if (end == SIZE_MAX) {
+            return err_set(e, ERR_INVALID, "origin has an unclosed '['");
+        }
+        host = slice_from(slice_head(rest, end), 1);
+        rest = slice_from(rest, end + 1);
+    } else {
+        colon = slice_find_char(rest, ':');
+        host = slice_head(rest, colon == SIZE_MAX ? rest.n : colon);
+        rest = slice_from(rest, host.n);
+    }
+    if (host.n == 0 ||
+        (rest.n > 0 && (rest.p[0] != ':' || !slice_to_u64(slice_from(rest, 1), &port) ||
+                        port == 0 || port > UINT16_MAX))) {
+        return err_set(e, ERR_INVALID, "origin has no valid host and port");
+    }
+    *ret_tls = tls;
+    *ret_host = host;
+    return true;
+}
+
+static bool is_address(struct slice host)
+{
+    struct in6_addr a;
+    char text[64];
+
+    if (host.n >= sizeof(text)) {
+        return false;
+    }
+    memcpy(text, host.p, host.n);
+    text[host.n] = '\0';
+    text[strcspn(text, "%")] = '\0'; // a zone
+    return inet_pton(AF_INET, text, &a) == 1 || inet_pton(AF_INET6, text, &a) == 1;
+}
+
+struct dial_conn *dial_start(struct dial *d, const char *origin, uint64_t timeout_us,
+                             void (*fn)(void *arg, enum dial_result r, const char *message),
+                             void *arg, struct err *e)
+{
+    struct slice host;
+    bool tls;
+
+    if (!parse_origin(slice_str(origin), &tls, &host, e)) {
+        return NULL;
+    }
+    struct dial_conn *c = mem_zalloc(sizeof(*c));
+
+    *c = (struct dial_conn){
+        .d = d, .state = CONN_CONNECTING, .tls = tls, .fd = -1, .fn = fn, .arg = arg};
+    c->timer.fn = on_deadline;
+    c->deadline_us = loop_now_us(d->l) + timeout_us;
+    c->origin = mem_strdup(origin);
+    d->n_conns++;
+    // Behind a proxy it is the proxy's name that gets resolved.
+    if (d->proxy[0] != '\0') {
+        host_lead_or_wait(c, SLICE("proxy"));
+    } else if (!is_address(host)) {
+        host_lead_or_wait(c, host);
+    }
+    if (c->state == CONN_CONNECTING && !launch(c, e)) {
+        host_release(c, DIAL_OK); // nobody waits yet
+        conn_free(c);
+        return NULL;
+    }
+    return c;
+}
+
+// --- use
+// -------------------------------------------------------------------------------------------
+
+int dial_fd(const struct dial_conn *c)
+{
+    CHECK(c->state == CONN_READY);
+    return c->fd;
+}
+
+bool dial_is_tls(const struct dial_conn *c)
+{
+    return c->tls;
+}
+
+bool dial_is_plain(const struct dial_conn *c)
+{
+    return c->taken;
+}
+
+static ssize_t fail_with(CURLcode rc)
+{
+    errno = rc == CURLE_AGAIN ? EAGAIN : ECONNRESET;
+    return -1;
+}
+
+ssize_t dial_send(struct dial_conn *c, const void *p, size_t n)
+{
+    size_t sent = 0;
+
+    if (LIKELY(c->taken)) {
+        return send(c->fd, p, n, MSG_NOSIGNAL);
+    }
+    CURLcode rc = curl_easy_send(c->handle->easy, p, n, &sent);
+
+    return rc == CURLE_OK ? (ssize_t)sent : fail_with(rc);
+}
+
+ssize_t dial_recv(struct dial_conn *c, void *p, size_t n)
+{
+    size_t got = 0;
+
+    if (LIKELY(c->taken)) {
+        return recv(c->fd, p, n, 0);
+    }
+    CURLcode rc = curl_easy_recv(c->handle->easy, p, n, &got);
+
+    return rc == CURLE_OK ? (ssize_t)got : fail_with(rc);
+}
+
+// --- life
+// ------------------------------------------------------------------------------------------
+
+// libcurl's own default makes OpenSSL parse the whole bundle for every connection (10 ms and more);
+// a directory of hashed names is looked up per issuer instead. NULL where the system has none.
+static const char *find_ca_dir(void)
+{
+    const char *path = curl_version_info(CURLVERSION_NOW)->capath;
+    DIR *dir = path == NULL ? NULL : opendir(path);
+    bool hashed = false;
+
+    if (dir == NULL) {
+        return NULL;
+    }
+    for (struct dirent *f = readdir(dir); f != NULL && !hashed; f = readdir(dir)) {
+        hashed = strspn(f->d_name, "0123456789abcdef") == 8 && strcmp(f->d_name + 8, ".0") == 0;
+    }
+    (void)closedir(dir); // only read
+    return hashed ? path : NULL;
+}
+
+struct dial *dial_new(struct loop *l, const struct dial_config *cfg, struct err *e)
+{
+    if (!curl_priv_init()) {
+        (void)err_set(e, ERR_INTERNAL, "libcurl does not initialise");
+        return NULL;
+    }
+    struct dial *d = mem_zalloc(sizeof(*d));
+
+    d->l = l;
+    d->proxy = mem_strdup(cfg->proxy == NULL ? "" : cfg->proxy);
+    d->ca_file = mem_strdup(cfg->ca_file);
+    d->ca_dir = cfg->ca_file == NULL ? find_ca_dir() : NULL;
+    d->insecure_tls = cfg->insecure_tls;
+    d->tls_proxy = slice_starts_nocase(slice_str(d->proxy), SLICE("https://"));
+    d->kick.fn = on_kick;
+    list_init(&d->free_multis);
+    list_init(&d->spare);
+    list_init(&d->kicked);
+    list_init(&d->orphans);
+    map_init(&d->hosts);
+    d->share = curl_share_init();
+    // No lock functions: all users are in this thread.
+    if (d->share == NULL ||
+        curl_share_setopt(d->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) != CURLSHE_OK ||
+        curl_share_setopt(d->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) != CURLSHE_OK) {
+        (void)err_set(e, ERR_INTERNAL, "libcurl cannot share its caches");
+        dial_free(&d);
+    }
+    return d;
+}
+
+static void free_curl(struct dial *d)
+{
+    struct list_node *n;
+
+    while ((n = list_pop_front(&d->spare)) != NULL) {
+        handle_free(container_of(n, struct handle, node));
+    }
+    while (d->multis != NULL) {
+        struct multi *m = d->multis;
+
+        d->multis = m->next;
+        (void)curl_multi_cleanup(m->m); // empty
+        loop_timer_cancel(d->l, &m->timer);
+        mem_free(m);
+    }
+    (void)curl_share_cleanup(d->share); // NULL, or unused now
+}
+
+void dial_free(struct dial **dp)
+{
+    struct dial *d = *dp;
+    struct list_node *n;
+
+    *dp = NULL;
+    if (d == NULL) {
+        return;
+    }
+    CHECK(d->n_conns == d->orphans.count);
+    while ((n = list_pop_front(&d->orphans)) != NULL) {
+        struct dial_conn *c = container_of(n, struct dial_conn, node);
+
+        handle_release(c);
+        host_release(c, DIAL_OK); // nobody waits
+        conn_free(c);
+    }
+    loop_timer_cancel(d->l, &d->kick);
+    free_curl(d);
+    map_done(&d->hosts);
+    mem_free(d->proxy);
+    mem_free(d->ca_file);
+    mem_free(d);
+    curl_global_cleanup();
+}
