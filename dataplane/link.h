@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// A proxy's connection to its control planes: one thread with its own loop that receives state,
+// builds the next snapshot off the request path, hands it over, acknowledges it, and carries
+// health, leases and usage the other way. It goes on alone when every control plane is gone, and
+// starts from the sealed last-known-good file when none answers. How:
+// docs/internals/snapshot-protocol.md.
+#ifndef SLUICE_DATAPLANE_LINK_H
+#define SLUICE_DATAPLANE_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/cdefs.h"
+#include "common/base/err.h"
+#include "dataplane/snapshot.h"
+#include "proto/envelope.h"
+#include "proto/keys.h"
+#include "proto/message.h"
+
+struct link;
+
+// All strings are copied; keys are borrowed for the life of the link. Callbacks run on the link's
+// thread and must not block.
+struct link_config {
+    const char *const *endpoints; // bases: "tcp://host:7400", "ipc:///dir"
+    size_t n_endpoints;           // 1..16
+    const struct keys *keys;
+    const char *data_dir;  // last-known-good file and proxy id are kept there; NULL: nowhere
+    const char *proxy_id;  // NULL: the one in data_dir, else a random one
+    const char *version;   // of this program, for the fleet's list
+    const char *ops;       // "127.0.0.1:9464": where the ops port is
+    unsigned n_workers;    // that will call link_applied, 1..1024
+    uint64_t lkg_after_us; // no answer for so long at start: use the file; 0: 50 ms
+    void *arg;
+    // A new state. s is borrowed for the call: whoever keeps it takes a reference.
+    void (*on_snapshot)(void *arg, struct snapshot *s);
+    // Grants, in the order of no particular request. May be NULL.
+    void (*on_lease)(void *arg, const struct message_grant *grants, size_t n, uint64_t now_us);
+    // These questions will have no answer (refused, timed out, link down). May be NULL.
+    void (*on_lease_lost)(void *arg, const struct message_lease_item *items, size_t n);
+    // An authentic message of a live control plane came. May be NULL.
+    void (*on_heard)(void *arg, uint64_t now_us);
+};
+
+// Not started yet. NULL with *e: bad endpoint, data directory not writable, no fds.
+MUST_CHECK struct link *link_new(const struct link_config *c, struct err *e);
+MUST_CHECK bool link_start(struct link *l, struct err *e);
+// Sends what usage it still can for at most flush_us, ends the thread, frees everything. Call when
+// no other thread uses the link any more. *l becomes NULL; NULL allowed.
+void link_stop(struct link **l, uint64_t flush_us);
+
+// ---- any thread --------------------------------------------------------------------------------
+
+// This worker (0..n_workers-1) now serves from the snapshot at seq; acknowledged upwards when all
+// do.
+void link_applied(struct link *l, unsigned worker, uint64_t seq);
+// Asks for leases; all that come within a turn of the link travel together. Everything is copied.
+// False: no control plane is connected or the queue is full; no callback comes then.
+MUST_CHECK bool link_lease(struct link *l, const struct message_lease_item *items, size_t n);
+// One finished request. Copied. False: the bounded queue is full and the record is lost (counted).
+bool link_usage(struct link *l, const struct message_usage_record *r);
+// Replaces what the next health reports (one a second) say about this proxy. Copied.
+void link_health(struct link *l, uint64_t in_flight, const struct message_target_health *targets,
+                 size_t n);
+
+struct link_stats {
+    bool connected;       // some control plane is alive
+    uint64_t seq;         // of the current snapshot; 0: none
+    uint64_t control_seq; // highest heard
+    uint64_t heard_us;    // monotonic time of the last authentic message; 0: never
+    uint64_t syncs, deltas, gaps, divergences, lease_timeouts;
+    uint64_t usage_pending, usage_lost, usage_acked; // records
+    uint64_t resource_errors;                        // refused resources at present
+    uint64_t verdicts[ENVELOPE_VERDICTS];
+    bool from_file; // the current snapshot came from the last-known-good file
+};
+void link_stats(struct link *l, struct link_stats *ret);
+// Borrowed while the link lives.
+const char *link_proxy_id(const struct link *l);
+
+#endif
