@@ -24,6 +24,7 @@
 #define OUT_MAX        ((size_t)300 << 20)
 #define READ_ROOM      4096u        // for the first read of a request
 #define READ_ROOM_BODY (64u * 1024) // inside a chunked body
+#define LOOK_MAX       (16u * 1024) // a model that comes later in the body is found at its end
 #define TICK_US        10000u
 #define RESET_PAUSE_US 20000u // so that what was sent before a RST has arrived
 #define IDLE_KEEP      (64u * 1024)
@@ -399,10 +400,10 @@ static void look_ahead(struct mock_conn *c, struct slice body)
         return;
     }
     mock_ask_scan(body, &ask);
-    if (ask.model.p == NULL && c->head.behaviour.p == NULL) {
+    c->looked = ask.model.p != NULL || c->head.behaviour.p != NULL || body.n > LOOK_MAX;
+    if (!c->looked) {
         return;
     }
-    c->looked = true;
     mock_behave_init(&b);
     // A behaviour that does not parse is reported when the request is complete.
     (void)!mock_behave_parse(mock_behave_of_model(ask.model), &b, NULL, NULL);
@@ -532,6 +533,9 @@ static void read_some(struct mock_conn *c, size_t max)
         return;
     }
     tail = buf_tail(&c->in, &room);
+    if (c->state == MOCK_CONN_BODY && !c->looked && max > READ_ROOM) {
+        max = READ_ROOM; // the model may say that the rest is to be read slowly
+    }
     n = recv(c->watch.fd, tail, room < max ? room : max, 0);
     if (n > 0) {
         buf_commit(&c->in, (size_t)n);

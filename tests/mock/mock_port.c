@@ -67,8 +67,8 @@ static bool parse_address(struct slice where, struct address *ret)
     return inet_pton(AF_INET6, host, &ret->u.v6.sin6_addr) == 1;
 }
 
-// A bound listening socket; fills in the port that the kernel chose. -1 on failure.
-static int open_socket(struct address *a)
+// A bound socket; fills in the port that the kernel chose. -1 on failure.
+static int bind_socket(struct address *a)
 {
     const int on = 1;
     int fd = socket(a->u.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -78,14 +78,33 @@ static int open_socket(struct address *a)
     }
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
-    if (bind(fd, &a->u.any, a->n) < 0 || listen(fd, BACKLOG) < 0 ||
-        getsockname(fd, &a->u.any, &a->n) < 0) {
+    if (bind(fd, &a->u.any, a->n) < 0 || getsockname(fd, &a->u.any, &a->n) < 0) {
         int saved = errno;
 
         (void)close(fd);
         errno = saved;
         return -1;
     }
+    return fd;
+}
+
+// A listening socket; fills in the port. A port of the kernel's choice would be given back on
+// shutdown(2): choose with one socket, then bind another to what is now a number.
+static int open_socket(struct address *a)
+{
+    int chooser = bind_socket(a);
+    int fd = chooser < 0 ? -1 : bind_socket(a);
+    int saved = errno;
+
+    if (chooser >= 0) {
+        (void)close(chooser);
+    }
+    if (fd >= 0 && listen(fd, BACKLOG) < 0) {
+        saved = errno;
+        (void)close(fd);
+        fd = -1;
+    }
+    errno = saved;
     return fd;
 }
 
