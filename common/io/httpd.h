@@ -72,7 +72,7 @@ struct httpd_budget {
 };
 
 struct httpd_config {
-    const char *address; // numeric, v4 or v6; borrowed for the call. Ignored when unix_path is set
+    const char *address; // numeric, v4 or v6; borrowed for the call
     uint16_t port;       // 0 = any
     bool reuse_port;
     bool no_listen;       // only httpd_give
