@@ -45,8 +45,7 @@
 #define SPARE_HANDLES   64u
 #define CURL_MULTI_IDLE                                                                            \
     64L // more than a multi ever holds: libcurl must not close connections by itself
-#define TLS_BUFFER   16384L // one TLS record; also the most curl_easy_recv gives at once
-#define PLAIN_BUFFER 1024L  // libcurl's minimum; used for proxy answers only
+#define TLS_RECORD 16384L // also the most curl_easy_recv gives at once
 
 enum conn_state {
     CONN_WAITING,
@@ -304,6 +303,7 @@ static struct handle *handle_new(struct dial *d)
     SET(rc, easy, CURLOPT_PROXY, d->proxy);     // "" also keeps libcurl from the environment
     SET(rc, easy, CURLOPT_NOPROXY, "");         // likewise
     SET(rc, easy, CURLOPT_HTTPPROXYTUNNEL, 1L); // we write origin-form requests, also for http://
+    SET(rc, easy, CURLOPT_BUFFERSIZE, TLS_RECORD); // cannot be set again on a used handle
     SET(rc, easy, CURLOPT_TCP_NODELAY, 1L);
     SET(rc, easy, CURLOPT_TCP_KEEPALIVE, 1L);
     SET(rc, easy, CURLOPT_TCP_KEEPIDLE, 60L);
@@ -390,11 +390,9 @@ static bool set_target(struct dial_conn *c, uint64_t now_us)
     CURL *easy = c->handle->easy;
     CURLcode rc = CURLE_OK;
     uint64_t left_us = c->deadline_us > now_us ? c->deadline_us - now_us : 0;
-    bool buffered = c->tls || c->d->tls_proxy;
 
     SET(rc, easy, CURLOPT_URL, c->origin);
     SET(rc, easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(left_us / MONO_MS) + 1);
-    SET(rc, easy, CURLOPT_BUFFERSIZE, buffered ? TLS_BUFFER : PLAIN_BUFFER);
     SET(rc, easy, CURLOPT_PRIVATE, c);
     SET(rc, easy, CURLOPT_OPENSOCKETDATA, c);
     SET(rc, easy, CURLOPT_CLOSESOCKETDATA, c);
