@@ -70,6 +70,8 @@ static CURLcode set_options(CURL *easy, const struct fetch_request *rq, struct f
 
     SET(rc, easy, CURLOPT_URL, rq->url);
     SET(rc, easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(rc, easy, CURLOPT_HTTP_VERSION,
+        (long)CURL_HTTP_VERSION_1_1); // one request: h2 gains nothing
     SET(rc, easy, CURLOPT_UNIX_SOCKET_PATH, rq->unix_socket);
     SET(rc, easy, CURLOPT_HTTPHEADER, headers);
     SET(rc, easy, CURLOPT_ERRORBUFFER, error);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -54,7 +55,12 @@ static inline int peer_listen(int backlog, uint16_t *ret_port)
 // -1: nobody there yet.
 static inline int peer_try_accept(int listener)
 {
-    return accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), on = 1;
+
+    if (fd >= 0) { // else a second small piece waits 40 ms for the first one's delayed ACK
+        assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
+    }
+    return fd;
 }
 
 static inline int peer_accept(struct loop *l, int listener)
