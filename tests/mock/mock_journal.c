@@ -277,9 +277,9 @@ static size_t walk(struct mock_journal *j, const struct mock_journal_filter *f, 
 void mock_journal_json(struct mock_journal *j, const struct mock_journal_filter *f, struct buf *out)
 {
     (void)pthread_mutex_lock(&j->lock);
-    buf_append_char(out, '[');
+    buf_append_str(out, "{\"attempts\":[");
     (void)walk(j, f, out);
-    buf_append_char(out, ']');
+    buf_append_str(out, "]}\n");
     (void)pthread_mutex_unlock(&j->lock);
 }
 

@@ -64,7 +64,7 @@ struct mock_journal_filter {
     bool ended_only;
 };
 
-// Appends a JSON array; bodies included.
+// Appends {"attempts":[...]}, oldest first; bodies included.
 void mock_journal_json(struct mock_journal *j, const struct mock_journal_filter *f,
                        struct buf *out);
 size_t mock_journal_count(struct mock_journal *j, const struct mock_journal_filter *f);

@@ -55,7 +55,7 @@ class Mock:
         return status, json.loads(answer)
 
     def log(self, query=""):
-        return self.control("GET", "log" + query)[1]
+        return self.control("GET", "log" + query)[1]["attempts"]
 
     def wait(self, query):
         return self.control("GET", "wait?timeout_ms=5000&" + query)[1]
