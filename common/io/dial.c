@@ -43,6 +43,7 @@
 
 #define CONNS_PER_MULTI 16u
 #define SPARE_HANDLES   64u
+#define TURN_BUDGET_US  (5 * MONO_MS) // for connecting, in one turn of the loop
 #define CURL_MULTI_IDLE                                                                            \
     64L // more than a multi ever holds: libcurl must not close connections by itself
 #define TLS_RECORD 16384L // also the most curl_easy_recv gives at once
@@ -117,6 +118,8 @@ struct dial {
     struct map hosts;  // name -> struct host
     struct list kicked, orphans;
     struct loop_timer kick; // serves `kicked`
+    uint64_t turn_us;       // stamp of the turn in which
+    uint64_t spent_us;      // so much went into connecting
     size_t n_conns;         // orphans included
 };
 
@@ -161,30 +164,54 @@ static void harvest(struct multi *m)
     }
 }
 
+// A TLS handshake costs up to a millisecond, and hundreds may be due at once: when a turn has spent
+// its budget on them, the others have to wait so that traffic does not.
+static bool in_budget(struct dial *d)
+{
+    if (d->turn_us != loop_now_us(d->l)) {
+        d->turn_us = loop_now_us(d->l);
+        d->spent_us = 0;
+    }
+    return d->spent_us < TURN_BUDGET_US;
+}
+
 static void on_timer(struct loop_timer *t)
 {
     struct multi *m = container_of(t, struct multi, timer);
+    struct dial *d = m->d;
+    uint64_t start_us = mono_now_us();
     long timeout_ms = -1;
     int running;
 
+    if (!in_budget(d)) {
+        loop_timer_set(d->l, t, 1); // next turn
+        return;
+    }
     m->timer_told = false;
     // A failure here is about single transfers, which say so in their message.
     (void)curl_multi_socket_action(m->m, CURL_SOCKET_TIMEOUT, 0, &running);
     if (!m->timer_told && curl_multi_timeout(m->m, &timeout_ms) == CURLM_OK) {
         (void)on_curl_timer(m->m, timeout_ms, m); // always 0
     }
+    d->spent_us += mono_now_us() - start_us;
     harvest(m);
 }
 
 static void on_sock_event(struct loop_watch *w, uint32_t events)
 {
     struct multi *m = container_of(w, struct sock, watch)->multi;
+    struct dial *d = m->d;
+    uint64_t start_us = mono_now_us();
     int mask = 0, running;
 
+    if (!in_budget(d)) {
+        return; // level-triggered: it comes again
+    }
     mask |= (events & LOOP_READ) != 0 ? CURL_CSELECT_IN : 0;
     mask |= (events & LOOP_WRITE) != 0 ? CURL_CSELECT_OUT : 0;
     mask |= (events & LOOP_ERROR) != 0 ? CURL_CSELECT_ERR : 0;
     (void)curl_multi_socket_action(m->m, w->fd, mask, &running); // as in on_timer
+    d->spent_us += mono_now_us() - start_us;
     harvest(m);
 }
 
