@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Spending leases.
+// Who may spend which lease.
 //
 // A limit in use is an entry in one of 64 shards, each with its own mutex; a request holds one
 // shard lock at a time, for some tens of nanoseconds, and never across a call to the link (only
-// wake(), which posts, runs under one). An entry's life:
+// wake(), which posts, runs under one). What an entry's lease goes through is in lease.h.
 //
-//   units > 0 --------take-------> spent; at half of the last grant a new lease is asked for
-//   units gone, not empty -------> asked; the request waits in `waiting`, woken by the grant
-//   grant of 0 ------------------> empty_until: requests are denied without a round trip
-//   lease over or replaced ------> what is left is owed: it goes back with the next question
-//   no answer in time -----------> on-control-loss: rates open, budgets closed
+//   all limits have the units --------> OK
+//   one is known to be empty ---------> DENIED, what was taken of others is put back
+//   one is short ---------------------> questions for all that are short go out together; PARKED in
+//                                       the first of them, woken by its answer
+//   link down, no answer in time -----> on-control-loss: rates open, budgets closed
 //
-// Units are signed: settling a request that used more than it reserved leaves a debt, which is sent
-// along.
+// `unmet` of a lease counts what all waiting requests need, so that the next question covers them
+// together. Pins (units held, waiting) keep an entry from being forgotten.
 #include "dataplane/limit.h"
 
 #include <pthread.h>
@@ -23,31 +23,19 @@
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/mono.h"
+#include "dataplane/lease.h"
 
-#define SHARDS       64u
-#define ID_MAX       320u
-#define ASK_AGAIN_US (200 * MONO_MS) // an unanswered question may be repeated
-#define FORGET_US    (600 * MONO_SEC)
+#define SHARDS    64u
+#define ID_MAX    320u
+#define FORGET_US (600 * MONO_SEC)
+#define PARKS_MAX 8u // park_us a request may wait in all while answers come
 
 struct entry {
     char id[ID_MAX];
     struct shard *shard; // borrowed
-    enum resource_unit unit;
-    uint64_t amount, window_us;
-    bool open_on_loss;
-
-    int64_t units;           // left of the lease; negative = debt
-    uint64_t lease_until_us; // 0 = none
-    uint64_t lease_us;       // length of the current lease
-    uint64_t owed;           // units of leases that are over, to be given back
-    uint64_t last_grant;     // units of the last grant: renewal at half
-    uint64_t empty_until_us;
-    uint64_t rest; // of the whole limit, as last heard (a lower bound later)
-    uint64_t reset_at_us;
-    uint64_t spent;       // since the last question: what the next one asks for
-    uint64_t asked_at_us; // 0 = no question open
+    struct lease lease;
     uint64_t used_at_us;
-    uint32_t pins;       // passes that hold it
+    uint32_t pins;       // passes that hold units of it or wait
     struct list waiting; // struct limit_pass
 };
 
@@ -115,51 +103,64 @@ struct applied_list {
     size_t n;
 };
 
+// "r:production:0:7Gk2", "u:0:*", "k:7Gk2:0". who NULL: not one for each principal.
 static void add_limits(struct applied_list *l, const struct resource_limit *limits, size_t n,
                        const char *prefix, const char *owner, struct slice principal)
 {
     for (size_t i = 0; i < n && l->n < LIMIT_PER_REQUEST_MAX; i++) {
         struct applied *a = &l->items[l->n++];
         struct slice who = limits[i].per_principal ? principal : SLICE("*");
+        bool named = owner != NULL;
 
         a->limit = &limits[i];
-        if (principal.p == NULL) { // limits of a key or team: the owner is the principal
+        if (principal.p == NULL) { // limits of a key: the owner is the principal
             (void)snprintf(a->id, sizeof(a->id), "%s:%s:%zu", prefix, owner, i);
-        } else if (owner != NULL) {
-            (void)snprintf(a->id, sizeof(a->id), "%s:%s:%zu:" SLICE_FMT, prefix, owner, i,
-                           SLICE_ARG(who));
         } else {
-            (void)snprintf(a->id, sizeof(a->id), "%s:%zu:" SLICE_FMT, prefix, i, SLICE_ARG(who));
+            (void)snprintf(a->id, sizeof(a->id), "%s%s%s:%zu:" SLICE_FMT, prefix, named ? ":" : "",
+                           named ? owner : "", i, SLICE_ARG(who));
         }
     }
 }
 
-static void collect(struct applied_list *l, const struct snapshot *snap,
-                    const struct resource *router, const struct resource *key,
-                    struct slice principal)
+static void collect(struct applied_list *l, const struct limit_query *q)
 {
-    const struct resource_settings *set = snapshot_settings(snap);
+    const struct resource_settings *set = snapshot_settings(q->snap);
+    const struct resource_key *key = q->key == NULL ? NULL : q->key->u.key;
+    const struct resource *team;
 
     l->n = 0;
-    if (router != NULL) {
-        add_limits(l, router->u.router->limits, router->u.router->n_limits, "r", router->id,
-                   principal);
+    if (q->router != NULL) {
+        add_limits(l, q->router->u.router->limits, q->router->u.router->n_limits, "r",
+                   q->router->id, q->principal);
     } else {
-        add_limits(l, set->unified_limits, set->n_unified_limits, "u", NULL, principal);
+        add_limits(l, set->unified_limits, set->n_unified_limits, "u", NULL, q->principal);
     }
-    add_limits(l, set->limits, set->n_limits, "g", NULL, principal);
+    add_limits(l, set->limits, set->n_limits, "g", NULL, q->principal);
     if (key == NULL) {
         return;
     }
-    add_limits(l, key->u.key->limits, key->u.key->n_limits, "k", key->id, SLICE_NULL);
-    if (key->u.key->team != NULL) {
-        const struct resource *team =
-            snapshot_find(snap, RESOURCE_TEAM, slice_str(key->u.key->team));
-
-        if (team != NULL) {
-            add_limits(l, team->u.team->limits, team->u.team->n_limits, "t", team->id, SLICE_NULL);
-        }
+    add_limits(l, key->limits, key->n_limits, "k", q->key->id, SLICE_NULL);
+    team = key->team == NULL ? NULL : snapshot_find(q->snap, RESOURCE_TEAM, slice_str(key->team));
+    if (team != NULL) {
+        add_limits(l, team->u.team->limits, team->u.team->n_limits, "t", team->id, SLICE_NULL);
     }
+}
+
+static uint64_t cost_of(enum resource_unit unit, uint64_t tokens, uint64_t nano_usd)
+{
+    uint64_t cost = 1;
+
+    switch (unit) {
+    case RESOURCE_TOKENS:
+        cost = tokens;
+        break;
+    case RESOURCE_USD:
+        cost = nano_usd;
+        break;
+    case RESOURCE_REQUESTS:
+        break;
+    }
+    return cost < LEASE_UNITS_MAX ? cost : LEASE_UNITS_MAX;
 }
 
 // --- entries (shard lock held) ----------------------------------------------------------------
@@ -175,76 +176,52 @@ static struct entry *entry_of(struct shard *sh, const struct applied *a)
         list_init(&e->waiting);
         (void)map_put(&sh->entries, slice_str(e->id), e);
     }
-    // The configuration may have changed since the entry was made.
-    if (e->amount != a->limit->amount && e->amount != 0) {
-        e->empty_until_us = 0;
-    }
-    e->unit = a->limit->unit;
-    e->amount = a->limit->amount;
-    e->window_us = a->limit->per_us;
-    e->open_on_loss = a->limit->on_control_loss == 1 ||
-                      (a->limit->on_control_loss == 0 && a->limit->unit != RESOURCE_USD);
+    lease_configure(&e->lease, a->limit);
     return e;
 }
 
-// What is left of the lease is no longer spent but owed.
-static void end_lease(struct entry *e)
-{
-    if (e->units > 0) {
-        e->owed += (uint64_t)e->units;
-        e->rest += (uint64_t)e->units;
-        e->units = 0;
-    }
-    e->lease_until_us = 0;
-}
-
-static void expire(struct entry *e, uint64_t now_us)
-{
-    if (e->lease_until_us != 0 && now_us >= e->lease_until_us) {
-        end_lease(e);
-    }
-}
-
-// need 0: only gives back. What was spent since the last question is asked for twice over: a lease
-// that lasts to its half keeps its size, one that ran dry doubles.
 static void ask(struct question *q, struct entry *e, uint64_t need, uint64_t now_us)
 {
-    bool open = e->asked_at_us != 0 && now_us - e->asked_at_us < ASK_AGAIN_US;
-    uint64_t want = need == 0 || open ? 0 : need + 2 * e->spent;
-    uint64_t debt = e->units < 0 ? (uint64_t)-e->units : 0;
+    struct limit_ask *item = &q->items[q->n];
 
-    if (q->n == LIMIT_PER_REQUEST_MAX || (want == 0 && e->owed == 0 && debt == 0)) {
-        return;
-    }
-    q->items[q->n++] = (struct limit_ask){e->id, want, e->owed, debt};
-    e->owed = 0;
-    e->units += (int64_t)debt;
-    if (want > 0) {
-        e->asked_at_us = now_us;
-        e->spent = 0;
+    if (q->n < LIMIT_PER_REQUEST_MAX && lease_question(&e->lease, need, now_us, item)) {
+        item->limit_id = e->id;
+        q->n++;
     }
 }
 
-static uint64_t remaining_of(const struct entry *e, uint64_t now_us)
+// Sends with no lock held. False: nothing was sent, and everything is as before the questions.
+static bool send(struct limit_store *s, const struct question *q)
 {
-    uint64_t units = e->units > 0 ? (uint64_t)e->units : 0;
-
-    if (now_us < e->empty_until_us) {
-        return 0;
+    if (q->n == 0 || s->cfg.ask(s->cfg.arg, q->items, q->n)) {
+        return true;
     }
-    return units + e->rest > e->amount ? e->amount : units + e->rest;
+    for (size_t i = 0; i < q->n; i++) {
+        const struct limit_ask *item = &q->items[i];
+        struct shard *sh = shard_of(s, slice_str(item->limit_id));
+
+        pthread_mutex_lock(&sh->lock);
+        struct entry *e = map_get(&sh->entries, slice_str(item->limit_id));
+        if (e != NULL) {
+            lease_not_asked(&e->lease, item);
+        }
+        pthread_mutex_unlock(&sh->lock);
+    }
+    return false;
 }
+
+// --- what is shown ----------------------------------------------------------------------------
 
 // The limit nearest to its end is the one shown.
-static void show(struct limit_pass *p, const struct entry *e, uint64_t now_us, bool denied)
+static void show(struct limit_pass *p, const struct lease *l, uint64_t now_us, bool denied)
 {
     struct limit_view v = {
         .present = true,
-        .unit = e->unit,
-        .limit = e->amount,
-        .remaining = denied ? 0 : remaining_of(e, now_us),
-        .reset_us = e->reset_at_us > now_us ? e->reset_at_us - now_us : 0,
-        .window_us = e->window_us,
+        .unit = l->unit,
+        .limit = l->amount,
+        .remaining = denied ? 0 : lease_remaining(l, now_us),
+        .reset_us = l->reset_at_us > now_us ? l->reset_at_us - now_us : 0,
+        .window_us = l->window_us,
     };
     // Compared as shares: a/b < c/d <=> a*d < c*b, in doubles since token limits are large.
     bool nearer = !p->view.present || (double)v.remaining * (double)p->view.limit <
@@ -255,136 +232,137 @@ static void show(struct limit_pass *p, const struct entry *e, uint64_t now_us, b
     }
 }
 
-static void wait_in(struct limit_pass *p, struct entry *e)
+static enum limit_result deny(struct limit_pass *p, const struct lease *l, uint64_t retry_us,
+                              uint64_t now_us)
 {
-    p->waiting = e;
-    list_push_back(&e->waiting, &p->node);
+    p->retry_after_us = retry_us;
+    p->budget = l->unit == RESOURCE_USD;
+    show(p, l, now_us, true);
+    return LIMIT_DENIED;
 }
 
-// Renewal in the background: half of the last grant is spent, or the lease is in its last quarter.
-static void renew(struct entry *e, struct question *q, uint64_t now_us)
-{
-    bool half = e->units * 2 < (int64_t)e->last_grant;
-    bool ending = e->lease_until_us != 0 && e->lease_until_us < now_us + e->lease_us / 4;
+// --- admission --------------------------------------------------------------------------------
 
-    if ((half || ending) && now_us >= e->empty_until_us) {
-        ask(q, e, 1, now_us);
+static void hold(struct limit_pass *p, struct entry *e, uint64_t units)
+{
+    p->holds[p->n++] = (struct limit_hold){e, units, e->lease.no, e->lease.unit};
+    e->pins++;
+}
+
+// No control plane: the limit's own rule. Money that is let through is debt once it is spent; rates
+// are not made up for later.
+static enum limit_result without_control(struct limit_pass *p, struct entry *e, bool dry,
+                                         uint64_t now_us)
+{
+    if (!e->lease.open_on_loss) {
+        return deny(p, &e->lease, MONO_SEC, now_us);
     }
+    if (!dry) {
+        if (e->lease.unit == RESOURCE_USD) {
+            hold(p, e, 0);
+        }
+        show(p, &e->lease, now_us, false);
+    }
+    return LIMIT_OK;
 }
 
-static enum limit_result take(struct limit_store *s, struct limit_pass *p, const struct applied *a,
-                              uint64_t units, uint64_t now_us, struct question *q)
+static bool control_is_lost(const struct limit_store *s, const struct limit_pass *p,
+                            const struct lease *l, uint64_t now_us)
 {
-    struct shard *sh = shard_of(s, slice_str(a->id));
+    if (p->parked_at_us == 0) {
+        return false;
+    }
+    if (l->lost_us >= p->parked_at_us && l->lost_us > l->heard_us) {
+        return true;
+    }
+    return now_us >= p->parked_until_us && now_us >= l->heard_us + s->cfg.park_us;
+}
+
+struct admission {
+    struct limit_store *s;
+    struct limit_pass *p;
+    uint64_t now_us;
+    bool link_down;
+    struct question q;
+    const struct applied *missing; // the first limit that was short
+    uint64_t missing_units;
+};
+
+// The lease does not have the units.
+static enum limit_result fall_short(struct admission *ad, struct entry *e, uint64_t units, bool dry)
+{
+    struct limit_pass *p = ad->p;
+    struct lease *l = &e->lease;
+    uint64_t now_us = ad->now_us;
+
+    if (units > l->amount) { // never
+        return deny(p, l, l->window_us != 0 ? l->window_us : MONO_SEC, now_us);
+    }
+    if (now_us < l->empty_until_us) {
+        return deny(p, l, l->empty_until_us - now_us, now_us);
+    }
+    if (ad->link_down || control_is_lost(ad->s, p, l, now_us)) {
+        return without_control(p, e, dry, now_us);
+    }
+    if (p->parked_at_us != 0 && now_us >= p->parked_at_us + PARKS_MAX * ad->s->cfg.park_us) {
+        return deny(p, l, MONO_SEC, now_us); // it answers, but others are quicker
+    }
+    if (!lease_is_asked_for(l, now_us)) {
+        lease_end(l); // all in one hand, or two halves would pass each other on the way
+    }
+    ask(&ad->q, e, units + l->unmet, now_us);
+    return LIMIT_PARKED;
+}
+
+// dry: another limit was short already, so nothing is taken; only questions are collected.
+static enum limit_result take(struct admission *ad, const struct applied *a, uint64_t units,
+                              bool dry)
+{
+    struct shard *sh = shard_of(ad->s, slice_str(a->id));
     enum limit_result result = LIMIT_OK;
 
     pthread_mutex_lock(&sh->lock);
     struct entry *e = entry_of(sh, a);
-    expire(e, now_us);
-    e->used_at_us = now_us;
-    if (e->units >= (int64_t)units) {
-        e->units -= (int64_t)units;
-        e->spent += units;
-        p->entries[p->n] = e;
-        p->taken[p->n++] = units;
-        e->pins++;
-        renew(e, q, now_us);
-        show(p, e, now_us, false);
-    } else if (now_us < e->empty_until_us) {
-        result = LIMIT_DENIED;
-        p->retry_after_us = e->empty_until_us - now_us;
-        p->budget = e->unit == RESOURCE_USD;
-        show(p, e, now_us, true);
-    } else if (p->parked_until_us != 0 && now_us >= p->parked_until_us) {
-        // No answer in time: on-control-loss decides.
-        result = e->open_on_loss ? LIMIT_OK : LIMIT_DENIED;
-        p->retry_after_us = MONO_SEC;
-        p->budget = e->unit == RESOURCE_USD;
-        show(p, e, now_us, result == LIMIT_DENIED);
-    } else {
-        result = LIMIT_PARKED;
-        ask(q, e, units * (e->waiting.count + 1), now_us);
-        wait_in(p, e);
+    lease_expire(&e->lease, ad->now_us);
+    e->used_at_us = ad->now_us;
+    if (dry ? e->lease.units < (int64_t)units : !lease_take(&e->lease, units)) {
+        result = fall_short(ad, e, units, dry);
+    } else if (!dry) {
+        hold(ad->p, e, units);
+        if (lease_wants_renewal(&e->lease, ad->now_us)) {
+            ask(&ad->q, e, 1, ad->now_us);
+        }
+        show(ad->p, &e->lease, ad->now_us, false);
     }
     pthread_mutex_unlock(&sh->lock);
     return result;
 }
 
-// Gives back units to the lease they came from.
-static void give_back(struct limit_pass *p, size_t i, int64_t units)
+// Changes an entry by the difference between what a pass took and what it used, and lets go of it.
+static void give_back(const struct limit_hold *h, int64_t units)
 {
-    struct entry *e = p->entries[i];
+    struct entry *e = h->entry;
 
     pthread_mutex_lock(&e->shard->lock);
-    e->units += units;
-    if (units > 0 && e->lease_until_us == 0) {
-        e->lease_until_us = 1; // long over: goes back with the next tick
-    }
-    if (units > 0) {
-        e->empty_until_us = 0;
-    }
     e->pins--;
+    lease_put_back(&e->lease, h->lease, h->unit, units);
     pthread_mutex_unlock(&e->shard->lock);
 }
 
 static void give_back_all(struct limit_pass *p)
 {
     for (size_t i = 0; i < p->n; i++) {
-        give_back(p, i, (int64_t)p->taken[i]);
+        give_back(&p->holds[i], (int64_t)p->holds[i].taken);
     }
     p->n = 0;
 }
 
-static uint64_t cost_of(const struct resource_limit *l, uint64_t tokens, uint64_t nano_usd)
-{
-    switch (l->unit) {
-    case RESOURCE_TOKENS:
-        return tokens;
-    case RESOURCE_USD:
-        return nano_usd;
-    case RESOURCE_REQUESTS:
-        break;
-    }
-    return 1;
-}
-
-enum limit_result limit_admit(struct limit_store *s, struct limit_pass *p,
-                              const struct snapshot *snap, const struct resource *router,
-                              const struct resource *key, struct slice principal, uint64_t tokens,
-                              uint64_t nano_usd, uint64_t now_us)
-{
-    struct applied_list list;
-    struct question q = {.n = 0};
-    enum limit_result result = LIMIT_OK;
-
-    collect(&list, snap, router, key, principal);
-    p->view.present = false;
-    p->waiting = NULL;
-    for (size_t i = 0; i < list.n && result == LIMIT_OK; i++) {
-        result =
-            take(s, p, &list.items[i], cost_of(list.items[i].limit, tokens, nano_usd), now_us, &q);
-    }
-    if (result != LIMIT_OK) {
-        give_back_all(p);
-    }
-    if (result == LIMIT_PARKED && p->parked_until_us == 0) {
-        p->parked_until_us = now_us + s->cfg.park_us;
-    }
-    if (q.n > 0 && !s->cfg.ask(s->cfg.arg, q.items, q.n) && result == LIMIT_PARKED &&
-        limit_unpark(s, p)) {
-        // The link is down: no answer will come, decide now.
-        p->parked_until_us = now_us;
-        return limit_admit(s, p, snap, router, key, principal, tokens, nano_usd, now_us);
-    }
-    return result;
-}
-
-bool limit_unpark(struct limit_store *s, struct limit_pass *p)
+// Lets go of the limit the pass waited for. True: no wake() will come.
+static bool leave(struct limit_pass *p)
 {
     struct entry *e = p->waiting;
     bool removed = false;
 
-    (void)s;
     if (e == NULL) {
         return true;
     }
@@ -393,9 +371,90 @@ bool limit_unpark(struct limit_store *s, struct limit_pass *p)
         list_remove(&e->waiting, &p->node);
         removed = true;
     }
+    e->lease.unmet -= p->short_of;
+    e->pins--;
     pthread_mutex_unlock(&e->shard->lock);
     p->waiting = NULL;
     return removed;
+}
+
+// False: an answer came meanwhile, look again.
+static bool park(struct admission *ad)
+{
+    struct limit_pass *p = ad->p;
+    struct shard *sh = shard_of(ad->s, slice_str(ad->missing->id));
+    bool parked = false;
+
+    pthread_mutex_lock(&sh->lock);
+    struct entry *e = entry_of(sh, ad->missing);
+    if (lease_is_asked_for(&e->lease, ad->now_us)) {
+        p->waiting = e;
+        p->short_of = ad->missing_units;
+        e->lease.unmet += p->short_of;
+        e->pins++;
+        list_push_back(&e->waiting, &p->node);
+        parked = true;
+    }
+    pthread_mutex_unlock(&sh->lock);
+    return parked;
+}
+
+static enum limit_result try_all(struct admission *ad, const struct applied_list *list,
+                                 const struct limit_query *q)
+{
+    enum limit_result result = LIMIT_OK;
+
+    ad->p->view.present = false;
+    ad->q.n = 0;
+    for (size_t i = 0; i < list->n && result != LIMIT_DENIED; i++) {
+        uint64_t units = cost_of(list->items[i].limit->unit, q->tokens, q->nano_usd);
+        enum limit_result one = take(ad, &list->items[i], units, result == LIMIT_PARKED);
+
+        if (one == LIMIT_PARKED && result == LIMIT_OK) {
+            ad->missing = &list->items[i];
+            ad->missing_units = units;
+        }
+        result = one > result || one == LIMIT_DENIED ? one : result;
+    }
+    if (result != LIMIT_OK) {
+        give_back_all(ad->p);
+    }
+    return result;
+}
+
+enum limit_result limit_admit(struct limit_store *s, struct limit_pass *p,
+                              const struct limit_query *q, uint64_t now_us)
+{
+    struct admission ad = {.s = s, .p = p, .now_us = now_us};
+    struct applied_list list;
+    enum limit_result result;
+
+    (void)leave(p);
+    collect(&list, q);
+    for (;;) {
+        bool sent;
+
+        result = try_all(&ad, &list, q);
+        sent = send(s, &ad.q);
+        if (result != LIMIT_PARKED) {
+            return result;
+        }
+        p->parked_at_us = p->parked_at_us == 0 ? now_us : p->parked_at_us;
+        if (p->parked_until_us <= now_us) {
+            p->parked_until_us = now_us + s->cfg.park_us;
+        }
+        if (!sent) {
+            ad.link_down = true; // no answer will come, decide now
+        } else if (park(&ad)) {
+            return LIMIT_PARKED;
+        }
+    }
+}
+
+bool limit_unpark(struct limit_store *s, struct limit_pass *p)
+{
+    (void)s;
+    return leave(p);
 }
 
 void limit_settle(struct limit_store *s, struct limit_pass *p, bool refund, uint64_t tokens,
@@ -403,32 +462,18 @@ void limit_settle(struct limit_store *s, struct limit_pass *p, bool refund, uint
 {
     (void)s;
     for (size_t i = 0; i < p->n; i++) {
-        const struct entry *e = p->entries[i];
-        struct resource_limit unit = {.unit = e->unit};
-        uint64_t used = refund ? 0 : cost_of(&unit, tokens, nano_usd);
+        const struct limit_hold *h = &p->holds[i];
+        uint64_t used = refund ? 0 : cost_of(h->unit, tokens, nano_usd);
 
-        give_back(p, i, (int64_t)p->taken[i] - (int64_t)used);
+        give_back(h, (int64_t)h->taken - (int64_t)used);
     }
     p->n = 0;
 }
 
-static void apply_grant(struct entry *e, const struct limit_grant *g, uint64_t now_us)
+// --- answers ----------------------------------------------------------------------------------
+
+static void wake_all(struct entry *e)
 {
-    (void)expire(
-        e, now_us); // what was left is spent as part of the new lease or lost: never over-admitted
-    e->asked_at_us = 0;
-    e->rest = g->remaining;
-    e->reset_at_us = now_us + g->reset_us;
-    if (g->granted > 0) {
-        end_lease(e); // units of the old lease do not live longer by the new one
-        e->units += (int64_t)g->granted;
-        e->last_grant = g->granted;
-        e->lease_until_us = now_us + g->lease_us;
-        e->lease_us = g->lease_us;
-        e->empty_until_us = 0;
-    } else if (g->empty_us > 0) {
-        e->empty_until_us = now_us + g->empty_us;
-    }
     while (e->waiting.count > 0) {
         struct limit_pass *p = container_of(list_pop_front(&e->waiting), struct limit_pass, node);
 
@@ -444,16 +489,35 @@ void limit_granted(struct limit_store *s, const struct limit_grant *g, size_t n,
         pthread_mutex_lock(&sh->lock);
         struct entry *e = map_get(&sh->entries, g[i].limit_id);
         if (e != NULL) {
-            apply_grant(e, &g[i], now_us);
+            lease_granted(&e->lease, &g[i], now_us);
+            wake_all(e);
         }
         pthread_mutex_unlock(&sh->lock);
     }
 }
 
+void limit_lost(struct limit_store *s, const struct limit_ask *items, size_t n, uint64_t now_us)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct slice id = slice_str(items[i].limit_id);
+        struct shard *sh = shard_of(s, id);
+
+        pthread_mutex_lock(&sh->lock);
+        struct entry *e = map_get(&sh->entries, id);
+        if (e != NULL) {
+            lease_lost(&e->lease, &items[i], now_us);
+            wake_all(e);
+        }
+        pthread_mutex_unlock(&sh->lock);
+    }
+}
+
+// --- tick -------------------------------------------------------------------------------------
+
 static bool is_forgotten(const struct entry *e, uint64_t now_us)
 {
-    return e->pins == 0 && e->waiting.count == 0 && e->units == 0 &&
-           now_us - e->used_at_us > FORGET_US;
+    return e->pins == 0 && e->lease.units == 0 && e->lease.owed == 0 &&
+           now_us > e->used_at_us + FORGET_US;
 }
 
 // One batch of what a shard has to say; true when there may be more.
@@ -464,20 +528,18 @@ static bool tick_shard(struct limit_store *s, struct shard *sh, uint64_t now_us)
     pthread_mutex_lock(&sh->lock);
     map_foreach (it, &sh->entries) {
         struct entry *e = it->value;
+        size_t before = q.n;
 
-        expire(e, now_us);
+        lease_expire(&e->lease, now_us);
         ask(&q, e, 0, now_us);
-        if (e->owed == 0 && is_forgotten(e, now_us)) {
+        // An entry that a question names lives until that was sent.
+        if (q.n == before && is_forgotten(e, now_us)) {
             (void)map_del(&sh->entries, it->key);
             mem_free(e);
         }
     }
     pthread_mutex_unlock(&sh->lock);
-    if (q.n > 0) {
-        (void)s->cfg.ask(s->cfg.arg, q.items,
-                         q.n); // link down: the control plane ends the lease by its time
-    }
-    return q.n == LIMIT_PER_REQUEST_MAX;
+    return send(s, &q) && q.n == LIMIT_PER_REQUEST_MAX;
 }
 
 void limit_tick(struct limit_store *s, uint64_t now_us)

@@ -2,13 +2,14 @@
 // Limits by leases: quota granted by the control plane in blocks, spent locally by all workers
 // (architecture.md rule 5).
 //
-//   request --limit_admit--> OK        units taken from the lease (atomics, no lock)
+//   request --limit_admit--> OK        units taken from the lease
 //                        --> DENIED    "empty until t", cached: no round trip
-//                        --> PARKED    wake() is called when the lease has come or the deadline (50
-//                        ms) is over
+//                        --> PARKED    wake() is called when the lease has come; the deadline
+//                                      (50 ms) is the caller's timer
 //
 // The store is shared by the workers; leases are asked for through `ask` (the link), renewed in the
-// background at half.
+// background at half. No control plane in time: on-control-loss decides, rates open and budgets
+// closed by default.
 #ifndef SLUICE_DATAPLANE_LIMIT_H
 #define SLUICE_DATAPLANE_LIMIT_H
 
@@ -41,7 +42,7 @@ struct limit_grant {
 };
 
 struct limit_config {
-    // Sends questions; thread-safe; false: link is down (then on-control-loss decides).
+    // Sends questions (copies them); thread-safe; false: the link is down and nothing was sent.
     bool (*ask)(void *arg, const struct limit_ask *items, size_t n);
     void *arg;
     uint64_t park_us; // 50 ms
@@ -57,17 +58,35 @@ struct limit_view {
     uint64_t limit, remaining, reset_us, window_us;
 };
 
+// What a request says of itself. All borrowed for the call.
+struct limit_query {
+    const struct snapshot *snap;
+    const struct resource *router; // NULL: unified API
+    const struct resource *key;    // NULL: anonymous
+    struct slice principal;
+    uint64_t tokens, nano_usd; // reservation
+};
+
+// Units a request holds of one limit.
+struct limit_hold {
+    void *entry;    // pinned
+    uint64_t taken; // reservation
+    uint32_t lease; // number of the lease they came from
+    enum resource_unit unit;
+};
+
 // A request's passage through its limits. Embedded in the request; zero-initialise. Owner: the
 // request.
 #define LIMIT_PER_REQUEST_MAX 16u
 struct limit_pass {
-    struct list_node node;                // private: in a limit's waiting list
-    void *waiting;                        // private: the limit it waits for
-    void *entries[LIMIT_PER_REQUEST_MAX]; // private: limits units were taken from
-    uint64_t taken[LIMIT_PER_REQUEST_MAX];
+    struct list_node node; // private: in a limit's waiting list
+    void *waiting;         // private: the limit it waits for or was woken by, pinned
+    uint64_t short_of;     // private: units it waits for
+    uint64_t parked_at_us; // private: since when; 0: never parked
+    struct limit_hold holds[LIMIT_PER_REQUEST_MAX]; // private
     size_t n;
-    void (*wake)(struct limit_pass
-                     *p); // called on the link's thread, a lock held: must only post to a mailbox
+    // Called on the link's thread, a lock held: must only post to a mailbox.
+    void (*wake)(struct limit_pass *p);
     uint64_t parked_until_us; // PARKED: call again at this time at the latest
     struct limit_view view;
     uint64_t retry_after_us; // DENIED
@@ -76,23 +95,27 @@ struct limit_pass {
 
 enum limit_result { LIMIT_OK, LIMIT_DENIED, LIMIT_PARKED };
 
-// All limits that apply: router's, key's, global or unified. tokens/nano_usd: reservation. All or
-// nothing: what was taken is given back on DENIED. After PARKED call again when woken or at
-// parked_until_us.
+// All limits that apply: router's (or unified), global, key's, team's; the first
+// LIMIT_PER_REQUEST_MAX of them. All or nothing: what was taken is given back on DENIED and PARKED.
+// After PARKED call again when woken or at parked_until_us; it may answer PARKED again while the
+// control plane answers. A call at parked_until_us may cross a wake() that is already on its way.
 enum limit_result limit_admit(struct limit_store *s, struct limit_pass *p,
-                              const struct snapshot *snap, const struct resource *router,
-                              const struct resource *key, struct slice principal, uint64_t tokens,
-                              uint64_t nano_usd, uint64_t now_us);
+                              const struct limit_query *q, uint64_t now_us);
 // The request stops waiting (client gone, deadline). True: no wake() will come. False: wake() was
 // called already, what it posted is on its way and the pass must stay allocated until it arrives.
+// Must be called before the pass dies if the last answer was PARKED.
 bool limit_unpark(struct limit_store *s, struct limit_pass *p);
 // Settles the reservation with the real usage (more: debt; failed before first content: refund
-// everything).
+// everything). Call once after OK, or not at all where nothing was held.
 void limit_settle(struct limit_store *s, struct limit_pass *p, bool refund, uint64_t tokens,
                   uint64_t nano_usd);
 // Answers from the link (its thread).
 void limit_granted(struct limit_store *s, const struct limit_grant *g, size_t n, uint64_t now_us);
-// Once a second from one thread: asks for leases due, gives back expired or idle ones, forgets old
+// These questions were sent and will have no answer (link's thread). Debt is kept; what they gave
+// back is not given back again, since the control plane may have heard it. Wakes who waits:
+// on-control-loss decides.
+void limit_lost(struct limit_store *s, const struct limit_ask *items, size_t n, uint64_t now_us);
+// Once a second from one thread: gives back leases that are over, reports debt, forgets old
 // entries.
 void limit_tick(struct limit_store *s, uint64_t now_us);
 

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// Arithmetic of one lease; the drawing is in lease.h.
+#include "dataplane/lease.h"
+
+#include "common/base/mono.h"
+
+#define ASK_AGAIN_US (200 * MONO_MS)          // an unanswered question may be repeated
+#define TIME_MAX_US  (400 * 86400 * MONO_SEC) // times from outside are cut here
+
+static uint64_t at_most(uint64_t v, uint64_t max)
+{
+    return v < max ? v : max;
+}
+
+void lease_end(struct lease *l)
+{
+    if (l->units > 0) {
+        l->owed += (uint64_t)l->units;
+        l->rest += (uint64_t)l->units;
+        l->units = 0;
+    }
+    l->until_us = 0;
+}
+
+void lease_expire(struct lease *l, uint64_t now_us)
+{
+    if (l->until_us != 0 && now_us >= l->until_us) {
+        lease_end(l);
+    }
+}
+
+void lease_configure(struct lease *l, const struct resource_limit *limit)
+{
+    bool kind = l->unit != 0 && l->unit != limit->unit;
+    bool size = l->unit != 0 && (l->amount != limit->amount || l->window_us != limit->per_us);
+
+    if (kind || size) {
+        lease_end(l);
+        l->no++;
+        l->full = l->spent = l->rest = 0;
+        l->empty_until_us = l->reset_at_us = l->asked_at_us = 0;
+    }
+    if (kind) {
+        l->units = 0; // units of another kind are nothing any more
+        l->owed = 0;
+    }
+    l->unit = limit->unit;
+    l->amount = limit->amount;
+    l->window_us = limit->per_us;
+    l->open_on_loss =
+        limit->on_control_loss == 1 || (limit->on_control_loss == 0 && limit->unit != RESOURCE_USD);
+}
+
+bool lease_take(struct lease *l, uint64_t units)
+{
+    if (l->units < (int64_t)units) {
+        return false;
+    }
+    l->units -= (int64_t)units;
+    l->spent += units;
+    return true;
+}
+
+static void owe(struct lease *l, uint64_t units)
+{
+    l->units -= (int64_t)at_most(units, LEASE_UNITS_MAX);
+    if (l->units < -(int64_t)LEASE_UNITS_MAX) {
+        l->units = -(int64_t)LEASE_UNITS_MAX;
+    }
+}
+
+void lease_put_back(struct lease *l, uint32_t no, enum resource_unit unit, int64_t units)
+{
+    if (l->unit != unit) {
+        return; // configured to count something else meanwhile
+    }
+    if (units < 0) {
+        owe(l, (uint64_t)-units);
+        return;
+    }
+    if (units > 0) {
+        l->empty_until_us = 0;
+        l->spent -= at_most((uint64_t)units, l->spent);
+    }
+    if (no == l->no && l->until_us != 0) {
+        l->units += units;
+    } else {
+        l->owed += (uint64_t)units;
+    }
+}
+
+bool lease_is_asked_for(const struct lease *l, uint64_t now_us)
+{
+    return l->asked_at_us != 0 && now_us < l->asked_at_us + ASK_AGAIN_US;
+}
+
+bool lease_wants_renewal(const struct lease *l, uint64_t now_us)
+{
+    bool half = l->units * 2 < (int64_t)l->full;
+    bool ending = l->until_us != 0 && l->until_us < now_us + l->length_us / 4;
+
+    return (half || ending) && now_us >= l->empty_until_us;
+}
+
+// What was spent since the last question is asked for twice over: a lease that lasts to its half
+// keeps its size, one that ran dry doubles.
+bool lease_question(struct lease *l, uint64_t need, uint64_t now_us, struct limit_ask *ret)
+{
+    uint64_t want = need == 0 || lease_is_asked_for(l, now_us) ? 0 : need + 2 * l->spent;
+    uint64_t debt = l->units < 0 ? (uint64_t)-l->units : 0;
+
+    if (want == 0 && l->owed == 0 && debt == 0) {
+        return false;
+    }
+    ret->want = at_most(want, l->amount);
+    ret->returned = l->owed;
+    ret->debt = debt;
+    l->owed = 0;
+    l->units += (int64_t)debt;
+    if (want > 0) {
+        l->asked_at_us = now_us;
+        l->spent = 0;
+    }
+    return true;
+}
+
+void lease_not_asked(struct lease *l, const struct limit_ask *q)
+{
+    l->owed += q->returned;
+    owe(l, q->debt);
+    if (q->want > 0) {
+        l->asked_at_us = 0;
+    }
+}
+
+void lease_lost(struct lease *l, const struct limit_ask *q, uint64_t now_us)
+{
+    owe(l, q->debt);
+    l->asked_at_us = 0;
+    l->lost_us = now_us;
+}
+
+static void add(struct lease *l, uint64_t granted, uint64_t length_us, uint64_t now_us)
+{
+    bool same = l->units > 0 && l->until_us > now_us + l->length_us / 4;
+
+    if (!same) {
+        lease_end(l);
+        l->no++;
+        l->length_us = length_us;
+        l->until_us = now_us + length_us;
+    }
+    l->units += (int64_t)granted;
+    if (l->units > (int64_t)LEASE_UNITS_MAX) {
+        l->units = (int64_t)LEASE_UNITS_MAX;
+    }
+    l->full = l->units > 0 ? (uint64_t)l->units : 0;
+    l->empty_until_us = 0;
+}
+
+void lease_granted(struct lease *l, const struct limit_grant *g, uint64_t now_us)
+{
+    lease_expire(l, now_us);
+    l->asked_at_us = 0;
+    l->heard_us = now_us;
+    l->rest = at_most(g->remaining, l->amount);
+    l->reset_at_us = now_us + at_most(g->reset_us, TIME_MAX_US);
+    if (g->granted > 0) {
+        add(l, at_most(g->granted, LEASE_UNITS_MAX), at_most(g->lease_us, TIME_MAX_US), now_us);
+    } else if (g->empty_us > 0) {
+        l->empty_until_us = now_us + at_most(g->empty_us, TIME_MAX_US);
+    }
+}
+
+uint64_t lease_remaining(const struct lease *l, uint64_t now_us)
+{
+    uint64_t units = l->units > 0 ? (uint64_t)l->units : 0;
+
+    return now_us < l->empty_until_us ? units : at_most(units + l->rest, l->amount);
+}

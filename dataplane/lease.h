@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// The units of one limit that this proxy may spend: arithmetic only. limit.c keeps one for each
+// limit in use and does the locking, waiting and sending. Pure; times are arguments.
+//
+//   units enough -------take-----> spent; at half of the last grant a new lease is asked for
+//   too few, not empty ----------> what is left is given back and all that is needed asked for in
+//                                  one question
+//   grant of 0 ------------------> empty_until_us: denied without a round trip
+//   lease over ------------------> what is left is owed: it goes back with the next question
+//
+// Units never live longer than the lease they came with: a grant that adds to a living lease ends
+// with it, and what is put back after its lease is over is owed, not spent again here. Units are
+// signed: using more than was taken leaves a debt, which is sent along with the next question.
+#ifndef SLUICE_DATAPLANE_LEASE_H
+#define SLUICE_DATAPLANE_LEASE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/cdefs.h"
+#include "dataplane/limit.h"
+#include "proto/resource.h"
+
+#define LEASE_UNITS_MAX ((uint64_t)1 << 60) // numbers from outside are cut here
+
+// Zero-initialise, then lease_configure.
+struct lease {
+    enum resource_unit unit; // 0: new
+    uint64_t amount, window_us;
+    bool open_on_loss;
+
+    int64_t units;      // left; negative = debt
+    uint32_t no;        // counts leases, so that who took units knows from which
+    uint64_t until_us;  // 0 = over
+    uint64_t length_us; // of the current one
+    uint64_t owed;      // units of leases that are over, to be given back
+    uint64_t full;      // units after the last grant: renewal at half
+    uint64_t rest;      // of the whole limit, as last heard (a lower bound later)
+    uint64_t empty_until_us, reset_at_us;
+    uint64_t spent;       // since the last question: what the next one asks for
+    uint64_t unmet;       // what the waiting requests are short of; kept by limit.c
+    uint64_t asked_at_us; // 0 = no question open
+    uint64_t heard_us;    // last answer
+    uint64_t lost_us;     // last time that a question had no answer
+};
+
+// Takes the limit's numbers; what was granted under other ones is not spent any more.
+void lease_configure(struct lease *l, const struct resource_limit *limit);
+// Ends it if its time is over / now.
+void lease_expire(struct lease *l, uint64_t now_us);
+void lease_end(struct lease *l);
+// False, and nothing taken: there are too few.
+MUST_CHECK bool lease_take(struct lease *l, uint64_t units);
+// The difference between what was taken from lease number `no` and what was used; negative: more
+// was used.
+void lease_put_back(struct lease *l, uint32_t no, enum resource_unit unit, int64_t units);
+bool lease_is_asked_for(const struct lease *l, uint64_t now_us);
+// Half is spent, or it is in its last quarter, and more is to be had.
+bool lease_wants_renewal(const struct lease *l, uint64_t now_us);
+// What to tell the control plane: need > 0 asks for that and what the pace of spending suggests
+// (unless a question is open), 0 only gives back. Counts as sent. False: nothing to say. The id is
+// left to the caller.
+MUST_CHECK bool lease_question(struct lease *l, uint64_t need, uint64_t now_us,
+                               struct limit_ask *ret);
+// The question was not sent: as before it.
+void lease_not_asked(struct lease *l, const struct limit_ask *q);
+// It was sent and has no answer: debt is kept; what it gave back may have been heard and is not
+// given back twice.
+void lease_lost(struct lease *l, const struct limit_ask *q, uint64_t now_us);
+void lease_granted(struct lease *l, const struct limit_grant *g, uint64_t now_us);
+// Lower bound of what is left of the whole limit.
+uint64_t lease_remaining(const struct lease *l, uint64_t now_us);
+
+#endif
