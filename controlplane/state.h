@@ -16,19 +16,22 @@
 
 #define STATE_EPOCH_BYTES 16
 
+struct state_delete {
+    enum resource_kind kind;
+    const char *id; // borrowed
+};
+
 // One applied change: everything that became true at `seq`.
 struct state_change {
     uint64_t prev_seq, seq;
     struct resource *const *upserts; // borrowed
     size_t n_upserts;
-    struct {
-        enum resource_kind kind;
-        const char *id;
-    } const *deletes;
+    const struct state_delete *deletes; // borrowed
     size_t n_deletes;
 };
 
-// Embedded in a listener; fn is called after the state has changed.
+// Embedded in a listener; fn is called after the state has changed. A full load comes as a change
+// with prev_seq 0 and everything in it: it connects to no earlier sequence.
 struct state_listener {
     struct list_node node;
     void (*fn)(struct state_listener *l, const struct state_change *c);

@@ -1,0 +1,182 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Leases: one batch of questions about limits, answered at once. docs/internals/leases.md has the
+-- argument why no interval ever sees more than its bound.
+--
+-- KEYS  1 clock   2.. one per question
+-- ARGV  1 caller (one monotonic clock)   2 its monotonic time, us
+--       then per question, 9 each:
+--         kind      "b" bucket | "w" window anchored at `arg` | "c" window among `arg` boundaries
+--         amount    units
+--         per       us: refill time of a bucket, length of a window
+--         lease     us
+--         want, returned, debt   units
+--         unused    ""
+--         arg       "w": anchor us, 0 = first use; "c": "t0,t1,t2,t3", three windows, ascending
+--
+-- Returns {clock us, clock error us, {granted, lease, remaining, reset, empty}, ...}; times in us,
+-- from now. granted -1: no given window holds the clock's time (ask again with others).
+--
+-- A bucket is   v level (negative: debt)   t when that was   a, b units granted in this slot of two
+--               leases and in the one before   e end of this slot
+-- a + b is never less than what proxies may still spend, so v <= amount - (a + b) means that level
+-- and outstanding leases together never exceed the amount.
+local TOLERANCE = 2000000   -- us Redis's clock may differ from the caller's between two calls
+local KEEP_MS = 604800000   -- forgotten after a week without use, so that no jump of the clock does it
+local TIME_MAX = 9e15       -- us: fits an integer
+local QUIET = 2000000       -- us at the start of a window in which nothing is taken back
+
+local function fmt(x)
+  return string.format('%.17g', x)
+end
+
+-- Redis's clock, held against the caller's: never backwards, never more than TOLERANCE beyond (or
+-- behind) what the caller's monotonic clock says has passed since it last agreed.
+local function read_clock()
+  local time = redis.call('TIME')
+  local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  local mono = tonumber(ARGV[2])
+  local saved = redis.call('HMGET', KEYS[1], 'v', 'm:' .. ARGV[1], 'w:' .. ARGV[1])
+  local last = tonumber(saved[1] or '0')
+  local x, late = now, 0
+  if saved[2] then
+    local due = tonumber(saved[3]) + math.max(0, mono - tonumber(saved[2]))
+    x = math.max(due - TOLERANCE, math.min(now, due + TOLERANCE))
+    late = x - due
+  end
+  local clock = math.max(last, x)
+  if x == now then
+    redis.call('HSET', KEYS[1], 'v', fmt(clock), 'm:' .. ARGV[1], fmt(mono), 'w:' .. ARGV[1],
+               fmt(clock))
+  else
+    redis.call('HSET', KEYS[1], 'v', fmt(clock))
+  end
+  return clock, now - x, late
+end
+
+local clock, clock_error, late = read_clock()
+
+-- Level after filling from `from` to `to`, with at most `cap` in it. A level above the cap stays.
+local function fill(v, from, to, amount, per, cap)
+  if v < cap and to > from then
+    v = math.min(cap, v + amount * (to - from) / per)
+  end
+  return v
+end
+
+-- Time from now until a whole unit is there: the cap rises at the ends of slots.
+local function until_one(v, a, b, e, slot, amount, per, size)
+  local at = clock
+  for i = 0, 2 do
+    local top = math.min(size, amount - a - b)
+    local edge = e + i * slot
+    local when = at + (1 - v) * per / amount
+    if top >= 1 and (when <= edge or a + b <= 0) then
+      return math.max(1, math.ceil(when - clock))
+    end
+    v = fill(v, at, edge, amount, per, top)
+    at, a, b = math.max(at, edge), 0, a
+  end
+  return math.max(1, math.ceil(at + (1 - v) * per / amount - clock))
+end
+
+local function bucket(key, amount, per, lease, want, returned, debt)
+  -- What a lease may be spent late by, in whole units; small buckets rely on a + b alone.
+  local size = amount - math.floor(amount * lease / per)
+  local slot = 2 * lease
+  local saved = redis.call('HMGET', key, 'v', 't', 'a', 'b', 'e')
+  local v, t = tonumber(saved[1] or fmt(size)), tonumber(saved[2] or fmt(clock))
+  local a, b = tonumber(saved[3] or '0'), tonumber(saved[4] or '0')
+  local e = tonumber(saved[5] or '0')
+
+  -- From t to now, in pieces: the cap rises where a slot's leases have died, and what was full
+  -- until then has not been filling.
+  while a + b > 0 and clock >= e do
+    v = fill(v, t, e, amount, per, math.min(size, amount - a - b))
+    t, a, b, e = math.max(t, e), 0, a, e + slot
+  end
+  if a + b <= 0 then
+    e = clock + slot
+  end
+  local cap = math.min(size, amount - a - b)
+  v = fill(v, t, clock, amount, per, cap)
+  if v > cap then -- the limit was lowered
+    v = math.max(cap, math.min(v, 0))
+  end
+
+  -- Given back: only what still counts as outstanding, from the older slot first.
+  if late <= lease then
+    local back = math.min(returned, a + b)
+    v = math.min(size, v + back)
+    a = a - math.max(0, back - b)
+    b = math.max(0, b - back)
+  end
+  v = v - debt
+  local granted = math.max(0, math.floor(math.min(want, v)))
+  v = v - granted
+  a = a + granted
+  redis.call('HSET', key, 'v', fmt(v), 't', fmt(clock), 'a', fmt(a), 'b', fmt(b), 'e', fmt(e))
+
+  local empty = 0
+  if granted == 0 and want >= 1 then
+    empty = until_one(v, a, b, e, slot, amount, per, size)
+  end
+  local reset = math.max(0, math.ceil((size - v) * per / amount))
+  return {granted, lease, math.max(0, math.floor(v)), math.min(reset, TIME_MAX),
+          math.min(empty, TIME_MAX)}
+end
+
+local function window(key, amount, starts, ends, lease, want, returned, debt)
+  local saved = redis.call('HMGET', key, 'w', 'u')
+  local used = tonumber(saved[2] or '0')
+  if tonumber(saved[1] or '-1') ~= starts then
+    used = 0
+  end
+  -- Just after the turn what comes back may belong to the last window: it is not taken.
+  if clock - starts >= math.min(QUIET, (ends - starts) / 10) then
+    used = math.max(0, used - returned)
+  end
+  used = used + debt
+  local granted = math.max(0, math.floor(math.min(want, amount - used)))
+  used = used + granted
+  redis.call('HSET', key, 'w', fmt(starts), 'u', fmt(used))
+  local left = math.ceil(ends - clock)
+  return {granted, math.min(lease, left), math.max(0, amount - used), left,
+          granted == 0 and want >= 1 and left or 0}
+end
+
+local out = {clock, clock_error}
+for i = 2, #KEYS do
+  local p = 3 + (i - 2) * 9
+  local key, kind = KEYS[i], ARGV[p]
+  local amount, per, lease = tonumber(ARGV[p + 1]), tonumber(ARGV[p + 2]), tonumber(ARGV[p + 3])
+  local want, returned, debt = tonumber(ARGV[p + 4]), tonumber(ARGV[p + 5]), tonumber(ARGV[p + 6])
+  local keep = KEEP_MS
+
+  if kind == 'b' then
+    out[#out + 1] = bucket(key, amount, per, lease, want, returned, debt)
+  elseif kind == 'w' then
+    local anchor = tonumber(ARGV[p + 8])
+    if anchor == 0 then
+      redis.call('HSETNX', key, 'n', fmt(clock))
+      anchor = tonumber(redis.call('HGET', key, 'n'))
+    end
+    local starts = anchor + math.floor((clock - anchor) / per) * per
+    out[#out + 1] = window(key, amount, starts, starts + per, lease, want, returned, debt)
+    keep = keep + 2 * math.ceil(per / 1000)
+  else
+    local t = {}
+    for x in string.gmatch(ARGV[p + 8], '[^,]+') do
+      t[#t + 1] = tonumber(x)
+    end
+    local answer = {-1, 0, 0, 0, 0}
+    for j = 1, #t - 1 do
+      if clock >= t[j] and clock < t[j + 1] then
+        answer = window(key, amount, t[j], t[j + 1], lease, want, returned, debt)
+      end
+    end
+    out[#out + 1] = answer
+    keep = keep + 63 * 86400000
+  end
+  redis.call('PEXPIRE', key, keep)
+end
+return out

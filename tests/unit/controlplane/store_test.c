@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two replicas over one real Redis: changes, conflicts, idempotency, the file, a Redis that goes
+// away, forgets, and comes back.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/base/mono.h"
+#include "controlplane/store.h"
+#include "tests/unit/redis_server.h"
+
+static const uint8_t master[CRYPTO_KEY_BYTES] = "0123456789abcdef0123456789abcde";
+
+struct replica {
+    struct state *state;
+    struct store *store;
+    enum follow_status status;
+    int statuses;
+};
+
+struct fixture {
+    struct redis_server server;
+    struct loop *loop;
+    struct replica a, b;
+};
+
+static void on_status(void *arg, enum follow_status s, const char *message)
+{
+    struct replica *r = arg;
+
+    (void)message;
+    r->status = s;
+    r->statuses++;
+}
+
+static void replica_start(struct fixture *f, struct replica *r, bool init)
+{
+    struct err e;
+
+    *r = (struct replica){.state = state_new()};
+    r->store = store_new(&(const struct store_config){.loop = f->loop,
+                                                      .redis_url = f->server.url,
+                                                      .state = r->state,
+                                                      .master = master,
+                                                      .init = init,
+                                                      .on_status = on_status,
+                                                      .arg = r},
+                         &e);
+    assert_non_null(r->store);
+}
+
+static void replica_stop(struct replica *r)
+{
+    store_free(&r->store);
+    state_free(&r->state);
+}
+
+#define WAIT(f, cond)                                                                              \
+    do {                                                                                           \
+        uint64_t end_ = mono_now_us() + 10 * MONO_SEC;                                             \
+        while (!(cond) && mono_now_us() < end_) {                                                  \
+            loop_turn((f)->loop, 20 * MONO_MS);                                                    \
+        }                                                                                          \
+        assert_true(cond);                                                                         \
+    } while (0)
+
+static int setup(void **state)
+{
+    static struct fixture f;
+
+    f = (struct fixture){0};
+    f.loop = loop_new(NULL);
+    assert_true(redis_server_start(&f.server, NULL, NULL));
+    replica_start(&f, &f.a, true);
+    WAIT(&f, f.a.status == FOLLOW_CURRENT);
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    replica_stop(&f->a);
+    if (f->b.store != NULL) {
+        replica_stop(&f->b);
+    }
+    loop_free(&f->loop);
+    redis_server_stop(&f->server);
+    return 0;
+}
+
+struct got {
+    int calls;
+    struct store_result r;
+    char payload[100], message[200];
+};
+
+static void on_result(void *arg, const struct store_result *r)
+{
+    struct got *g = arg;
+
+    g->calls++;
+    g->r = *r;
+    (void)snprintf(g->payload, sizeof(g->payload), SLICE_FMT, SLICE_ARG(r->payload));
+    (void)snprintf(g->message, sizeof(g->message), "%s", r->message);
+}
+
+static struct resource *team(const char *id, uint64_t version)
+{
+    struct resource *r = resource_new(RESOURCE_TEAM, slice_str(id), version);
+
+    r->u.team->name = arena_strdup(&r->arena, id);
+    return r;
+}
+
+static struct got put(struct fixture *f, struct replica *on, const char *id, uint64_t version,
+                      const struct store_change *with)
+{
+    struct resource *r = team(id, version);
+    struct store_op op = {.res = r, .expected = version - 1, .origin = RECORD_API};
+    struct store_change c = with == NULL ? (struct store_change){0} : *with;
+    struct got g = {0};
+
+    c.ops = &op;
+    c.n = 1;
+    store_commit(on->store, &c, on_result, &g);
+    assert_int_equal(g.calls, 0);
+    resource_unref(&r);
+    WAIT(f, g.calls == 1);
+    return g;
+}
+
+static struct resource *find(struct replica *r, const char *id)
+{
+    return state_find(r->state, RESOURCE_TEAM, slice_str(id));
+}
+
+static void changes_reach_every_replica(void **state)
+{
+    struct fixture *f = *state;
+    struct got g = put(f, &f->a, "one", 1, NULL), del = {0};
+    struct store_op op = {.kind = RESOURCE_TEAM, .id = SLICE("one"), .expected = 2};
+
+    assert_int_equal(g.r.outcome, STORE_DONE);
+    assert_int_equal(g.r.seq, 1);
+    assert_non_null(find(&f->a, "one")); // our own write is there when we are told
+
+    replica_start(f, &f->b, false);
+    WAIT(f, f->b.status == FOLLOW_CURRENT);
+    assert_non_null(find(&f->b, "one"));
+    assert_memory_equal(state_epoch(f->a.state), state_epoch(f->b.state), STATE_EPOCH_BYTES);
+
+    g = put(f, &f->b, "one", 2, NULL);
+    assert_int_equal(g.r.outcome, STORE_DONE);
+    WAIT(f, state_seq(f->a.state) == 2);
+    assert_int_equal(find(&f->a, "one")->version, 2);
+
+    // Two writers: one wins, the other is told the version.
+    g = put(f, &f->a, "one", 2, NULL);
+    assert_int_equal(g.r.outcome, STORE_CONFLICT);
+    assert_int_equal(g.r.version, 2);
+
+    store_commit(f->a.store, &(const struct store_change){.ops = &op, .n = 1}, on_result, &del);
+    WAIT(f, del.calls == 1);
+    assert_int_equal(del.r.outcome, STORE_DONE);
+    WAIT(f, state_seq(f->b.state) == 3);
+    assert_null(find(&f->b, "one"));
+    assert_true(state_digest(f->a.state) == state_digest(f->b.state));
+}
+
+static void a_repeat_is_told_what_happened(void **state)
+{
+    struct fixture *f = *state;
+    struct store_change with = {.idempotency = SLICE("admin:key-1"),
+                                .digest = SLICE("d1"),
+                                .payload = SLICE("salt"),
+                                .audit = SLICE("{}")};
+    struct got g = put(f, &f->a, "x", 1, &with);
+
+    assert_int_equal(g.r.outcome, STORE_DONE);
+    with.payload = SLICE("other salt");
+    g = put(f, &f->a, "y", 1, &with);
+    assert_int_equal(g.r.outcome, STORE_AGAIN);
+    assert_string_equal(g.payload, "salt");
+    assert_int_equal(g.r.seq, 1);
+    assert_null(find(&f->a, "y"));
+    with.digest = SLICE("d2");
+    g = put(f, &f->a, "y", 1, &with);
+    assert_int_equal(g.r.outcome, STORE_REUSED);
+}
+
+static struct got apply(struct fixture *f, struct resource *const *wanted, size_t n, bool only_new,
+                        size_t *changes)
+{
+    const char *where[] = {"f.yaml:1", "f.yaml:2", "f.yaml:3"};
+    struct got g = {0};
+
+    store_file_apply(
+        f->a.store,
+        &(const struct store_file){.wanted = wanted, .n = n, .where = where, .only_new = only_new},
+        on_result, &g, changes);
+    WAIT(f, g.calls == 1);
+    return g;
+}
+
+static void the_file_is_applied_as_a_difference(void **state)
+{
+    struct fixture *f = *state;
+    struct resource *first[] = {resource_new(RESOURCE_SETTINGS, SLICE("global"), 1), team("a", 1),
+                                team("b", 1)};
+    struct resource *second[] = {resource_new(RESOURCE_SETTINGS, SLICE("global"), 1), team("a", 1)};
+    const struct follow_owner *owner;
+    uint8_t hash_key[32];
+    size_t changes;
+    struct got g;
+
+    assert_int_equal(put(f, &f->a, "mine", 1, NULL).r.outcome, STORE_DONE);
+    g = apply(f, first, 3, true, &changes);
+    assert_int_equal(g.r.outcome, STORE_DONE);
+    assert_int_equal(changes, 3);
+    owner = follow_owner(store_follow(f->a.store), RESOURCE_TEAM, SLICE("b"));
+    assert_non_null(owner);
+    assert_string_equal(owner->where, "f.yaml:3");
+    assert_null(follow_owner(store_follow(f->a.store), RESOURCE_TEAM, SLICE("mine")));
+    memcpy(hash_key,
+           state_find(f->a.state, RESOURCE_SETTINGS, SLICE("global"))->u.settings->key_hash_key,
+           32);
+    assert_true(hash_key[0] != 0 || hash_key[1] != 0 || hash_key[2] != 0);
+
+    g = apply(f, first, 3, true, &changes);
+    assert_int_equal(g.r.outcome, STORE_KNOWN);
+    assert_int_equal(changes, 0);
+    g = apply(f, second, 2, false, &changes);
+    assert_int_equal(g.r.outcome, STORE_DONE);
+    assert_int_equal(changes, 1); // only b goes
+    assert_null(find(&f->a, "b"));
+    assert_non_null(find(&f->a, "mine"));
+    assert_memory_equal(
+        state_find(f->a.state, RESOURCE_SETTINGS, SLICE("global"))->u.settings->key_hash_key,
+        hash_key, 32);
+    // An old file again: not at a start, but when a person says so.
+    first[1]->version = first[2]->version = 1;
+    g = apply(f, first, 3, true, &changes);
+    assert_int_equal(g.r.outcome, STORE_KNOWN);
+    g = apply(f, first, 3, false, &changes);
+    assert_int_equal(g.r.outcome, STORE_DONE);
+    assert_non_null(find(&f->a, "b"));
+
+    for (size_t i = 0; i < 3; i++) {
+        resource_unref(&first[i]);
+    }
+    resource_unref(&second[0]);
+    resource_unref(&second[1]);
+}
+
+static void writes_fail_fast_without_redis(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t began;
+    struct got g;
+
+    assert_int_equal(put(f, &f->a, "x", 1, NULL).r.outcome, STORE_DONE);
+    assert_int_equal(kill(f->server.pid, SIGSTOP), 0);
+    began = mono_now_us();
+    g = put(f, &f->a, "y", 1, NULL);
+    assert_int_equal(g.r.outcome, STORE_UNKNOWN);
+    assert_true(mono_now_us() - began < MONO_SEC);
+    assert_non_null(find(&f->a, "x")); // reads go on
+    assert_int_equal(kill(f->server.pid, SIGCONT), 0);
+    WAIT(f, f->a.status == FOLLOW_CURRENT && state_seq(f->a.state) == 2);
+
+    redis_server_kill(&f->server);
+    WAIT(f, f->a.status == FOLLOW_LOST);
+    g = put(f, &f->a, "z", 1, NULL);
+    assert_int_equal(g.r.outcome, STORE_UNAVAILABLE);
+
+    // It comes back with nothing: never adopted by itself, said so, writes refused.
+    assert_true(redis_server_start(&f->server, NULL, NULL));
+    WAIT(f, f->a.status == FOLLOW_REGRESSED);
+    g = put(f, &f->a, "z", 1, NULL);
+    assert_int_equal(g.r.outcome, STORE_REGRESSED);
+    assert_non_null(find(&f->a, "x"));
+
+    // And without being told, no replica makes an epoch.
+    replica_start(f, &f->b, false);
+    WAIT(f, f->b.status == FOLLOW_EMPTY);
+    g = put(f, &f->b, "z", 1, NULL);
+    assert_int_equal(g.r.outcome, STORE_REGRESSED);
+}
+
+static void on_raw(void *arg, const struct redis_reply *r, const struct err *e)
+{
+    (void)r;
+    assert_null(e);
+    (*(int *)arg)++;
+}
+
+static void raw(struct fixture *f, const struct slice *argv, size_t n)
+{
+    int done = 0;
+
+    redis_command(store_redis(f->a.store), argv, n, MONO_SEC, on_raw, &done);
+    WAIT(f, done == 1);
+}
+
+static void an_emptied_redis_is_noticed_while_connected(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(put(f, &f->a, "x", 1, NULL).r.outcome, STORE_DONE);
+    raw(f, &SLICE("FLUSHALL"), 1);
+    WAIT(f, f->a.status == FOLLOW_REGRESSED);
+}
+
+static void a_trimmed_stream_is_read_from_the_beginning(void **state)
+{
+    struct fixture *f = *state;
+    int loads = 0;
+
+    replica_start(f, &f->b, false);
+    WAIT(f, f->b.status == FOLLOW_CURRENT);
+    assert_int_equal(put(f, &f->a, "x", 1, NULL).r.outcome, STORE_DONE);
+    WAIT(f, state_seq(f->b.state) == 1);
+    loads = f->b.statuses;
+    // What b has not seen is cut away under it: the sequence says more than the stream has.
+    raw(f, (const struct slice[]){SLICE("SET"), SLICE("{sluice}:seq"), SLICE("5")}, 3);
+    WAIT(f, state_seq(f->b.state) == 5 && f->b.status == FOLLOW_CURRENT);
+    assert_true(f->b.statuses > loads);
+    assert_non_null(find(&f->b, "x"));
+    WAIT(f, state_seq(f->a.state) == 5);
+    assert_int_equal(put(f, &f->a, "y", 1, NULL).r.seq, 6);
+    WAIT(f, find(&f->b, "y") != NULL);
+}
+
+// Loads and follows a few thousand resources, changes going on meanwhile.
+static void loading_under_change_ends_in_the_same_state(void **state)
+{
+    struct fixture *f = *state;
+    struct resource *many[3000];
+    struct store_op ops[3000] = {{0}};
+    struct got g = {0};
+
+    for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+        char id[16];
+
+        (void)snprintf(id, sizeof(id), "t%zu", i);
+        many[i] = team(id, 1);
+        ops[i] = (struct store_op){.res = many[i], .origin = RECORD_API};
+    }
+    store_commit(f->a.store, &(const struct store_change){.ops = ops, .n = ARRAY_LEN(many)},
+                 on_result, &g);
+    WAIT(f, g.calls == 1);
+    assert_int_equal(g.r.outcome, STORE_DONE);
+    replica_start(f, &f->b, false);
+    for (uint64_t v = 2; v < 40; v++) {
+        assert_int_equal(put(f, &f->a, "t1", v, NULL).r.outcome, STORE_DONE);
+    }
+    WAIT(f, f->b.status == FOLLOW_CURRENT && state_seq(f->b.state) == state_seq(f->a.state));
+    assert_true(state_digest(f->a.state) == state_digest(f->b.state));
+    assert_int_equal(state_count(f->b.state, RESOURCE_TEAM), ARRAY_LEN(many));
+    for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+        resource_unref(&many[i]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(changes_reach_every_replica, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_repeat_is_told_what_happened, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_file_is_applied_as_a_difference, setup, teardown),
+        cmocka_unit_test_setup_teardown(writes_fail_fast_without_redis, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_emptied_redis_is_noticed_while_connected, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_trimmed_stream_is_read_from_the_beginning, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(loading_under_change_ends_in_the_same_state, setup,
+                                        teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
