@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who gets what of a finished request:
+//
+//   access line   every request but healthy probes          log_access (buffered per worker)
+//   metrics       every request but probes                  metrics_request
+//   usage record  requests that reached a provider or the   link_usage (to the control plane)
+//                 cache
+#include "dataplane/access.h"
+
+#include "common/base/log.h"
+#include "common/base/mono.h"
+#include "dataplane/link.h"
+#include "dataplane/metrics.h"
+#include "dataplane/req_priv.h"
+
+static bool is_probe(const struct req *r)
+{
+    return r->route.kind == FRONT_LIVE || r->route.kind == FRONT_READY;
+}
+
+static const char *code_of(const struct req *r)
+{
+    if (r->fail.code != REPLY_NONE) {
+        return reply_code_text(r->fail.code);
+    }
+    if (r->best.present && !r->committed) {
+        return r->best.reason;
+    }
+    return r->truncated ? "upstream_error" : "";
+}
+
+static const char *cache_name(const struct req *r)
+{
+    static const char *const names[] = {"", "hit", "miss", "bypass"};
+
+    return names[r->cache];
+}
+
+static uint64_t span(uint64_t from, uint64_t to)
+{
+    return from != 0 && to > from ? to - from : 0;
+}
+
+static void write_line(const struct req *r)
+{
+    const struct log_field f[] = {
+        LOG_SLICE("id", r->request_id),
+        LOG_SLICE("peer", r->peer),
+        LOG_SLICE("method", r->method),
+        LOG_SLICE("path", r->path),
+        LOG_UINT("status", r->status),
+        LOG_SLICE("key", r->principal),
+        LOG_SLICE("router", r->router_name),
+        LOG_SLICE("model", r->model),
+        LOG_SLICE("provider", r->provider.p != NULL ? r->provider : r->best.provider),
+        LOG_SLICE("upstream_model",
+                  r->answered_model.p != NULL ? r->answered_model : r->best.model),
+        LOG_UINT("attempts", r->attempts),
+        LOG_STR("outcome", r->gone && !r->sent ? "client_gone" : code_of(r)),
+        LOG_STR("cache", cache_name(r)),
+        LOG_BOOL("stream", r->stream),
+        LOG_UINT("ttft_us", span(r->began_us, r->first_content_us)),
+        LOG_UINT("overhead_us", r->overhead_us),
+        LOG_UINT("duration_us", span(r->began_us, r->now_us)),
+        LOG_UINT("bytes_out", r->bytes_out),
+        LOG_UINT("input_tokens", r->usage.input),
+        LOG_UINT("output_tokens", r->usage.output),
+        LOG_BOOL("estimated", r->usage_estimated),
+    };
+
+    log_access(f, ARRAY_LEN(f));
+}
+
+static const char *cstr(struct req *r, struct slice s)
+{
+    return s.n == 0 ? "" : arena_strndup(&r->arena, s.p, s.n);
+}
+
+static void send_usage(struct req *r)
+{
+    static const uint32_t caches[] = {MESSAGE_CACHE_NONE, MESSAGE_CACHE_HIT, MESSAGE_CACHE_MISS,
+                                      MESSAGE_CACHE_BYPASS};
+    bool hit = r->cache == REQ_CACHE_HIT;
+    struct message_usage_record u = {
+        .request_id = cstr(r, r->request_id),
+        .key = cstr(r, r->key_id),
+        .router = cstr(r, r->router_name),
+        .provider = cstr(r, r->provider.p != NULL ? r->provider : r->best.provider),
+        .model = cstr(r, r->answered_model.p != NULL ? r->answered_model : r->best.model),
+        .status = r->status,
+        // A hit costs nothing; its tokens are those of the stored answer and are not counted again.
+        .input = hit ? 0 : r->usage.input,
+        .cached = hit ? 0 : r->usage.cached,
+        .output = hit ? 0 : r->usage.output,
+        .reasoning = hit ? 0 : r->usage.reasoning,
+        .cost = hit ? 0 : meter_nano(r->cost.pico),
+        .cache = caches[r->cache],
+        .latency_us = span(r->began_us, r->now_us),
+        .ttft_us = span(r->began_us, r->first_content_us),
+        .attempts = r->attempts,
+        .interrupted = false,
+        .wall_us = loop_wall_us(r->w->loop),
+        .team = cstr(r, r->team),
+        .user = cstr(r, r->user),
+        .tags = cstr(r, r->tags),
+        .stream = r->stream,
+        .estimated = r->usage_estimated,
+    };
+
+    if (r->w->shared->link != NULL) {
+        (void)link_usage(r->w->shared->link, &u); // a lost one is counted by the link
+    }
+}
+
+static void count(const struct req *r)
+{
+    struct metrics_sample s = {
+        .route = slice_str(r->route.label),
+        .provider = r->provider.p != NULL ? r->provider : r->best.provider,
+        .model = r->answered_model.p != NULL ? r->answered_model : r->best.model,
+        .status = r->gone && !r->sent ? 499 : r->status,
+        .stream = r->stream,
+        .cache = slice_str(cache_name(r)),
+        .duration_us = span(r->began_us, r->now_us),
+        .ttft_us = span(r->began_us, r->first_content_us),
+        .generated_us = span(r->first_content_us, r->now_us),
+        .overhead_us = r->overhead_us,
+        .usage = r->cache == REQ_CACHE_HIT ? NULL : &r->usage,
+        .denied = r->fail.code == REPLY_RATE_LIMITED || r->fail.code == REPLY_BUDGET_EXCEEDED,
+        .admitted = r->admitted,
+        .truncated = r->truncated,
+    };
+
+    metrics_request(r->w->metrics, &s);
+}
+
+void access_record(struct req *r)
+{
+    if (is_probe(r)) {
+        return;
+    }
+    if (log_access_enabled()) {
+        write_line(r);
+    }
+    count(r);
+    if (r->at.started || r->attempts > 0 || r->cache == REQ_CACHE_HIT) {
+        send_usage(r);
+    }
+}

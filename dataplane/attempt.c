@@ -1,0 +1,493 @@
+// SPDX-License-Identifier: Apache-2.0
+// One upstream call of a request.
+//
+// The head is written into the worker's scratch buffer, copied by upstream_start and wiped, since
+// it holds the provider's key. The body is never copied: the client's bytes with a few splices go
+// out as pieces (dialect_spliced). Our own head is written from scratch; of the client's headers
+// only a short list is passed on, on raw paths everything but credentials, hop-by-hop and our own.
+#include "dataplane/attempt.h"
+
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "common/base/mono.h"
+#include "dataplane/req_priv.h"
+
+#ifndef SLUICE_VERSION
+#define SLUICE_VERSION "0.1.0"
+#endif
+
+#define HEADERS_MAX 40u // of the provider's, to be relayed
+
+static bool is_one_of(struct slice name, const struct slice *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (slice_eq_nocase(name, list[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool attempt_is_hop_header(struct slice name)
+{
+    static const struct slice hop[] = {
+        {"connection", 10},        {"keep-alive", 10}, {"proxy-authenticate", 18},
+        {"proxy-connection", 16},  {"te", 2},          {"trailer", 7},
+        {"transfer-encoding", 17}, {"upgrade", 7},     {"proxy-authorization", 19},
+        {"content-length", 14},    {"expect", 6},
+    };
+
+    return is_one_of(name, hop, ARRAY_LEN(hop));
+}
+
+bool attempt_split_url(struct slice url, struct slice *ret_origin, struct slice *ret_path)
+{
+    size_t at = slice_find(url, SLICE("://"));
+    size_t slash;
+
+    if (at == SIZE_MAX ||
+        (!slice_starts(url, SLICE("http://")) && !slice_starts(url, SLICE("https://")))) {
+        return false;
+    }
+    slash = slice_find_char(slice_from(url, at + 3), '/');
+    if (slash == SIZE_MAX) {
+        *ret_origin = url;
+        *ret_path = SLICE("/");
+    } else {
+        *ret_origin = slice_head(url, at + 3 + slash);
+        *ret_path = slice_from(url, at + 3 + slash);
+    }
+    return true;
+}
+
+// --- the head ----------------------------------------------------------------------------------
+
+// Values come from config, the client or a sealed key: a control byte must not end the line early.
+static void put_header(struct buf *b, struct slice name, struct slice value)
+{
+    buf_append(b, name);
+    buf_append_str(b, ": ");
+    for (size_t i = 0; i < value.n; i++) {
+        if ((unsigned char)value.p[i] < ' ' && value.p[i] != '\t') {
+            value.n = i;
+        }
+    }
+    buf_append(b, value);
+    buf_append_str(b, "\r\n");
+}
+
+static struct slice authority_of(struct slice origin)
+{
+    return slice_from(origin, slice_find(origin, SLICE("://")) + 3);
+}
+
+static void put_auth(struct buf *b, const struct resource_provider *p, const struct resource *key)
+{
+    struct slice value;
+
+    if (key == NULL || key->u.provider_key->value == NULL) {
+        return;
+    }
+    value = secret_reveal(key->u.provider_key->value);
+    buf_append_str(b, p->auth_header);
+    buf_append_str(b, ": ");
+    if (p->auth_scheme != NULL && p->auth_scheme[0] != '\0') {
+        buf_append_str(b, p->auth_scheme);
+        buf_append_char(b, ' ');
+    }
+    for (size_t i = 0; i < value.n && (unsigned char)value.p[i] >= ' '; i++) {
+        buf_append_char(b, value.p[i]);
+    }
+    buf_append_str(b, "\r\n");
+}
+
+static void put_query(struct buf *b, const struct resource_provider *p)
+{
+    for (size_t i = 0; i < p->n_query; i++) {
+        buf_append_char(b, i == 0 ? '?' : '&');
+        buf_append_str(b, p->query[i].name);
+        buf_append_char(b, '=');
+        buf_append_str(b, p->query[i].value);
+    }
+}
+
+static void put_provider_headers(struct buf *b, const struct resource_provider *p)
+{
+    for (size_t i = 0; i < p->n_headers; i++) {
+        put_header(b, slice_str(p->headers[i].name), slice_str(p->headers[i].value));
+    }
+}
+
+// Of a routed request's headers only these mean anything to a provider.
+static void put_passed_on(struct buf *b, const struct httpd_req *q)
+{
+    static const char *const names[] = {"traceparent", "tracestate",     "idempotency-key",
+                                        "openai-beta", "anthropic-beta", "anthropic-version"};
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct slice v = httpd_header(q, names[i]);
+
+        if (v.n > 0) {
+            put_header(b, slice_str(names[i]), v);
+        }
+    }
+}
+
+static void write_head(struct req *r, struct buf *b, const struct resource_provider *p,
+                       const struct resource *key, struct slice origin, struct slice base_path,
+                       size_t body_bytes)
+{
+    const char *path = r->dialect->path(r->route.endpoint);
+
+    buf_append_str(b, "POST ");
+    buf_append(b, base_path);
+    buf_append(b, path != NULL ? slice_str(path) : r->route.path);
+    put_query(b, p);
+    buf_append_str(b, " HTTP/1.1\r\n");
+    put_header(b, SLICE("host"), authority_of(origin));
+    put_auth(b, p, key);
+    buf_append_str(b, r->stream ? "accept: text/event-stream\r\n" : "accept: application/json\r\n");
+    buf_append_str(b, "content-type: application/json\r\n"
+                      "accept-encoding: identity\r\n"
+                      "user-agent: sluice/" SLUICE_VERSION "\r\n");
+    put_passed_on(b, r->q);
+    put_provider_headers(b, p);
+    buf_printf(b, "content-length: %zu\r\n\r\n", body_bytes);
+}
+
+// --- callbacks: facts only ---------------------------------------------------------------------
+
+struct getter {
+    const struct h1 *head;
+};
+
+static struct slice get_header(void *ctx, const char *name)
+{
+    const struct getter *g = ctx;
+
+    return h1_header(g->head, name);
+}
+
+// Headers of the provider that its answer does not keep on its way (interfaces.md section 3).
+static bool is_dropped(const struct req *r, struct slice name)
+{
+    static const struct slice always[] = {
+        {"content-type", 12},
+        {"date", 4},
+        {"server", 6},
+        {"alt-svc", 7},
+        {"strict-transport-security", 25},
+    };
+    static const struct slice routed[] = {
+        {"set-cookie", 10},      {"retry-after", 11},
+        {"retry-after-ms", 14},  {"x-should-retry", 14},
+        {"x-request-id", 12},    {"request-id", 10},
+        {"ratelimit", 9},        {"ratelimit-policy", 16},
+        {"ratelimit-limit", 15}, {"ratelimit-remaining", 19},
+        {"ratelimit-reset", 15},
+    };
+
+    if (attempt_is_hop_header(name) || is_one_of(name, always, ARRAY_LEN(always))) {
+        return true;
+    }
+    if (slice_starts_nocase(name, SLICE("x-sluice-")) ||
+        slice_starts_nocase(name, SLICE("helicone-"))) {
+        return true;
+    }
+    if (r->route.kind == FRONT_RAW) {
+        return false;
+    }
+    return is_one_of(name, routed, ARRAY_LEN(routed)) ||
+           slice_starts_nocase(name, SLICE("x-ratelimit-")) ||
+           slice_starts_nocase(name, SLICE("anthropic-ratelimit-"));
+}
+
+static void copy_headers(struct req *r, const struct h1 *head)
+{
+    struct attempt *at = &r->at;
+
+    at->headers = arena_alloc(&r->arena, HEADERS_MAX * sizeof(*at->headers));
+    for (size_t i = 0; i < head->n_headers && at->n_headers < HEADERS_MAX; i++) {
+        const struct h1_header *h = &head->headers[i];
+
+        if (!is_dropped(r, h->name)) {
+            at->headers[at->n_headers++] = (struct httpd_header){arena_dup(&r->arena, h->name),
+                                                                 arena_dup(&r->arena, h->value)};
+        }
+    }
+}
+
+static struct slice first_header(struct req *r, const struct h1 *head, const char *a, const char *b)
+{
+    struct slice v = h1_header(head, a);
+
+    v = v.p != NULL ? v : h1_header(head, b);
+    return v.p != NULL ? arena_dup(&r->arena, v) : SLICE_NULL;
+}
+
+static bool type_is(struct slice content_type, struct slice type)
+{
+    struct slice head;
+
+    (void)slice_cut(content_type, ';', &head);
+    return slice_eq_nocase(slice_trim(head), type);
+}
+
+static bool is_json_type(struct slice content_type)
+{
+    struct slice head;
+
+    (void)slice_cut(content_type, ';', &head);
+    return type_is(content_type, SLICE("application/json")) ||
+           slice_ends(slice_trim(head), SLICE("+json"));
+}
+
+static void on_head(void *arg, const struct h1 *head)
+{
+    struct req *r = arg;
+    struct attempt *at = &r->at;
+    struct getter g = {head};
+    struct slice encoding = h1_header(head, "content-encoding");
+
+    at->head_in = true;
+    at->head_us = mono_now_us();
+    at->times = upstream_times(at->call);
+    at->status = head->status;
+    at->content_length = head->content_length;
+    at->content_type = arena_dup(&r->arena, h1_header(head, "content-type"));
+    at->encoded = encoding.n > 0 && !slice_eq_nocase(slice_trim(encoding), SLICE("identity"));
+    at->is_json = is_json_type(at->content_type);
+    at->is_sse = type_is(at->content_type, SLICE("text/event-stream"));
+    at->request_id = first_header(r, head, "x-request-id", "request-id");
+    at->retry_after = first_header(r, head, "retry-after", "retry-after");
+    if (r->dialect->observe_limits != NULL) {
+        at->limits = r->dialect->observe_limits(get_header, &g, loop_wall_us(r->w->loop));
+    }
+    copy_headers(r, head);
+    req_post(r);
+}
+
+static void on_data(void *arg, struct slice data)
+{
+    struct req *r = arg;
+
+    buf_append(&r->at.in, data); // far below its ceiling: reading pauses at ATTEMPT_IN_HIGH
+    if (r->at.in.n > ATTEMPT_IN_HIGH) {
+        attempt_pause(r);
+    }
+    req_post(r);
+}
+
+static void on_end(void *arg, enum upstream_result result, const char *message)
+{
+    struct req *r = arg;
+    struct attempt *at = &r->at;
+
+    at->ended = true;
+    at->result = result;
+    if (at->times.written_us == 0) {
+        at->times = upstream_times(at->call);
+    }
+    at->call = NULL; // it dies when this returns
+    if (message != NULL) {
+        size_t n = strlen(message);
+
+        n = n < sizeof(at->message) ? n : sizeof(at->message) - 1;
+        memcpy(at->message, message, n);
+        at->message[n] = '\0';
+    }
+    req_post(r);
+}
+
+// --- starting ----------------------------------------------------------------------------------
+
+static void begin(struct req *r, struct target *target)
+{
+    struct attempt *at = &r->at;
+
+    at->target = target;
+    at->begun = true;
+    at->started = true;
+    at->started_us = mono_now_us();
+    if (r->first_started_us == 0) {
+        r->first_started_us = at->started_us;
+        if (r->stream) {
+            req_set_due(r, REQ_DUE_HOLD, r->now_us + r->timeouts.hold_us);
+        }
+    }
+    if (r->timeouts.first_byte_us != 0) {
+        req_set_due(r, REQ_DUE_FIRST, r->now_us + r->timeouts.first_byte_us);
+    }
+}
+
+static void launch(struct req *r, struct slice origin, struct buf *head, struct upstream_request *u)
+{
+    u->origin = arena_strndup(&r->arena, origin.p, origin.n);
+    u->head = buf_slice(head);
+    u->idempotent_reuse = true;
+    u->connect_timeout_us = r->timeouts.connect_us;
+    u->on.on_head = on_head;
+    u->on.on_data = on_data;
+    u->on.on_end = on_end;
+    u->arg = r;
+    r->at.call = upstream_start(r->w->upstream, u);
+    mem_wipe(head->p, head->cap);
+    buf_clear(head);
+}
+
+// A config that passed the control plane's checks has a good URL; if not, the attempt fails like a
+// connect.
+static void bad_url(struct req *r)
+{
+    on_end(r, UPSTREAM_CONNECT_FAILED, "the provider's base-url is not an http(s) URL");
+}
+
+void attempt_start(struct req *r, struct route_candidate *c)
+{
+    const struct resource_provider *p = c->provider->res->u.provider;
+    struct upstream_request u = {.origin = NULL};
+    struct dialect_splice splices[UPSTREAM_BODY_PIECES / 2];
+    struct slice origin, path;
+    size_t n, bytes = 0;
+
+    r->at.cand = c;
+    begin(r, c->target);
+    if (!attempt_split_url(slice_str(p->base_url), &origin, &path)) {
+        r->at.times.written_us = 1;
+        bad_url(r);
+        return;
+    }
+    n = r->dialect->edit_request(&r->rq, httpd_body(r->q), c->model, !p->no_stream_options,
+                                 &r->arena, splices, ARRAY_LEN(splices) - 1);
+    u.n_body = dialect_spliced(httpd_body(r->q), splices, n, u.body, UPSTREAM_BODY_PIECES, &bytes);
+    write_head(r, &r->w->scratch, p, c->key, origin, path, bytes);
+    launch(r, origin, &r->w->scratch, &u);
+}
+
+// --- raw ---------------------------------------------------------------------------------------
+
+struct raw_copy {
+    struct buf *out;
+    const char *auth_header;
+};
+
+static void copy_raw_header(void *ctx, struct slice name, struct slice value)
+{
+    static const struct slice ours[] = {
+        {"host", 4},    {"authorization", 13},  {"x-api-key", 9},
+        {"api-key", 7}, {"x-goog-api-key", 14}, {"x-request-id", 12},
+    };
+    struct raw_copy *c = ctx;
+
+    if (!attempt_is_hop_header(name) && !is_one_of(name, ours, ARRAY_LEN(ours)) &&
+        !slice_eq_nocase(name, slice_str(c->auth_header)) &&
+        !slice_starts_nocase(name, SLICE("x-sluice-")) &&
+        !slice_starts_nocase(name, SLICE("helicone-"))) {
+        put_header(c->out, name, value);
+    }
+}
+
+void attempt_start_raw(struct req *r, const struct resource *key)
+{
+    const struct resource_provider *p = r->raw_provider->res->u.provider;
+    struct upstream_request u = {.head_request = slice_eq_str(r->method, "HEAD")};
+    struct buf *b = &r->w->scratch;
+    struct raw_copy copy = {b, p->auth_header};
+    struct slice origin, path, body = httpd_body(r->q);
+
+    begin(r, target_get(r->w->shared->targets, slice_str(r->raw_provider->res->id), SLICE("(raw)"),
+                        key == NULL ? SLICE_NULL : slice_str(key->id), slice_str(p->base_url)));
+    // A raw call goes where it was sent, whatever is thought of the target's health.
+    r->at.begun = target_begin(r->at.target, r->now_us);
+    if (!attempt_split_url(slice_str(p->raw_url), &origin, &path)) {
+        r->at.times.written_us = 1;
+        bad_url(r);
+        return;
+    }
+    buf_append(b, r->method);
+    buf_append_char(b, ' ');
+    buf_append(b, path);
+    buf_append(b, r->route.rest);
+    buf_append_str(b, " HTTP/1.1\r\n");
+    put_header(b, SLICE("host"), authority_of(origin));
+    put_auth(b, p, key);
+    httpd_each_header(r->q, copy_raw_header, &copy);
+    put_provider_headers(b, p);
+    if (body.n > 0 || slice_eq_str(r->method, "POST") || slice_eq_str(r->method, "PUT") ||
+        slice_eq_str(r->method, "PATCH")) {
+        buf_printf(b, "content-length: %zu\r\n", body.n);
+    }
+    buf_append_str(b, "\r\n");
+    if (body.n > 0) {
+        u.body[0] = body;
+        u.n_body = 1;
+    }
+    launch(r, origin, b, &u);
+}
+
+// --- flow and ends -----------------------------------------------------------------------------
+
+void attempt_pause(struct req *r)
+{
+    if (!r->at.paused && r->at.call != NULL) {
+        r->at.paused = true;
+        upstream_pause(r->at.call);
+    }
+}
+
+void attempt_resume(struct req *r)
+{
+    if (r->at.paused && r->at.call != NULL) {
+        r->at.paused = false;
+        upstream_resume(r->at.call);
+    }
+}
+
+void attempt_stop(struct req *r)
+{
+    upstream_cancel(&r->at.call);
+}
+
+bool attempt_settle(struct req *r, enum target_outcome o, uint64_t cooldown_us)
+{
+    if (!r->at.begun) {
+        return false;
+    }
+    r->at.begun = false;
+    return target_end(r->at.target, r->now_us, o, cooldown_us);
+}
+
+void attempt_note_quota(struct req *r)
+{
+    const struct dialect_limits *l = &r->at.limits;
+    bool requests = l->has_requests && l->limit_requests > 0;
+    bool tokens = l->has_tokens && l->limit_tokens > 0;
+
+    // The counter with the smaller share left decides.
+    if (requests && tokens &&
+        (double)l->remaining_tokens / (double)l->limit_tokens <
+            (double)l->remaining_requests / (double)l->limit_requests) {
+        requests = false;
+    }
+    if (requests) {
+        target_quota(r->at.target, r->now_us, l->remaining_requests, l->limit_requests,
+                     l->reset_us);
+    } else if (tokens) {
+        target_quota(r->at.target, r->now_us, l->remaining_tokens, l->limit_tokens, l->reset_us);
+    }
+}
+
+void attempt_reset(struct req *r)
+{
+    struct buf in = r->at.in;
+    struct dialect_limits limits = r->at.limits;
+
+    if (r->at.call != NULL) {
+        attempt_stop(r);
+    }
+    (void)attempt_settle(r, TARGET_NEUTRAL, 0);
+    buf_clear(&in);
+    r->at = (struct attempt){
+        .in = in, .limits = {.retry_after_us = limits.retry_after_us}, .started = r->at.started};
+}

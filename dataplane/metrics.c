@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+// One table, two columns of names: OpenTelemetry's GenAI conventions as Prometheus spells them
+// (gen_ai_*), and our own (sluice_*).
+#include "dataplane/metrics.h"
+
+#include <stdio.h>
+
+#include "common/base/cdefs.h"
+#include "common/base/mem.h"
+
+#define SERIES_MAX 1000u // of one family and slot; further ones are "other"
+
+// Recorded in us, shown in s. 10 us to 100 ms for our own time, up to 10 minutes for providers'.
+static const double overhead_bounds[] = {10,   25,   50,    100,   250,   500,    1000,
+                                         2500, 5000, 10000, 25000, 50000, 100000, 0};
+static const double duration_bounds[] = {10e3,  20e3,   40e3,   80e3,   160e3, 320e3,
+                                         640e3, 1.28e6, 2.56e6, 5.12e6, 10e6,  20e6,
+                                         40e6,  80e6,   300e6,  600e6,  0};
+static const double token_bounds[] = {1,    4,     16,    64,     256,     1024,
+                                      4096, 16384, 65536, 262144, 1048576, 0};
+
+enum {
+    M_REQUESTS,
+    M_DURATION,
+    M_TTFT,
+    M_PER_TOKEN,
+    M_TOKENS,
+    M_OVERHEAD,
+    M_ATTEMPTS,
+    M_FALLBACKS,
+    M_EJECTIONS,
+    M_CACHE,
+    M_LIMITS,
+    M_TRUNCATED,
+    M_STREAMS,
+    M_IN_FLIGHT,
+    M_CONNECTIONS,
+    M_UPSTREAM,
+    M_LOOP_LAG,
+    M_CONFIG_SEQ,
+    M_CONFIG_LAG,
+    M_CONTROL_HEARD,
+    M_CACHE_ENTRIES,
+    M_CACHE_BYTES,
+    M_CACHE_EVICTIONS,
+    M_USAGE_PENDING,
+    M_USAGE_LOST,
+    M_RSS,
+    M_BODY_BYTES,
+    M_READY,
+    M_TARGET_STATE,
+    M_COUNT
+};
+
+static const struct metric_def defs[M_COUNT] = {
+    [M_REQUESTS] = {"sluice_requests_total", METRIC_COUNTER, "route,provider,model,status", NULL,
+                    "Requests answered.", 0},
+    [M_DURATION] = {"gen_ai_client_operation_duration_seconds", METRIC_HISTOGRAM,
+                    "gen_ai_operation_name,gen_ai_provider_name", duration_bounds,
+                    "Time from a request's first byte to the end of its answer.", 1e-6},
+    [M_TTFT] = {"gen_ai_server_time_to_first_token_seconds", METRIC_HISTOGRAM,
+                "gen_ai_provider_name", duration_bounds,
+                "Time from a request's first byte to the first content of a streamed answer.",
+                1e-6},
+    [M_PER_TOKEN] = {"gen_ai_server_time_per_output_token_seconds", METRIC_HISTOGRAM,
+                     "gen_ai_provider_name", overhead_bounds,
+                     "Time per output token after the first, of streamed answers.", 1e-6},
+    [M_TOKENS] = {"gen_ai_client_token_usage", METRIC_HISTOGRAM,
+                  "gen_ai_provider_name,gen_ai_token_type", token_bounds,
+                  "Tokens used by a request.", 0},
+    [M_OVERHEAD] = {"sluice_overhead_seconds", METRIC_HISTOGRAM, "", overhead_bounds,
+                    "Our own part of a request's time: request read to upstream head written, plus "
+                    "the provider's first needed byte to client head queued.",
+                    1e-6},
+    [M_ATTEMPTS] = {"sluice_attempts_total", METRIC_COUNTER, "provider,result", NULL,
+                    "Attempts at providers, by how they ended.", 0},
+    [M_FALLBACKS] = {"sluice_fallbacks_total", METRIC_COUNTER, "kind", NULL,
+                     "Attempts after the first: at an equal target or at a degraded one.", 0},
+    [M_EJECTIONS] = {"sluice_ejections_total", METRIC_COUNTER, "provider", NULL,
+                     "Targets ejected for failures.", 0},
+    [M_CACHE] = {"sluice_cache_requests_total", METRIC_COUNTER, "result", NULL,
+                 "Requests by what the response cache did.", 0},
+    [M_LIMITS] = {"sluice_limit_decisions_total", METRIC_COUNTER, "decision", NULL,
+                  "Requests admitted or denied by limits.", 0},
+    [M_TRUNCATED] = {"sluice_truncated_total", METRIC_COUNTER, "provider", NULL,
+                     "Answers cut by the provider after content had been relayed.", 0},
+    [M_STREAMS] = {"sluice_streams_open", METRIC_GAUGE, "", NULL, "Streams being relayed.", 0},
+    [M_IN_FLIGHT] = {"sluice_requests_in_flight", METRIC_GAUGE, "", NULL, "Requests being served.",
+                     0},
+    [M_CONNECTIONS] = {"sluice_client_connections", METRIC_GAUGE, "", NULL,
+                       "Client connections open.", 0},
+    [M_UPSTREAM] = {"sluice_upstream_connections", METRIC_GAUGE, "state", NULL,
+                    "Connections to providers.", 0},
+    [M_LOOP_LAG] = {"sluice_loop_lag_seconds", METRIC_HISTOGRAM, "", overhead_bounds,
+                    "Longest turn of a worker's loop in each second.", 1e-6},
+    [M_CONFIG_SEQ] = {"sluice_config_seq", METRIC_GAUGE, "", NULL,
+                      "Sequence number of the configuration in force.", 0},
+    [M_CONFIG_LAG] = {"sluice_config_lag", METRIC_GAUGE, "", NULL,
+                      "Changes the control plane announced that are not in force yet.", 0},
+    [M_CONTROL_HEARD] = {"sluice_control_heard_seconds", METRIC_GAUGE, "", NULL,
+                         "Time since the control plane was last heard.", 1e-6},
+    [M_CACHE_ENTRIES] = {"sluice_cache_entries", METRIC_GAUGE, "", NULL, "Answers stored.", 0},
+    [M_CACHE_BYTES] = {"sluice_cache_bytes", METRIC_GAUGE, "", NULL, "Bytes of answers stored.", 0},
+    [M_CACHE_EVICTIONS] = {"sluice_cache_evictions", METRIC_GAUGE, "", NULL,
+                           "Answers put out for room since start.", 0},
+    [M_USAGE_PENDING] = {"sluice_usage_pending", METRIC_GAUGE, "", NULL,
+                         "Usage records not yet acknowledged by the control plane.", 0},
+    [M_USAGE_LOST] = {"sluice_usage_lost", METRIC_GAUGE, "", NULL,
+                      "Usage records lost since start because the queue was full.", 0},
+    [M_RSS] = {"sluice_resident_bytes", METRIC_GAUGE, "", NULL, "Resident memory.", 0},
+    [M_BODY_BYTES] = {"sluice_body_bytes", METRIC_GAUGE, "", NULL, "Request bodies being held.", 0},
+    [M_READY] = {"sluice_ready", METRIC_GAUGE, "", NULL, "1 when the proxy takes requests.", 0},
+    [M_TARGET_STATE] = {"sluice_target_state", METRIC_GAUGE, "provider,model", NULL,
+                        "0 ok, 1 half-open, 2 ejected, 3 cooling, 4 cooling by guess, 5 no quota.",
+                        0},
+};
+
+struct metrics {
+    struct metric_slot *slot; // lives as long as the registry
+    // Series without labels, looked up once.
+    struct metric_series *overhead, *streams, *in_flight, *connections, *lag, *idle, *active;
+};
+
+struct metric_registry *metrics_registry_new(void)
+{
+    return metric_registry_new(defs, M_COUNT, SERIES_MAX);
+}
+
+static struct metric_series *one(struct metrics *m, size_t def, struct slice a)
+{
+    return metric_series(m->slot, def, &a);
+}
+
+struct metrics *metrics_new(struct metric_registry *r)
+{
+    struct metrics *m = mem_zalloc(sizeof(*m));
+
+    m->slot = metric_slot_new(r);
+    m->overhead = metric_series(m->slot, M_OVERHEAD, NULL);
+    m->streams = metric_series(m->slot, M_STREAMS, NULL);
+    m->in_flight = metric_series(m->slot, M_IN_FLIGHT, NULL);
+    m->connections = metric_series(m->slot, M_CONNECTIONS, NULL);
+    m->lag = metric_series(m->slot, M_LOOP_LAG, NULL);
+    m->idle = one(m, M_UPSTREAM, SLICE("idle"));
+    m->active = one(m, M_UPSTREAM, SLICE("active"));
+    return m;
+}
+
+void metrics_free(struct metrics **m)
+{
+    mem_free(*m);
+    *m = NULL;
+}
+
+static struct slice or_none(struct slice s)
+{
+    return s.n == 0 ? SLICE("none") : s;
+}
+
+static void count_tokens(struct metrics *m, struct slice provider, const struct dialect_usage *u)
+{
+    const struct slice in[] = {provider, SLICE("input")}, out[] = {provider, SLICE("output")};
+
+    if (u->input > 0) {
+        metric_observe(metric_series(m->slot, M_TOKENS, in), u->input);
+    }
+    if (u->output > 0) {
+        metric_observe(metric_series(m->slot, M_TOKENS, out), u->output);
+    }
+}
+
+void metrics_request(struct metrics *m, const struct metrics_sample *s)
+{
+    char status[12];
+    int n = snprintf(status, sizeof(status), "%u", s->status);
+    struct slice provider = or_none(s->provider);
+    const struct slice labels[] = {s->route, provider, or_none(s->model), {status, (size_t)n}};
+    const struct slice op[] = {s->route, provider};
+
+    metric_add(metric_series(m->slot, M_REQUESTS, labels), 1);
+    metric_observe(metric_series(m->slot, M_DURATION, op), s->duration_us);
+    if (s->overhead_us > 0) {
+        metric_observe(m->overhead, s->overhead_us);
+    }
+    if (s->cache.n > 0) {
+        metric_add(one(m, M_CACHE, s->cache), 1);
+    }
+    if (s->admitted || s->denied) {
+        metric_add(one(m, M_LIMITS, s->denied ? SLICE("denied") : SLICE("admitted")), 1);
+    }
+    if (s->truncated) {
+        metric_add(one(m, M_TRUNCATED, provider), 1);
+    }
+    if (s->stream && s->ttft_us > 0) {
+        metric_observe(one(m, M_TTFT, provider), s->ttft_us);
+    }
+    if (s->usage != NULL) {
+        count_tokens(m, provider, s->usage);
+        if (s->stream && s->usage->output > 1 && s->ttft_us > 0) {
+            metric_observe(one(m, M_PER_TOKEN, provider), s->generated_us / (s->usage->output - 1));
+        }
+    }
+}
+
+void metrics_attempt(struct metrics *m, struct slice provider, struct slice why, bool ejected)
+{
+    const struct slice labels[] = {or_none(provider), why};
+
+    metric_add(metric_series(m->slot, M_ATTEMPTS, labels), 1);
+    if (ejected) {
+        metric_add(one(m, M_EJECTIONS, or_none(provider)), 1);
+    }
+}
+
+void metrics_fallback(struct metrics *m, bool degraded)
+{
+    metric_add(one(m, M_FALLBACKS, degraded ? SLICE("degraded") : SLICE("equal")), 1);
+}
+
+void metrics_streams(struct metrics *m, int delta)
+{
+    metric_add(m->streams, delta);
+}
+
+void metrics_gauges(struct metrics *m, const struct metrics_gauges *g)
+{
+    metric_set(m->in_flight, (int64_t)g->in_flight);
+    metric_set(m->connections, (int64_t)g->connections);
+    metric_set(m->idle, (int64_t)g->upstream_idle);
+    metric_set(m->active, (int64_t)g->upstream_active);
+    metric_observe(m->lag, g->loop_lag_us);
+}
+
+static void set(struct metrics *m, size_t def, uint64_t value)
+{
+    metric_set(metric_series(m->slot, def, NULL), (int64_t)value);
+}
+
+void metrics_process(struct metrics *m, const struct metrics_process *p)
+{
+    set(m, M_CONFIG_SEQ, p->config_seq);
+    set(m, M_CONFIG_LAG, p->control_seq > p->config_seq ? p->control_seq - p->config_seq : 0);
+    set(m, M_CONTROL_HEARD, p->heard_ago_us);
+    set(m, M_CACHE_ENTRIES, p->cache_entries);
+    set(m, M_CACHE_BYTES, p->cache_bytes);
+    set(m, M_CACHE_EVICTIONS, p->cache_evictions);
+    set(m, M_USAGE_PENDING, p->usage_pending);
+    set(m, M_USAGE_LOST, p->usage_lost);
+    set(m, M_RSS, p->rss_bytes);
+    set(m, M_BODY_BYTES, p->body_bytes);
+    set(m, M_READY, p->ready);
+}
+
+void metrics_target(struct metrics *m, struct slice provider, struct slice model, unsigned state)
+{
+    const struct slice labels[] = {provider, model};
+
+    metric_set(metric_series(m->slot, M_TARGET_STATE, labels), state);
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The proxy's metric table (interfaces.md section 8) and what one worker records into it. The
+// number of series grows with routes, providers and models, each bounded, never with keys or users.
+#ifndef SLUICE_DATAPLANE_METRICS_H
+#define SLUICE_DATAPLANE_METRICS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/metric.h"
+#include "common/base/slice.h"
+#include "dataplane/dialect.h"
+
+struct metrics; // one worker's slot with its most used series
+
+struct metric_registry *metrics_registry_new(void);
+// Lives as long as the registry; free the struct with metrics_free.
+struct metrics *metrics_new(struct metric_registry *r);
+void metrics_free(struct metrics **m);
+
+// A finished request.
+struct metrics_sample {
+    struct slice route, provider, model, cache; // SLICE_NULL or empty where there is none
+    unsigned status;
+    bool stream, denied, admitted, truncated;
+    uint64_t duration_us, ttft_us, generated_us, overhead_us;
+    const struct dialect_usage *usage; // NULL: none was used
+};
+void metrics_request(struct metrics *m, const struct metrics_sample *s);
+// An attempt ended: why is a short static text ("answered", "status", "connect failed").
+void metrics_attempt(struct metrics *m, struct slice provider, struct slice why, bool ejected);
+// Another target was tried; degraded: one the user named as a fallback.
+void metrics_fallback(struct metrics *m, bool degraded);
+// Streams open, by +1 and -1.
+void metrics_streams(struct metrics *m, int delta);
+// Once a second: state of the worker.
+struct metrics_gauges {
+    uint64_t in_flight, connections, upstream_idle, upstream_active, loop_lag_us;
+};
+void metrics_gauges(struct metrics *m, const struct metrics_gauges *g);
+
+// Of the whole process, by the thread that serves the ops port (its own slot).
+struct metrics_process {
+    uint64_t config_seq, control_seq, heard_ago_us, cache_entries, cache_bytes, cache_evictions,
+        usage_pending, usage_lost, rss_bytes, body_bytes, ready;
+};
+void metrics_process(struct metrics *m, const struct metrics_process *p);
+void metrics_target(struct metrics *m, struct slice provider, struct slice model, unsigned state);
+
+#endif

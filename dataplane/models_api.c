@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+// Answers from the snapshot: no upstream call, no lease. Bodies are written straight into a buffer;
+// their size is bounded by the catalogue.
+#include "dataplane/models_api.h"
+
+#include "common/base/mono.h"
+#include "common/base/text.h"
+#include "dataplane/req_priv.h"
+
+#define BODY_MAX (64u * 1024 * 1024)
+
+// --- models ------------------------------------------------------------------------------------
+
+struct listing {
+    struct buf *out;
+    struct slice only; // one model's id, or SLICE_NULL
+    const char *separator;
+    size_t n;
+};
+
+static void put_price(struct buf *b, const char *name, uint64_t pico)
+{
+    char text[40];
+
+    if (pico != UINT64_MAX) {
+        buf_printf(b, "%s\"%s\":\"%s\"", b->p[b->off + b->n - 1] == '{' ? "" : ",", name,
+                   meter_format_usd(pico, text));
+    }
+}
+
+static void put_modalities(struct buf *b, const struct resource_model *m)
+{
+    buf_append_char(b, '[');
+    for (size_t i = 0; i < m->n_modalities; i++) {
+        if (i > 0) {
+            buf_append_char(b, ',');
+        }
+        text_json_string(b, slice_str(m->modalities[i]));
+    }
+    buf_append_char(b, ']');
+}
+
+static void put_count(struct buf *b, uint32_t n)
+{
+    if (n == 0) {
+        buf_append_str(b, "null");
+    } else {
+        buf_printf(b, "%u", n);
+    }
+}
+
+// OpenAI's shape with OpenRouter's extra members.
+static void put_model(struct buf *b, const struct resource *m, const struct resource_model_at *at)
+{
+    const struct resource_model *x = m->u.model;
+
+    buf_append_str(b, "{\"id\":\"");
+    text_json_escape(b, slice_str(at->provider));
+    buf_append_char(b, '/');
+    text_json_escape(b, slice_str(at->id));
+    buf_append_str(b, "\",\"object\":\"model\",\"created\":0,\"owned_by\":");
+    text_json_string(b, slice_str(at->provider));
+    buf_append_str(b, ",\"canonical_slug\":");
+    text_json_string(b, slice_str(m->id));
+    buf_append_str(b, ",\"name\":");
+    text_json_string(b, slice_str(m->id));
+    buf_append_str(b, ",\"context_length\":");
+    put_count(b, x->context);
+    buf_append_str(b, ",\"architecture\":{\"input_modalities\":");
+    put_modalities(b, x);
+    buf_append_str(b, ",\"output_modalities\":[\"text\"]},\"pricing\":{");
+    put_price(b, "prompt", at->price.input);
+    put_price(b, "completion", at->price.output);
+    put_price(b, "input_cache_read", at->price.cached);
+    put_price(b, "input_cache_write", at->price.cache_write);
+    buf_append_str(b, "},\"top_provider\":{\"context_length\":");
+    put_count(b, x->context);
+    buf_append_str(b, ",\"max_completion_tokens\":");
+    put_count(b, x->max_output);
+    buf_append_str(b, "}}");
+}
+
+// "provider/id", or the canonical name (its first place).
+static bool is_wanted(const struct listing *l, const struct resource *m,
+                      const struct resource_model_at *at)
+{
+    struct slice provider = slice_str(at->provider);
+
+    if (l->only.p == NULL) {
+        return true;
+    }
+    if (slice_eq_str(l->only, m->id)) {
+        return l->n == 0;
+    }
+    return l->only.n > provider.n && slice_starts(l->only, provider) &&
+           l->only.p[provider.n] == '/' &&
+           slice_eq_str(slice_from(l->only, provider.n + 1), at->id);
+}
+
+static void list_model(void *ctx, const struct resource *m, const struct resource_model_at *at)
+{
+    struct listing *l = ctx;
+
+    if (is_wanted(l, m, at)) {
+        buf_append_str(l->out, l->n == 0 ? "" : l->separator);
+        put_model(l->out, m, at);
+        l->n++;
+    }
+}
+
+static void answer_models(struct req *r)
+{
+    struct buf body;
+    struct listing l = {&body, SLICE_NULL, ",", 0};
+
+    buf_init(&body, BODY_MAX);
+    buf_append_str(&body, "{\"object\":\"list\",\"data\":[");
+    route_models(r->snap, r->router, r->key, list_model, &l);
+    buf_append_str(&body, "]}");
+    reply_json(r, 200, &body);
+    buf_done(&body);
+}
+
+static int hex_of(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+// Model ids may hold "%2F". A bad escape stays as it is.
+static struct slice percent_decoded(struct arena *a, struct slice s)
+{
+    char *out = arena_alloc(a, s.n + 1);
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] == '%' && i + 2 < s.n && hex_of(s.p[i + 1]) >= 0 && hex_of(s.p[i + 2]) >= 0) {
+            out[n++] = (char)(hex_of(s.p[i + 1]) * 16 + hex_of(s.p[i + 2]));
+            i += 2;
+        } else {
+            out[n++] = s.p[i];
+        }
+    }
+    return (struct slice){out, n};
+}
+
+static void answer_model(struct req *r)
+{
+    struct buf body;
+    struct listing l = {&body, percent_decoded(&r->arena, r->route.rest), ",", 0};
+
+    buf_init(&body, BODY_MAX);
+    route_models(r->snap, r->router, r->key, list_model, &l);
+    if (l.n == 0) {
+        (void)req_fail(r, REPLY_MODEL_NOT_FOUND, "there is no model `" SLICE_FMT "` for this key",
+                       SLICE_ARG(slice_head(l.only, 128)));
+    } else {
+        reply_json(r, 200, &body);
+    }
+    buf_done(&body);
+}
+
+// --- the calling key ---------------------------------------------------------------------------
+
+static void put_strings(struct buf *b, const char *const *list, size_t n)
+{
+    buf_append_char(b, '[');
+    for (size_t i = 0; i < n; i++) {
+        buf_append_str(b, i == 0 ? "" : ",");
+        text_json_string(b, slice_str(list[i]));
+    }
+    buf_append_char(b, ']');
+}
+
+static void put_text(struct buf *b, const char *name, const char *value)
+{
+    buf_printf(b, ",\"%s\":", name);
+    if (value == NULL) {
+        buf_append_str(b, "null");
+    } else {
+        text_json_string(b, slice_str(value));
+    }
+}
+
+static void put_limit(struct buf *b, const struct resource_limit *l)
+{
+    static const char *const calendars[] = {"", "day", "week", "month"};
+    char text[40], per[32];
+
+    if (l->unit == RESOURCE_USD) {
+        buf_printf(b, "{\"unit\":\"usd\",\"amount\":%s", meter_format_usd(l->amount * 1000, text));
+    } else {
+        buf_printf(b, "{\"unit\":\"%s\",\"amount\":%llu",
+                   l->unit == RESOURCE_TOKENS ? "tokens" : "requests",
+                   (unsigned long long)l->amount);
+    }
+    buf_printf(b, ",\"per\":\"%s\"}",
+               l->calendar != RESOURCE_ROLLING ? calendars[l->calendar]
+                                               : text_format_duration(l->per_us, per));
+}
+
+// OpenRouter's members (label, limit, ...) beside our own.
+static void answer_key(struct req *r)
+{
+    const struct resource_key *k = r->key == NULL ? NULL : r->key->u.key;
+    struct buf body;
+    char when[32];
+
+    buf_init(&body, BODY_MAX);
+    buf_append_str(&body, "{\"data\":{\"id\":");
+    if (k == NULL) {
+        buf_append_str(&body, "null,\"label\":\"anonymous\",\"limits\":[]");
+    } else {
+        text_json_string(&body, slice_str(r->key->id));
+        put_text(&body, "label", k->name);
+        put_text(&body, "name", k->name);
+        put_text(&body, "owner", k->owner);
+        put_text(&body, "team", k->team);
+        buf_append_str(&body, ",\"models\":");
+        put_strings(&body, k->models, k->n_models);
+        buf_append_str(&body, ",\"routers\":");
+        put_strings(&body, k->routers, k->n_routers);
+        put_text(&body, "expires_at",
+                 k->expires_wall_us == 0 ? NULL : text_format_rfc3339(k->expires_wall_us, when));
+        buf_append_str(&body, ",\"limits\":[");
+        for (size_t i = 0; i < k->n_limits; i++) {
+            buf_append_str(&body, i == 0 ? "" : ",");
+            put_limit(&body, &k->limits[i]);
+        }
+        buf_append_char(&body, ']');
+    }
+    // Totals live in the control plane; a proxy knows its leases only.
+    buf_append_str(&body, ",\"limit\":null,\"limit_remaining\":null,\"usage\":null,"
+                          "\"is_free_tier\":false}}");
+    reply_json(r, 200, &body);
+    buf_done(&body);
+}
+
+// --- probes, validation ------------------------------------------------------------------------
+
+static void answer_probe(struct req *r)
+{
+    bool ready = r->route.kind == FRONT_LIVE || worker_is_ready(r->w->shared);
+    struct buf body;
+
+    buf_init(&body, 256);
+    buf_append_str(&body, ready ? "{\"status\":\"ok\"}" : "{\"status\":\"not ready\"}");
+    reply_json(r, ready ? 200 : 503, &body);
+    buf_done(&body);
+}
+
+static void answer_validate(struct req *r)
+{
+    struct buf body, why;
+
+    if (r->w->shared->validate == NULL) {
+        (void)req_fail(r, REPLY_NOT_SERVED, "this build cannot check router configs");
+        return;
+    }
+    buf_init(&body, 64u * 1024);
+    buf_init(&why, 8192);
+    if (r->w->shared->validate(httpd_body(r->q), &why)) {
+        buf_append_str(&body, "{\"valid\":true,\"error\":null}");
+    } else {
+        buf_append_str(&body, "{\"valid\":false,\"error\":");
+        text_json_string(&body, buf_slice(&why));
+        buf_append_char(&body, '}');
+    }
+    reply_json(r, 200, &body);
+    buf_done(&why);
+    buf_done(&body);
+}
+
+void models_api_answer(struct req *r)
+{
+    switch (r->route.kind) {
+    case FRONT_MODELS:
+        answer_models(r);
+        return;
+    case FRONT_MODEL:
+        answer_model(r);
+        return;
+    case FRONT_KEY:
+        answer_key(r);
+        return;
+    case FRONT_VALIDATE:
+        answer_validate(r);
+        return;
+    case FRONT_LIVE:
+    case FRONT_READY:
+        answer_probe(r);
+        return;
+    case FRONT_ROUTED:
+    case FRONT_RAW:
+    case FRONT_UNKNOWN:
+    case FRONT_METHOD:
+    case FRONT_NOT_SERVED:
+        break;
+    }
+    (void)req_fail(r, REPLY_UNKNOWN_ROUTE, "there is no such route");
+}

@@ -1,0 +1,558 @@
+// SPDX-License-Identifier: Apache-2.0
+// Answers to the client. Our own headers come first: when the head would not fit into the
+// connection's memory, httpd leaves the last ones out, which are the provider's.
+#include "dataplane/reply.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/mono.h"
+#include "common/base/text.h"
+#include "dataplane/metrics.h"
+#include "dataplane/req_priv.h"
+
+#define ROUTE_TEXT_MAX 1024u // x-sluice-route (dataplane-notes 27)
+
+static const struct {
+    unsigned status;
+    const char *type, *code;
+} codes[REPLY_N_CODES] = {
+#define X(name, status, type, code) [REPLY_##name] = {status, type, code},
+    REPLY_CODES(X)
+#undef X
+};
+
+unsigned reply_status(enum reply_code c)
+{
+    return codes[c].status;
+}
+
+const char *reply_code_text(enum reply_code c)
+{
+    return codes[c].code == NULL ? "" : codes[c].code;
+}
+
+// --- headers -----------------------------------------------------------------------------------
+
+void reply_head_add(struct reply_head *h, const char *name, struct slice value)
+{
+    if (h->n < REPLY_HEADERS_MAX && value.p != NULL) {
+        h->h[h->n++] = (struct httpd_header){slice_str(name), value};
+    }
+}
+
+void reply_head_printf(struct reply_head *h, const char *name, const char *fmt, ...)
+{
+    char text[160];
+    va_list ap;
+    int n;
+
+    va_start(ap, fmt);
+    n = vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    if (n > 0) {
+        struct slice s = {text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1};
+
+        reply_head_add(h, name, arena_dup(h->arena, s));
+    }
+}
+
+static uint64_t seconds_up(uint64_t us)
+{
+    uint64_t s = (us + MONO_SEC - 1) / MONO_SEC;
+
+    return s == 0 ? 1 : s;
+}
+
+static void add_openai_limits(struct reply_head *h, const struct limit_view *v, const char *unit)
+{
+    char name[48], reset[32];
+    static const char *const parts[] = {"limit", "remaining"};
+    const uint64_t values[] = {v->limit, v->remaining};
+
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        (void)snprintf(name, sizeof(name), "x-ratelimit-%s-%s", parts[i], unit);
+        reply_head_printf(h, arena_strdup(h->arena, name), "%llu", (unsigned long long)values[i]);
+    }
+    (void)snprintf(name, sizeof(name), "x-ratelimit-reset-%s", unit);
+    reply_head_printf(h, arena_strdup(h->arena, name), "%s", text_format_reset(v->reset_us, reset));
+}
+
+void reply_head_limits(struct reply_head *h, const struct limit_view *v, bool anthropic,
+                       uint64_t wall_us)
+{
+    char at[32];
+    const char *unit = v->unit == RESOURCE_REQUESTS ? "requests"
+                       : v->unit == RESOURCE_TOKENS ? "tokens"
+                                                    : "usd";
+
+    if (!v->present) {
+        return;
+    }
+    if (v->unit != RESOURCE_USD) {
+        add_openai_limits(h, v, unit);
+    }
+    reply_head_printf(h, "RateLimit-Policy", "\"%s\";q=%llu;w=%llu", unit,
+                      (unsigned long long)v->limit, (unsigned long long)seconds_up(v->window_us));
+    reply_head_printf(h, "RateLimit", "\"%s\";r=%llu;t=%llu", unit,
+                      (unsigned long long)v->remaining,
+                      (unsigned long long)seconds_up(v->reset_us));
+    if (anthropic && v->unit == RESOURCE_REQUESTS) {
+        reply_head_printf(h, "anthropic-ratelimit-requests-limit", "%llu",
+                          (unsigned long long)v->limit);
+        reply_head_printf(h, "anthropic-ratelimit-requests-remaining", "%llu",
+                          (unsigned long long)v->remaining);
+        reply_head_printf(h, "anthropic-ratelimit-requests-reset", "%s",
+                          text_format_rfc3339(wall_us + v->reset_us, at));
+    }
+}
+
+static void add_retry_after(struct reply_head *h, uint64_t us)
+{
+    if (us != 0) {
+        reply_head_printf(h, "retry-after", "%llu", (unsigned long long)seconds_up(us));
+        reply_head_printf(h, "retry-after-ms", "%llu",
+                          (unsigned long long)((us + MONO_MS - 1) / MONO_MS));
+    }
+}
+
+static const char *cache_text(enum req_cache_state c)
+{
+    switch (c) {
+    case REQ_CACHE_HIT:
+        return "hit";
+    case REQ_CACHE_MISS:
+        return "miss";
+    case REQ_CACHE_BYPASS:
+        return "bypass";
+    case REQ_CACHE_NONE:
+        break;
+    }
+    return NULL;
+}
+
+static void add_cache(const struct req *r, struct reply_head *h)
+{
+    if (r->cache == REQ_CACHE_NONE) {
+        return;
+    }
+    reply_head_add(h, "x-sluice-cache", slice_str(cache_text(r->cache)));
+    if (r->cache != REQ_CACHE_BYPASS) {
+        reply_head_add(h, "helicone-cache", slice_str(r->cache == REQ_CACHE_HIT ? "HIT" : "MISS"));
+    }
+    if (r->cache == REQ_CACHE_HIT) {
+        reply_head_printf(h, "helicone-cache-bucket-idx", "%u", r->cache_bucket);
+        reply_head_printf(h, "age", "%llu",
+                          (unsigned long long)(cache_entry_age_us(r->entry, r->now_us) / MONO_SEC));
+    }
+}
+
+// interfaces.md: request read -> upstream head written, plus the provider's last needed byte ->
+// client head queued. The latter is counted from the stamp of the turn that read that byte.
+static void measure_overhead(struct req *r)
+{
+    uint64_t now = mono_now_us(), before = 0;
+
+    if (r->cache == REQ_CACHE_HIT) {
+        r->overhead_us = now > r->ready_us ? now - r->ready_us : 0;
+        return;
+    }
+    if (r->first_started_us > r->ready_us) {
+        before = r->first_started_us - r->ready_us;
+    }
+    if (r->at.times.written_us > r->at.started_us) {
+        before += r->at.times.written_us - r->at.started_us;
+    }
+    r->overhead_us = before + (now > r->now_us ? now - r->now_us : 0);
+}
+
+static void add_route_text(struct req *r, struct reply_head *h)
+{
+    struct buf b;
+
+    if (!r->explain || r->plan.n == 0) {
+        return;
+    }
+    buf_init(&b, ROUTE_TEXT_MAX);
+    for (size_t i = 0; i < r->plan.n; i++) {
+        const struct route_candidate *c = &r->plan.candidates[i];
+        const char *why = balance_reason(c, r->now_us);
+        unsigned status = 0;
+
+        for (unsigned k = 0; k < r->attempts; k++) {
+            if (r->tries[k].candidate == c) {
+                why = r->tries[k].reason;
+                status = r->tries[k].status;
+            }
+        }
+        // Cut at the bound: a debugging aid, not a contract.
+        if (!buf_try_printf(&b, "%s%s/" SLICE_FMT "=%s", i == 0 ? "" : ", ", c->provider->res->id,
+                            SLICE_ARG(c->model), why) ||
+            (status != 0 && !buf_try_printf(&b, "(%u)", status))) {
+            break;
+        }
+    }
+    reply_head_add(h, "x-sluice-route", arena_dup(h->arena, buf_slice(&b)));
+    buf_done(&b);
+}
+
+static void add_cost(const struct req *r, struct reply_head *h)
+{
+    char usd[40];
+
+    if (r->cache == REQ_CACHE_HIT) {
+        reply_head_add(h, "x-sluice-cost", SLICE("0.0"));
+    } else if (r->usage.known && r->cost.priced) {
+        reply_head_printf(h, "x-sluice-cost", "%s", meter_format_usd(r->cost.pico, usd));
+    }
+}
+
+void reply_head_common(struct req *r, struct reply_head *h)
+{
+    bool failed = r->fail.code != REPLY_NONE || (r->best.present && r->provider.p == NULL);
+    struct slice provider = failed ? r->best.provider : r->provider;
+    struct slice model = failed ? r->best.model : r->answered_model;
+    struct slice id = failed ? r->best.request_id : r->at.request_id;
+
+    reply_head_add(h, "x-request-id", r->request_id);
+    reply_head_add(h, "helicone-id", r->request_id);
+    reply_head_add(h, "x-sluice-provider", provider);
+    reply_head_add(h, "helicone-provider", provider);
+    reply_head_add(h, "x-sluice-model", model);
+    if (r->attempts > 0) {
+        reply_head_printf(h, "x-sluice-attempts", "%u", r->attempts);
+    }
+    add_cache(r, h);
+    reply_head_add(h, "x-sluice-upstream-request-id", id);
+    reply_head_add(h, "helicone-provider-req-id", id);
+    add_cost(r, h);
+    if (r->at.head_in || r->cache == REQ_CACHE_HIT) {
+        measure_overhead(r);
+        reply_head_printf(h, "x-sluice-overhead-us", "%llu", (unsigned long long)r->overhead_us);
+    }
+    reply_head_limits(h, &r->pass.view, r->route.anthropic, r->began_wall_us);
+    add_route_text(r, h);
+}
+
+static void add_provider_headers(struct reply_head *h, const struct httpd_header *list, size_t n)
+{
+    for (size_t i = 0; i < n && h->n < REPLY_HEADERS_MAX; i++) {
+        h->h[h->n++] = list[i];
+    }
+}
+
+// --- whole answers and heads -------------------------------------------------------------------
+
+static void begin_head(struct req *r, struct reply_head *h, struct slice content_type)
+{
+    h->arena = &r->arena;
+    h->n = 0;
+    if (content_type.n > 0) {
+        reply_head_add(h, "content-type", content_type);
+    }
+    reply_head_common(r, h);
+}
+
+static void send_whole(struct req *r, unsigned status, struct reply_head *h, struct buf *body)
+{
+    r->status = status;
+    r->head_sent = true;
+    r->answered = true;
+    httpd_reply(r->q, status, h->h, h->n, body);
+}
+
+void reply_plain(struct req *r, unsigned status, struct slice content_type, struct buf *body)
+{
+    struct reply_head h;
+
+    begin_head(r, &h, content_type);
+    add_provider_headers(&h, r->at.headers, r->at.n_headers);
+    send_whole(r, status, &h, body);
+}
+
+void reply_json(struct req *r, unsigned status, struct buf *body)
+{
+    struct reply_head h;
+
+    begin_head(r, &h, SLICE("application/json"));
+    send_whole(r, status, &h, body);
+}
+
+void reply_stream_head(struct req *r)
+{
+    struct reply_head h;
+
+    begin_head(r, &h, SLICE("text/event-stream; charset=utf-8"));
+    reply_head_add(&h, "cache-control", SLICE("no-cache"));
+    add_provider_headers(&h, r->at.headers, r->at.n_headers);
+    r->status = 200;
+    r->head_sent = true;
+    httpd_stream_begin(r->q, 200, h.h, h.n, -1);
+}
+
+void reply_relay_head(struct req *r)
+{
+    struct reply_head h;
+
+    begin_head(r, &h, r->at.content_type);
+    add_provider_headers(&h, r->at.headers, r->at.n_headers);
+    r->status = r->at.status;
+    r->head_sent = true;
+    httpd_stream_begin(r->q, r->at.status, h.h, h.n, r->at.content_length);
+}
+
+// --- errors ------------------------------------------------------------------------------------
+
+void reply_write_error(bool anthropic, enum reply_code c, struct slice message, const char *param,
+                       struct slice request_id, struct buf *out)
+{
+    const struct dialect *d = anthropic ? &dialect_anthropic : &dialect_openai;
+    struct dialect_error e = {
+        .status = codes[c].status,
+        .type = anthropic ? NULL : codes[c].type,
+        .code = codes[c].code,
+        .param = param,
+        .message = message,
+        .request_id = request_id,
+    };
+
+    d->write_error(&e, out);
+}
+
+void reply_refusal(struct httpd_req *q, bool anthropic, enum reply_code c, const char *message)
+{
+    struct httpd_header h[2] = {{SLICE("content-type"), SLICE("application/json")},
+                                {SLICE("retry-after"), SLICE("1")}};
+    struct buf body;
+
+    buf_init(&body, 4096);
+    reply_write_error(anthropic, c, slice_str(message), NULL, SLICE(""), &body);
+    httpd_reply(q, reply_status(c), h, c == REPLY_OVERLOADED ? 2 : 1, &body);
+    buf_done(&body);
+}
+
+// Type and code of OpenAI's shape by status, for providers whose error says neither
+// (providers/README.md section 3).
+static void words_of_status(struct dialect_error *e)
+{
+    switch (e->status) {
+    case 401:
+        e->type = "authentication_error";
+        e->code = "invalid_api_key";
+        break;
+    case 402:
+        e->status = 429;
+        e->type = e->code = "insufficient_quota";
+        break;
+    case 403:
+        e->type = "permission_error";
+        e->code = "permission_denied";
+        break;
+    case 408:
+    case 504:
+        e->status = 504;
+        e->type = "timeout_error";
+        e->code = "upstream_timeout";
+        break;
+    case 413:
+        e->type = "invalid_request_error";
+        e->code = "request_too_large";
+        break;
+    case 429:
+        e->type = "rate_limit_error";
+        e->code = "rate_limit_exceeded";
+        break;
+    case 503:
+    case 529:
+        e->status = 503;
+        e->type = "server_error";
+        e->code = "overloaded";
+        break;
+    default:
+        e->type = e->status >= 500 ? "server_error" : "invalid_request_error";
+        e->code = NULL;
+        break;
+    }
+}
+
+static const char *text_of(struct slice object, const char *key, struct arena *a)
+{
+    struct slice v, text;
+
+    if (!scan_get(object, key, &v) || scan_type_of(v) != SCAN_STRING || !scan_string(v, a, &text)) {
+        return NULL;
+    }
+    return arena_strndup(a, text.p, text.n);
+}
+
+static bool first_element(void *ctx, struct slice value, enum scan_type t)
+{
+    if (t == SCAN_OBJECT) {
+        *(struct slice *)ctx = value;
+    }
+    return false;
+}
+
+// Reads what is there of an error body, of whatever vendor. True: it has OpenAI's shape, so that
+// its own type and code are worth keeping.
+static bool read_error(struct slice body, struct arena *a, struct dialect_error *e)
+{
+    struct slice object = slice_trim(body), inner;
+    const char *message = NULL;
+    bool shaped = false;
+
+    if (!scan_validate(object, NULL)) {
+        return false;
+    }
+    if (scan_type_of(object) == SCAN_ARRAY) {
+        scan_array(object, first_element, &object);
+    }
+    if (scan_get(object, "error", &inner)) {
+        if (scan_type_of(inner) == SCAN_OBJECT) {
+            object = inner;
+            shaped = true;
+        } else {
+            message = text_of(object, "error", a);
+        }
+    }
+    static const char *const names[] = {"message", "detail", "msg", "error_message"};
+    for (size_t i = 0; message == NULL && i < ARRAY_LEN(names); i++) {
+        message = text_of(object, names[i], a);
+    }
+    e->message = message != NULL ? slice_str(message) : SLICE_NULL;
+    if (!shaped || message == NULL) {
+        return false;
+    }
+    e->type = text_of(object, "type", a);
+    e->code = text_of(object, "code", a);
+    e->param = text_of(object, "param", a);
+    return e->type != NULL;
+}
+
+// The provider's error in the client's shape.
+static void map_error(struct req *r, struct dialect_error *e)
+{
+    const struct req_upstream_error *b = &r->best;
+    struct slice body = b->encoded ? SLICE("") : buf_slice(&b->body);
+    struct dialect_error own = {.status = b->status};
+    bool shaped;
+
+    if (b->status == 0) {
+        e->status = b->timed_out ? 504 : 502;
+        e->type = b->timed_out ? "timeout_error" : "server_error";
+        e->code = b->timed_out ? "upstream_timeout" : "upstream_failed";
+        e->message =
+            slice_str(arena_printf(&r->arena, "the provider " SLICE_FMT " did not answer: %s",
+                                   SLICE_ARG(b->provider), b->reason));
+        return;
+    }
+    words_of_status(&own);
+    shaped = read_error(body, &r->arena, e);
+    e->status = own.status < 400 ? 502 : own.status;
+    if (!shaped) {
+        e->type = own.type;
+        e->code = own.code;
+        e->param = NULL;
+    }
+    if (e->message.p == NULL) {
+        e->message =
+            slice_str(arena_printf(&r->arena, "upstream returned status %u with a %s body",
+                                   b->http_status, b->encoded ? "compressed" : "non-JSON"));
+    }
+}
+
+// One attempt, equal dialects, an error in the dialect's shape: the client gets it as it came.
+static bool goes_unchanged(struct req *r)
+{
+    struct dialect_error probe = {.status = 0};
+    const struct req_upstream_error *b = &r->best;
+
+    return r->attempts == 1 && b->status >= 400 && b->status == b->http_status && !b->from_event &&
+           !r->route.anthropic &&
+           (b->encoded || read_error(buf_slice(&b->body), &r->arena, &probe));
+}
+
+static void upstream_error(struct req *r)
+{
+    struct reply_head h;
+    struct dialect_error e = {.request_id = r->request_id, .attempts = r->attempts};
+    bool unchanged = goes_unchanged(r);
+    struct buf body;
+
+    begin_head(r, &h, unchanged ? r->best.content_type : SLICE("application/json"));
+    if (r->best.http_status != 0) {
+        reply_head_printf(&h, "x-sluice-upstream-status", "%u", r->best.http_status);
+    }
+    reply_head_add(&h, "retry-after", r->best.retry_after);
+    if (unchanged) {
+        add_provider_headers(&h, r->best.headers, r->best.n_headers);
+        send_whole(r, r->best.status, &h, &r->best.body);
+        return;
+    }
+    map_error(r, &e);
+    buf_init(&body, ATTEMPT_ERROR_MAX * 8);
+    r->dialect->write_error(&e, &body);
+    send_whole(r, e.status, &h, &body);
+    buf_done(&body);
+}
+
+static void own_error(struct req *r)
+{
+    struct reply_head h;
+    struct buf body;
+
+    begin_head(r, &h, SLICE("application/json"));
+    add_retry_after(&h, r->fail.retry_after_us);
+    if (r->fail.code == REPLY_BUDGET_EXCEEDED) {
+        reply_head_add(&h, "x-should-retry", SLICE("false"));
+    }
+    reply_head_add(&h, "allow", slice_str(r->fail.allow));
+    buf_init(&body, 8192);
+    reply_write_error(r->route.anthropic, r->fail.code, slice_str(r->fail.message), r->fail.param,
+                      r->request_id, &body);
+    send_whole(r, reply_status(r->fail.code), &h, &body);
+    buf_done(&body);
+}
+
+// The status is out already: one error event, and the stream ends without its terminator.
+static void error_event(struct req *r)
+{
+    struct dialect_error e = {.request_id = r->request_id, .attempts = r->attempts};
+    struct buf out;
+
+    if (r->fail.code == REPLY_NONE) {
+        map_error(r, &e);
+    } else {
+        e.status = codes[r->fail.code].status;
+        e.type = r->route.anthropic ? NULL : codes[r->fail.code].type;
+        e.code = codes[r->fail.code].code;
+        e.message = slice_str(r->fail.message);
+        e.attempts = 0;
+    }
+    buf_init(&out, ATTEMPT_ERROR_MAX * 8);
+    r->dialect->write_error_event(&e, &out);
+    (void)!httpd_stream_write(r->q, buf_slice(&out)); // the last bytes: nothing waits for room
+    buf_done(&out);
+    httpd_stream_end(r->q);
+    r->answered = true;
+}
+
+void reply_failure(struct req *r)
+{
+    if (r->fail.code == REPLY_NONE && !r->best.present) {
+        (void)req_fail(r, REPLY_UPSTREAM_FAILED, "no provider answered");
+    }
+    if (!r->head_sent) {
+        if (r->fail.code != REPLY_NONE) {
+            own_error(r);
+        } else {
+            upstream_error(r);
+        }
+    } else if (r->stream && r->route.kind == FRONT_ROUTED) {
+        error_event(r);
+    } else {
+        httpd_abort(r->q); // a cut body must not look like a whole one
+        r->answered = true;
+    }
+}

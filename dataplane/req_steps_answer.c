@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: Apache-2.0
+// Steps that take the provider's answer: collecting a plain one, holding and relaying a stream,
+// relaying bytes that are not looked at.
+#include "dataplane/req_priv.h"
+
+#include "common/base/mono.h"
+#include "dataplane/metrics.h"
+
+// --- common ------------------------------------------------------------------------------------
+
+static void touch_idle(struct req *r)
+{
+    if (r->timeouts.idle_us != 0) {
+        req_set_due(r, REQ_DUE_IDLE, r->now_us + r->timeouts.idle_us);
+    }
+}
+
+// The answer is the client's now: usage, price and the target's verdict.
+static void answered_well(struct req *r)
+{
+    (void)attempt_settle(r, TARGET_SUCCESS, 0); // success ejects nobody
+    if (r->usage.known && r->priced) {
+        r->cost = meter_cost(&r->price, &r->usage);
+    }
+}
+
+static void note_success(struct req *r)
+{
+    if (r->attempts > 0 && r->attempts <= REQ_TRIES_MAX) {
+        r->tries[r->attempts - 1].reason = "answered";
+        r->tries[r->attempts - 1].status = r->at.status;
+    }
+    req_note_answerer(r);
+    metrics_attempt(r->w->metrics, r->provider, SLICE("answered"), false);
+}
+
+// Moves what came to the client's queue; stops the provider while the client is slow.
+static void pass_on(struct req *r)
+{
+    struct slice in = buf_slice(&r->at.in);
+
+    if (in.n > 0) {
+        r->bytes_out += in.n;
+        if (!httpd_stream_write(r->q, in)) {
+            r->blocked = true;
+        }
+        buf_clear(&r->at.in);
+    }
+    if (r->blocked) {
+        attempt_pause(r);
+        touch_idle(r); // the client is slow, not the provider
+    } else {
+        attempt_resume(r);
+    }
+}
+
+// --- plain answers -----------------------------------------------------------------------------
+
+// The status an error object inside a 200 stands for, 0: it is none. Some vendors do this.
+static unsigned error_in_answer(struct slice body)
+{
+    struct slice error, code;
+    uint64_t n = 0;
+
+    if (body.n > ATTEMPT_ERROR_MAX || !scan_get(body, "error", &error) ||
+        scan_type_of(error) != SCAN_OBJECT || scan_get(body, "choices", &code)) {
+        return 0;
+    }
+    if (scan_get(error, "code", &code) && scan_u64(code, &n) && n >= 400 && n < 600) {
+        return (unsigned)n;
+    }
+    return 500;
+}
+
+static bool promises_json(const struct req *r)
+{
+    return r->at.is_json || r->route.endpoint != DIALECT_OTHER;
+}
+
+// Complete by its framing; is it what was promised? NULL: yes, else why not.
+static const char *flaw_of(struct req *r)
+{
+    struct slice body = buf_slice(&r->answer);
+
+    if (r->at.encoded || !promises_json(r)) {
+        return NULL;
+    }
+    if (!r->at.is_json) {
+        return "not JSON";
+    }
+    if (!scan_validate(body, NULL)) {
+        return "malformed JSON";
+    }
+    r->at.odd_status = error_in_answer(body);
+    if (r->at.odd_status != 0) {
+        return "error in a 200";
+    }
+    return r->stream ? "not a stream" : NULL;
+}
+
+static enum req_next send_answer(struct req *r)
+{
+    struct slice type = r->at.content_type;
+
+    note_success(r);
+    r->first_content_us = r->at.head_us;
+    if (!r->at.encoded && r->at.is_json) {
+        r->usage = r->dialect->observe_answer(buf_slice(&r->answer));
+    }
+    answered_well(r);
+    r->bytes_out = buf_slice(&r->answer).n;
+    if (r->at.status == 200 && !r->at.encoded) {
+        req_cache_store(r, buf_slice(&r->answer), type);
+    }
+    reply_plain(r, r->at.status, type, &r->answer);
+    req_commit(r);
+    return req_set_step(r, REQ_SEND);
+}
+
+static void take_in(struct req *r)
+{
+    attempt_resume(r);
+    if (r->answer.n == 0) {
+        buf_move(&r->answer, &r->at.in);
+    } else {
+        // The reader is paused far below the ceiling of the two.
+        buf_append(&r->answer, buf_slice(&r->at.in));
+        buf_clear(&r->at.in);
+    }
+}
+
+// A provider's error: only as much of its body as we keep.
+static enum req_next collect_error(struct req *r)
+{
+    bool enough = r->answer.n + r->at.in.n > ATTEMPT_ERROR_MAX;
+
+    if (!enough) {
+        take_in(r);
+    }
+    if (enough || r->at.ended || req_is_overdue(r)) {
+        return req_attempt_failed(r, RETRY_STATUS, "status");
+    }
+    return REQ_WAIT;
+}
+
+// Woken by bytes, the end, or a deadline.
+enum req_next req_step_collect(struct req *r)
+{
+    if (r->at.status >= 300) {
+        return collect_error(r);
+    }
+    if (r->at.in.n > 0) {
+        touch_idle(r);
+        take_in(r);
+    }
+    if (r->answer.n > ATTEMPT_COLLECT_MAX && !r->stream) {
+        return req_set_step(r, REQ_RELAY);
+    }
+    if (r->at.ended) {
+        const char *flaw = r->at.result == UPSTREAM_COMPLETE ? flaw_of(r) : "cut";
+
+        return flaw == NULL ? send_answer(r) : req_attempt_failed(r, RETRY_STREAM, flaw);
+    }
+    if (r->answer.n > ATTEMPT_COLLECT_MAX) {
+        return req_attempt_failed(r, RETRY_STREAM, "not a stream");
+    }
+    if (req_is_overdue(r)) {
+        return req_attempt_overdue(r);
+    }
+    req_keep_alive(r);
+    return REQ_WAIT;
+}
+
+// --- bytes that are not looked at --------------------------------------------------------------
+
+static bool has_no_body(const struct req *r)
+{
+    return slice_eq_str(r->method, "HEAD") || r->at.status == 204 || r->at.status == 304;
+}
+
+static void begin_relay(struct req *r)
+{
+    if (r->route.kind == FRONT_RAW) {
+        r->provider = arena_dup(&r->arena, slice_str(r->raw_provider->res->id));
+    } else {
+        note_success(r);
+    }
+    r->first_content_us = r->at.head_us;
+    if (has_no_body(r)) {
+        reply_plain(r, r->at.status, r->at.content_type, NULL);
+    } else {
+        reply_relay_head(r);
+    }
+    req_commit(r);
+    if (r->answer.n > 0 && !r->answered) { // what COLLECT had until it became too large
+        r->bytes_out += r->answer.n;
+        if (!httpd_stream_write(r->q, buf_slice(&r->answer))) {
+            r->blocked = true;
+        }
+    }
+    buf_done(&r->answer);
+}
+
+static enum target_outcome relay_outcome(const struct req *r)
+{
+    if (r->at.result != UPSTREAM_COMPLETE) {
+        return TARGET_FAILURE;
+    }
+    return retry_classify(RETRY_STATUS, r->at.status).outcome;
+}
+
+// Woken by bytes, the end, room in the client's queue, or a deadline.
+enum req_next req_step_relay(struct req *r)
+{
+    if (!r->committed) {
+        begin_relay(r);
+    }
+    if (r->at.in.n > 0) {
+        touch_idle(r);
+    }
+    if (!r->answered) {
+        pass_on(r);
+    }
+    if (r->at.ended) {
+        (void)attempt_settle(r, relay_outcome(r), r->at.limits.retry_after_us);
+        if (r->at.result != UPSTREAM_COMPLETE) {
+            r->truncated = true;
+            return r->answered ? req_set_step(r, REQ_SEND)
+                               : req_fail(r, REPLY_UPSTREAM_TRUNCATED, "the answer was cut");
+        }
+        if (!r->answered) {
+            httpd_stream_end(r->q);
+            r->answered = true;
+        }
+        return req_set_step(r, REQ_SEND);
+    }
+    if (req_is_overdue(r)) {
+        (void)attempt_settle(r, TARGET_FAILURE, 0);
+        return req_fail(r, REPLY_UPSTREAM_TIMEOUT, "the answer did not end in time");
+    }
+    return REQ_WAIT;
+}
+
+// --- streams -----------------------------------------------------------------------------------
+
+static void emit_to_client(void *ctx, struct slice raw)
+{
+    struct req *r = ctx;
+
+    r->bytes_out += raw.n;
+    if (!httpd_stream_write(r->q, raw)) {
+        r->blocked = true;
+    }
+}
+
+static void feed(struct req *r)
+{
+    if (r->at.in.n > 0) {
+        stream_feed(&r->out, buf_slice(&r->at.in));
+        buf_clear(&r->at.in);
+    }
+    // Comments and pings are no progress (architecture.md rule 4).
+    if (r->out.progress) {
+        r->out.progress = false;
+        touch_idle(r);
+    }
+    if (r->at.ended && r->at.result == UPSTREAM_COMPLETE) {
+        stream_finish(&r->out);
+    }
+}
+
+// First content (or as much as may be held): from here on the client has it.
+static enum req_next open_stream(struct req *r)
+{
+    note_success(r);
+    r->first_content_us = r->now_us;
+    if (!r->head_sent) {
+        reply_stream_head(r);
+    }
+    req_commit(r);
+    metrics_streams(r->w->metrics, 1);
+    r->streaming = true;
+    req_set_due(r, REQ_DUE_FIRST, 0);
+    req_set_due(r, REQ_DUE_HOLD, 0);
+    req_set_due(r, REQ_DUE_ALIVE, 0);
+    stream_release(&r->out, emit_to_client, r);
+    return req_set_step(r, REQ_STREAM);
+}
+
+// Woken by bytes, the end, or a deadline.
+enum req_next req_step_hold(struct req *r)
+{
+    feed(r);
+    attempt_resume(r);
+    if (r->out.content || r->out.overfull) {
+        return open_stream(r);
+    }
+    if (r->out.failed) {
+        return req_attempt_failed(r, RETRY_STREAM, "error event");
+    }
+    if (r->out.oversized || r->out.malformed) {
+        return req_attempt_failed(r, RETRY_STREAM, "malformed event");
+    }
+    if (r->at.ended) {
+        if (r->at.result == UPSTREAM_COMPLETE && stream_is_complete(&r->out)) {
+            return open_stream(r);
+        }
+        return req_attempt_failed(r, RETRY_STREAM, "cut before content");
+    }
+    if (req_is_overdue(r)) {
+        return req_attempt_overdue(r);
+    }
+    req_keep_alive(r);
+    return REQ_WAIT;
+}
+
+static void note_usage(struct req *r)
+{
+    r->usage = r->out.seen.usage;
+}
+
+static enum req_next end_stream(struct req *r)
+{
+    note_usage(r);
+    answered_well(r);
+    if (r->out.teeing) {
+        req_cache_store(r, buf_slice(&r->out.tee), SLICE("text/event-stream"));
+    }
+    httpd_stream_end(r->q);
+    r->answered = true;
+    return req_set_step(r, REQ_SEND);
+}
+
+// The provider's own error event went out as the last one; no [DONE] follows.
+static enum req_next end_failed_stream(struct req *r)
+{
+    note_usage(r);
+    (void)attempt_settle(r, TARGET_FAILURE, 0);
+    attempt_stop(r);
+    r->truncated = true;
+    httpd_stream_end(r->q);
+    r->answered = true;
+    return req_set_step(r, REQ_SEND);
+}
+
+static enum req_next cut_stream(struct req *r, enum reply_code code, const char *why)
+{
+    note_usage(r);
+    (void)attempt_settle(r, TARGET_FAILURE, 0);
+    attempt_stop(r);
+    r->truncated = true;
+    return req_fail(r, code, "%s", why);
+}
+
+// Woken by bytes, the end, room in the client's queue, or a deadline.
+enum req_next req_step_stream(struct req *r)
+{
+    feed(r);
+    if (r->out.failed) {
+        return end_failed_stream(r);
+    }
+    if (r->out.oversized) {
+        return cut_stream(r, REPLY_UPSTREAM_TRUNCATED,
+                          "the provider sent an event that is too large");
+    }
+    if (r->at.ended) {
+        // After the terminator nothing can be missing, however the connection ended.
+        if ((r->at.result == UPSTREAM_COMPLETE || r->out.seen.terminated) &&
+            stream_is_complete(&r->out)) {
+            return end_stream(r);
+        }
+        return cut_stream(r, REPLY_UPSTREAM_TRUNCATED,
+                          "the provider's stream was cut before its end");
+    }
+    if (r->blocked) {
+        attempt_pause(r);
+        touch_idle(r);
+    } else {
+        attempt_resume(r);
+    }
+    if (req_is_overdue(r)) {
+        return cut_stream(r, REPLY_UPSTREAM_TIMEOUT,
+                          req_is_due(r, REQ_DUE_TOTAL)
+                              ? "the stream did not end within the request's time (total)"
+                              : "the provider's stream stalled (idle)");
+    }
+    return REQ_WAIT;
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// Relay of one stream, event by event. See stream.h for the drawing.
+//
+//   HOLDING (emit == NULL)  events collect in held; content or overfull tells the caller to go on
+//   RELAYING                each event goes to emit in the call in which it was complete
+//   failed                  an error event: held back while HOLDING (the request tries elsewhere),
+//                           passed on as the last event while RELAYING
+#include "dataplane/stream.h"
+
+void stream_begin(struct stream *s, const struct dialect *provider, bool hide_usage, bool tee)
+{
+    *s =
+        (struct stream){.live = true, .dialect = provider, .hide_usage = hide_usage, .teeing = tee};
+    sse_init(&s->sse);
+    buf_init(&s->held, STREAM_HOLD_MAX + SSE_EVENT_MAX);
+    buf_init(&s->tee, STREAM_TEE_MAX);
+    buf_init(&s->error, STREAM_ERROR_MAX);
+}
+
+void stream_close(struct stream *s)
+{
+    if (!s->live) {
+        return;
+    }
+    sse_done(&s->sse);
+    buf_done(&s->held);
+    buf_done(&s->tee);
+    buf_done(&s->error);
+    *s = (struct stream){.live = false};
+}
+
+static void put(struct stream *s, struct slice raw)
+{
+    s->bytes += raw.n;
+    if (s->emit != NULL) {
+        s->emit(s->ctx, raw);
+        return;
+    }
+    if (!buf_try_append(&s->held, raw)) {
+        s->oversized = true;
+    }
+    s->overfull = s->overfull || s->held.n > STREAM_HOLD_MAX;
+}
+
+static void copy_to_tee(struct stream *s, struct slice raw)
+{
+    if (s->teeing && !buf_try_append(&s->tee, raw)) {
+        s->teeing = false;
+        buf_done(&s->tee);
+    }
+}
+
+static bool on_error(struct stream *s, const struct sse_event *e, unsigned status)
+{
+    s->failed = true;
+    s->error_status = status;
+    s->teeing = false;
+    // Cut where it is too large to keep: it is only reported.
+    (void)!buf_try_append(&s->error, slice_head(e->data, STREAM_ERROR_MAX));
+    if (s->emit != NULL) {
+        put(s, e->raw);
+    }
+    return false;
+}
+
+static bool on_event(void *ctx, const struct sse_event *e)
+{
+    struct stream *s = ctx;
+    struct dialect_event seen;
+
+    if (e->data.p == NULL) {
+        put(s, e->raw); // comments: the client's proxies may live on them
+        return true;
+    }
+    seen = s->dialect->observe_event(&s->seen, e->event, e->data);
+    if (seen.error) {
+        return on_error(s, e, seen.error_status);
+    }
+    if (seen.malformed && s->emit == NULL) {
+        s->malformed = true;
+        return false;
+    }
+    s->progress = s->progress || seen.content || seen.finish || seen.terminator || seen.usage_only;
+    s->content = s->content || seen.content || seen.finish;
+    s->events += seen.content ? 1 : 0;
+    copy_to_tee(s, e->raw);
+    if (!seen.usage_only || !s->hide_usage) {
+        put(s, e->raw);
+    }
+    return true;
+}
+
+void stream_feed(struct stream *s, struct slice in)
+{
+    if (s->failed || s->oversized || s->malformed) {
+        return;
+    }
+    if (!sse_feed(&s->sse, in, on_event, s)) {
+        s->oversized = true;
+    }
+}
+
+// An event that lacks its blank line is closed, so that what we may have to add stands alone.
+static bool on_last_event(void *ctx, const struct sse_event *e)
+{
+    struct stream *s = ctx;
+    bool more = on_event(ctx, e);
+
+    if (s->emit != NULL || s->held.n > 0) {
+        put(s, SLICE("\n\n"));
+    }
+    return more;
+}
+
+void stream_finish(struct stream *s)
+{
+    if (!s->failed && !s->oversized && !s->malformed) {
+        sse_end(&s->sse, on_last_event, s);
+    }
+}
+
+void stream_release(struct stream *s, void (*emit)(void *ctx, struct slice raw), void *ctx)
+{
+    s->emit = emit;
+    s->ctx = ctx;
+    if (s->held.n > 0) {
+        emit(ctx, buf_slice(&s->held));
+    }
+    buf_done(&s->held);
+}
+
+bool stream_is_complete(const struct stream *s)
+{
+    if (s->failed) {
+        return false;
+    }
+    return s->seen.terminated ||
+           (s->seen.choices_seen != 0 && s->seen.choices_seen == s->seen.choices_finished);
+}
