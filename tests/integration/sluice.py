@@ -20,8 +20,39 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SLOW = float(os.environ.get("SLUICE_TEST_SLOW", "1"))
 PROVIDERS = ("openai", "anthropic", "gemini")
 
-# The file of the README and of issue 2, to the letter.
-WALKTHROUGH = (ROOT / "tests/config/walkthrough.yaml").read_text() if (ROOT / "tests/config/walkthrough.yaml").exists() else ""
+# The file of the README and of the first issue, to the letter.
+WALKTHROUGH = """\
+routers:
+  production:
+    load-balance:
+      chat:
+        strategy: latency
+        providers:
+          - openai
+          - anthropic
+          - gemini
+    cache:
+      directive: "max-age=3600"
+    rate-limit:
+      per-api-key:
+        capacity: 1000
+        refill-frequency: 1m
+    helicone:
+      api-key: "your-helicone-key"
+"""
+# One router for faults: nothing cached, nothing limited.
+PLAIN = """\
+routers:
+  production:
+    load-balance:
+      chat: {strategy: latency, providers: [openai, anthropic, gemini]}
+  one:
+    load-balance:
+      chat: {strategy: latency, providers: [openai]}
+  two:
+    load-balance:
+      chat: {strategy: priority, providers: [openai, anthropic]}
+"""
 
 
 def wait_for(fact, timeout=10.0, what="the expected state", step=0.005):
@@ -158,14 +189,23 @@ class Mock:
 
     def log(self, **filters):
         query = "&".join(f"{k}={v}" for k, v in filters.items())
-        return request(self.ports[0], "GET", f"/__mock/log?{query}").json()["attempts"]
+        return request(self.ports[0], "GET", f"/__mock/log?{query}").json()
+
+    def wait_log(self, count, **filters):
+        """Attempts that match, when there are `count` of them."""
+        return wait_for(lambda: (lambda l: l if len(l) >= count else None)(self.log(**filters)), 10, f"{count} attempts {filters}")
+
+    def scenario(self, text):
+        r = request(self.ports[0], "POST", "/__mock/scenario", text.encode())
+        assert r.status == 200, r
 
     def reset(self):
         assert request(self.ports[0], "POST", "/__mock/reset").status == 200
 
     def mode(self, i, mode):
-        r = request(self.ports[i if i else 0] if i is not None else self.ports[0], "POST", "/__mock/port",
-                    {"port": self.ports[i], "mode": mode})
+        """`down`, `up` or a behaviour for everything on port i; asked at a port that is up."""
+        ask = next(p for k, p in enumerate(self.ports) if k != i) if len(self.ports) > 1 else self.ports[i]
+        r = request(ask, "POST", "/__mock/port", {"port": self.ports[i], "mode": mode})
         assert r.status == 200, r
 
     def env(self, names=PROVIDERS, path="/v1/"):

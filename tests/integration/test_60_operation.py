@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starting, reloading, draining, dying: what the person on call sees."""
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+import sluice
+from sluice import Process, chat, request, wait_for
+
+
+@pytest.fixture
+def up(mock, tmp_path):
+    s = sluice.Stack(tmp_path, sluice.PLAIN, mock.env())
+    yield s
+    if s.process.alive():
+        s.stop()
+
+
+def test_drain_finishes_streams(up, mock):
+    """SIGTERM in the middle of a stream: the stream ends whole, then everything is gone."""
+    got = {}
+
+    def client():
+        got["r"] = up.post("/router/one/chat/completions", chat("openai/pace-30ms+tokens-30", stream=True))
+    mock.reset()
+    t = threading.Thread(target=client)
+    t.start()
+    mock.wait_log(1)
+    up.stop()
+    t.join()
+    assert got["r"].status == 200 and got["r"].events()[-1] == "[DONE]"
+    with pytest.raises(OSError):
+        request(up.port, "GET", "/healthz", timeout=2)
+
+
+def test_drain_answers_with_connection_close(up, mock):
+    """A keep-alive connection that is open when the drain starts is still served, and told to close."""
+    mock.reset()
+    blocker = threading.Thread(target=up.post, args=("/router/one/chat/completions", chat("openai/delay-1s")))
+    blocker.start()
+    mock.wait_log(1)
+    os.kill(up.child_pid("proxy"), signal.SIGTERM)
+    wait_for(lambda: request(up.ops_port, "GET", "/readyz").status == 503, 5, "readiness to be off")
+    blocker.join()
+
+
+@pytest.mark.parametrize("which", ["proxy", "control", "redis"])
+def test_dead_child_comes_back(up, which):
+    pid = up.child_pid(which)
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: up.child_pid(which) != pid, 10, f"{which} to be restarted")
+    wait_for(lambda: up.post("/router/one/chat/completions", chat(text=which)).status == 200, 15, "an answer")
+    wait_for(lambda: up.admin("POST", "/keys?wait=5s", {"name": f"after-{which}"}).status == 201, 15, "the admin API")
+
+
+def test_traffic_goes_on_without_control_plane_and_redis(up):
+    """Static stability: what was served is served."""
+    up.post("/router/one/chat/completions", chat())
+    for which in ("control", "redis"):
+        os.kill(up.child_pid(which), signal.SIGSTOP)
+    try:
+        for i in range(20):
+            assert up.post("/router/one/chat/completions", chat(text=f"alone {i}")).status == 200
+        assert request(up.ops_port, "GET", "/healthz").status == 200
+        assert request(up.ops_port, "GET", "/readyz").status == 200
+    finally:
+        for which in ("redis", "control"):
+            os.kill(up.child_pid(which), signal.SIGCONT)
+
+
+def test_sighup_takes_a_new_file_and_refuses_a_broken_one(up):
+    assert up.post("/router/fresh/chat/completions", chat()).status == 404
+    up.config.write_text(sluice.PLAIN + "  fresh: {load-balance: {chat: {strategy: latency, providers: [openai]}}}\n")
+    up.process.signal(signal.SIGHUP)
+    wait_for(lambda: up.post("/router/fresh/chat/completions", chat()).status == 200, 10, "the new router")
+    up.config.write_text("routers: {fresh: {load-balanc: 1}}\n")
+    up.process.signal(signal.SIGHUP)
+    wait_for(lambda: "load-balanc" in up.process.text(), 10, "the complaint")
+    assert up.post("/router/fresh/chat/completions", chat()).status == 200
+
+
+def run(*args, **more):
+    return subprocess.run([str(sluice.BIN / args[0]), *args[1:]], capture_output=True, text=True, timeout=30 * sluice.SLOW, **more)
+
+
+@pytest.mark.parametrize("program", ["sluice", "sluice-proxy", "sluice-control", "sluice-mock"])
+def test_help_version_usage(program):
+    assert run(program, "--help").returncode == 0 and run(program, "--help").stdout
+    assert run(program, "--version").returncode == 0 and run(program, "--version").stdout
+    assert run(program, "--no-such-option").returncode == 2
+
+
+@pytest.mark.parametrize("program", [("sluice", "config", "check"), ("sluice-control", "--check-config"), ("sluice-proxy", "--check-config")])
+def test_check_config(tmp_path, program):
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text(sluice.WALKTHROUGH)
+    bad.write_text("server:\n  prot: 8080\n")
+    assert run(*program, str(good)).returncode == 0, run(*program, str(good))
+    r = run(*program, str(bad))
+    text = r.stdout + r.stderr
+    assert r.returncode in (1, 2) and f"{bad.name}:2:3" in text and "port" in text, r
+
+
+def test_up_refuses_a_broken_file(tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("routers:\n  production:\n    load-balance:\n      chat: {strategy: latncy, providers: [openai]}\n")
+    r = run("sluice", "up", "-c", str(bad), "--data-dir", str(tmp_path / "d"), "--port", "0", "--admin-port", "0")
+    assert r.returncode == 2 and "bad.yaml:4" in r.stdout + r.stderr and "latency" in r.stdout + r.stderr, r
+
+
+def test_open_gateway_on_other_addresses_is_refused(tmp_path):
+    config = tmp_path / "c.yaml"
+    config.write_text("server: {address: 0.0.0.0}\nauth: {mode: off}\n")
+    r = run("sluice", "up", "-c", str(config), "--data-dir", str(tmp_path / "d"), "--port", "0", "--admin-port", "0", "--demo")
+    assert r.returncode == 2 and "insecure-no-auth" in r.stdout + r.stderr, r
+
+
+def test_missing_key_names_the_variable(mock, tmp_path):
+    env = {k: v for k, v in mock.env().items() if k != "GEMINI_API_KEY"}
+    s = sluice.Stack(tmp_path, sluice.PLAIN + "  g: {load-balance: {chat: {strategy: latency, providers: [gemini]}}}\n", env)
+    try:
+        assert "GEMINI_API_KEY" in s.process.text()
+        r = s.post("/router/g/chat/completions", chat("gemini/gemini-2.5-flash"))
+        assert r.status == 503 and "GEMINI_API_KEY" in r.json()["error"]["message"], r
+        assert s.post("/router/production/chat/completions", chat()).status == 200
+    finally:
+        s.stop()
+
+
+def test_proxy_starts_from_last_known_good(up, tmp_path):
+    """The control plane is away; a restarted proxy serves what it served."""
+    key = up.admin("POST", "/keys?wait=5s", {"name": "lkg"}).json()["key"]
+    wait_for(lambda: any((up.data / "proxy").iterdir()), 10, "a file in the proxy's directory")
+    wait_for(lambda: time.time() - max(p.stat().st_mtime for p in (up.data / "proxy").iterdir()) > 1.5, 15, "the file to be current")
+    os.kill(up.child_pid("control"), signal.SIGSTOP)
+    try:
+        pid = up.child_pid("proxy")
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: up.child_pid("proxy") != pid, 10, "the restart")
+        wait_for(lambda: up.post("/ai/chat/completions", chat(), {"authorization": f"Bearer {key}"}).status == 200, 10, "an answer")
+    finally:
+        os.kill(up.child_pid("control"), signal.SIGCONT)
