@@ -18,12 +18,14 @@ static bool split(struct slice credential, struct slice *ret_id, struct slice *r
 }
 
 static bool secret_matches(const struct resource_settings *set, const struct resource_key *key,
-                           struct slice secret)
+                           struct slice secret, uint64_t wall_us)
 {
     uint8_t hash[sizeof(key->hash)];
 
     crypto_keyed_hash(hash, sizeof(hash), set->key_hash_key, &secret, 1);
-    return crypto_equal(hash, key->hash, sizeof(hash));
+    return crypto_equal(hash, key->hash, sizeof(hash)) ||
+           (wall_us < key->previous_until_wall_us &&
+            crypto_equal(hash, key->previous_hash, sizeof(hash)));
 }
 
 static enum auth_result check_key(const struct snapshot *s, struct slice credential,
@@ -36,7 +38,7 @@ static enum auth_result check_key(const struct snapshot *s, struct slice credent
         return AUTH_UNKNOWN;
     }
     r = snapshot_find(s, RESOURCE_KEY, id);
-    if (r == NULL || !secret_matches(snapshot_settings(s), r->u.key, secret)) {
+    if (r == NULL || !secret_matches(snapshot_settings(s), r->u.key, secret, wall_us)) {
         return AUTH_UNKNOWN;
     }
     // Only who knows the secret learns that the key exists and what became of it.

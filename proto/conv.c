@@ -35,6 +35,16 @@ static char *lend(const char *s)
     return p;
 }
 
+static bool all_zero(const char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static ProtobufCBinaryData lend_bytes(struct slice s)
 {
     return (ProtobufCBinaryData){.len = s.n, .data = (uint8_t *)lend(s.p)};
@@ -100,7 +110,8 @@ static void field_to_pb(const struct conv_field *f, const char *from, char *to,
         *(protobuf_c_boolean *)(void *)out = *(const bool *)at;
         break;
     case CONV_FIXED:
-        *(ProtobufCBinaryData *)(void *)out = lend_bytes(SLICE_MAKE(at, f->max));
+        *(ProtobufCBinaryData *)(void *)out =
+            lend_bytes(all_zero(at, f->max) ? SLICE_NULL : SLICE_MAKE(at, f->max));
         break;
     case CONV_SLICE:
         *(ProtobufCBinaryData *)(void *)out = lend_bytes(*(const struct slice *)at);

@@ -136,6 +136,8 @@ static const struct conv_field key_fields[] = {
     CONV_MS(resource_key, Pb__Key, limits, resource_limit, &limit_table),
     CONV_MS(resource_key, Pb__Key, metadata, resource_pair, &pair_table),
     CONV_S(resource_key, Pb__Key, origin),
+    CONV_F(resource_key, Pb__Key, previous_hash),
+    CONV_U(resource_key, Pb__Key, previous_until_wall_us),
 };
 static const struct conv_table key_table = CONV_TABLE(resource_key, pb__key, key_fields);
 

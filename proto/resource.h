@@ -170,6 +170,9 @@ struct resource_key {
     const struct resource_pair *metadata;
     size_t n_metadata;
     const char *origin;
+    // After a rotation with a grace period: the hash of the secret before it, accepted until then.
+    uint8_t previous_hash[32];
+    uint64_t previous_until_wall_us; // 0 = there is none
 };
 
 struct resource_team {
