@@ -4,12 +4,12 @@
 // A struct dial_conn through its states:
 //
 //   dial_start --+-- name being resolved by another --> WAITING --(resolved)--> KICKED --+
-//                |                                                                       v
-//                +------------------------------------------------------------------> CONNECTING
-//                                                                                     |   |   |
-//                                  dial_close while its own resolution runs: ORPHAN <-+   v   +->
-//                                  FAILED
-//                                                                                       READY
+//                |                                                                       |
+//                +--------------------> CONNECTING <-------------------------------------+
+//                                        |   |   |
+//                             ORPHAN <---+   |   +---> FAILED
+//          (dial_close while its own         v
+//           resolution runs, until it ends) READY
 //
 // Where the libcurl handle is: CONNECTING and ORPHAN hold one, inside a multi. READY keeps it only
 // where TLS needs it. From a plain TCP connection we take the socket (libcurl's close callback lets
@@ -17,11 +17,10 @@
 // and is no longer in any multi. That keeps multis, whose connection walks cost, for connecting and
 // for TLS.
 //
-// Multis hold at most CONNS_PER_MULTI handles and are picked from a LIFO free list, so that a few
-// of them do the work. Names: one leader per host resolves, through the DNS cache shared by all
-// handles; the others wait until the leader opens its first socket, which is when the answer is in
-// the cache. A leader that is closed early stays as an orphan: stopping it would leave its resolver
-// thread behind for each client that goes away, and the answer is wanted by those who wait.
+// Names: one leader per host resolves, through the DNS cache shared by all handles; the others wait
+// until the leader opens its first socket, which is when the answer is in the cache. A leader that
+// is closed early stays as an orphan: stopping it would leave its resolver thread behind for each
+// client that goes away, and the answer is wanted by those who wait.
 #include "common/io/dial.h"
 
 #include <arpa/inet.h>
@@ -40,13 +39,10 @@
 #include "common/base/mem.h"
 #include "common/base/mono.h"
 #include "common/io/curl_priv.h"
+#include "common/io/multis.h"
 
-#define CONNS_PER_MULTI 16u
-#define SPARE_HANDLES   64u
-#define TURN_BUDGET_US  (5 * MONO_MS) // for connecting, in one turn of the loop
-#define CURL_MULTI_IDLE                                                                            \
-    64L // more than a multi ever holds: libcurl must not close connections by itself
-#define TLS_RECORD 16384L // also the most curl_easy_recv gives at once
+#define SPARE_HANDLES 64u
+#define TLS_RECORD    16384L // also the most curl_easy_recv gives at once
 
 enum conn_state {
     CONN_WAITING,
@@ -64,23 +60,6 @@ struct handle {
     char error[CURL_ERROR_SIZE];
 };
 
-struct multi {
-    struct dial *d;
-    CURLM *m;                   // owned
-    struct loop_timer timer;    // libcurl's, one-shot
-    bool timer_told;            // libcurl has set or cleared the timer since it was last asked
-    unsigned used;              // handles inside
-    struct list_node free_node; // in d->free_multis while used < CONNS_PER_MULTI
-    struct multi *next;         // all of them
-};
-
-// One socket libcurl wants to be watched. Owned by libcurl's socket table (curl_multi_assign).
-struct sock {
-    struct loop_watch watch;
-    struct loop_grave grave;
-    struct multi *multi;
-};
-
 // A name being resolved. In d->hosts until the leader opened a socket or ended.
 struct host {
     char *name; // owned; the key in d->hosts
@@ -94,7 +73,7 @@ struct dial_conn {
     bool taken;               // fd is ours, not libcurl's
     int fd;                   // READY
     struct handle *handle;    // owned; NULL when WAITING, KICKED, FAILED and when taken
-    struct multi *multi;      // holds the handle
+    struct multis_one *multi; // holds the handle
     struct host *host;        // WAITING: waits for it. CONNECTING, ORPHAN: leads it
     struct list_node node;    // of host->waiters, d->kicked, d->orphans
     enum dial_result outcome; // KICKED: what the resolution came to
@@ -111,149 +90,19 @@ struct dial {
     char *proxy, *ca_file; // owned
     const char *ca_dir;    // static storage of libcurl, or NULL
     bool insecure_tls;
-    bool tls_proxy;       // the proxy itself is spoken to over TLS
-    struct multi *multis; // all, owned
-    struct list free_multis;
+    bool tls_proxy; // the proxy itself is spoken to over TLS
+    struct multis multis;
     struct list spare; // handles
     struct map hosts;  // name -> struct host
     struct list kicked, orphans;
     struct loop_timer kick; // serves `kicked`
-    uint64_t turn_us;       // stamp of the turn in which
-    uint64_t spent_us;      // so much went into connecting
     size_t n_conns;         // orphans included
 };
 
-static void finish(struct dial_conn *c, CURLcode rc);
 static void on_deadline(struct loop_timer *t);
+static void host_release(struct dial_conn *c, enum dial_result outcome);
 
-// --- libcurl's callbacks: they record, nothing of libcurl is called from them
-// -------------------------
-
-static int on_curl_timer(CURLM *curl, long timeout_ms, void *p)
-{
-    struct multi *m = p;
-    struct loop *l = m->d->l;
-
-    (void)curl;
-    m->timer_told = true;
-    if (timeout_ms < 0) {
-        loop_timer_cancel(l, &m->timer);
-    } else if (timeout_ms == 0) {
-        loop_timer_set(l, &m->timer, 1); // next timer phase
-    } else {
-        // One more: the loop's stamp is older than the clock libcurl has read.
-        loop_timer_set(l, &m->timer, loop_now_us(l) + ((uint64_t)timeout_ms + 1) * MONO_MS);
-    }
-    return 0;
-}
-
-static void harvest(struct multi *m)
-{
-    CURLMsg *msg;
-    int left;
-
-    // What finish calls may add and remove handles; each round asks anew.
-    while ((msg = curl_multi_info_read(m->m, &left)) != NULL) {
-        CURLcode rc = msg->data.result;
-        struct dial_conn *c = NULL;
-
-        if (msg->msg == CURLMSG_DONE &&
-            curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &c) == CURLE_OK && c != NULL) {
-            finish(c, rc);
-        }
-    }
-}
-
-// A TLS handshake costs up to a millisecond, and hundreds may be due at once: when a turn has spent
-// its budget on them, the others have to wait so that traffic does not.
-static bool in_budget(struct dial *d)
-{
-    if (d->turn_us != loop_now_us(d->l)) {
-        d->turn_us = loop_now_us(d->l);
-        d->spent_us = 0;
-    }
-    return d->spent_us < TURN_BUDGET_US;
-}
-
-static void on_timer(struct loop_timer *t)
-{
-    struct multi *m = container_of(t, struct multi, timer);
-    struct dial *d = m->d;
-    uint64_t start_us = mono_now_us();
-    long timeout_ms = -1;
-    int running;
-
-    if (!in_budget(d)) {
-        loop_timer_set(d->l, t, 1); // next turn
-        return;
-    }
-    m->timer_told = false;
-    // A failure here is about single transfers, which say so in their message.
-    (void)curl_multi_socket_action(m->m, CURL_SOCKET_TIMEOUT, 0, &running);
-    if (!m->timer_told && curl_multi_timeout(m->m, &timeout_ms) == CURLM_OK) {
-        (void)on_curl_timer(m->m, timeout_ms, m); // always 0
-    }
-    d->spent_us += mono_now_us() - start_us;
-    harvest(m);
-}
-
-static void on_sock_event(struct loop_watch *w, uint32_t events)
-{
-    struct multi *m = container_of(w, struct sock, watch)->multi;
-    struct dial *d = m->d;
-    uint64_t start_us = mono_now_us();
-    int mask = 0, running;
-
-    if (!in_budget(d)) {
-        return; // level-triggered: it comes again
-    }
-    mask |= (events & LOOP_READ) != 0 ? CURL_CSELECT_IN : 0;
-    mask |= (events & LOOP_WRITE) != 0 ? CURL_CSELECT_OUT : 0;
-    mask |= (events & LOOP_ERROR) != 0 ? CURL_CSELECT_ERR : 0;
-    (void)curl_multi_socket_action(m->m, w->fd, mask, &running); // as in on_timer
-    d->spent_us += mono_now_us() - start_us;
-    harvest(m);
-}
-
-static void bury_sock(struct loop_grave *g)
-{
-    mem_free(container_of(g, struct sock, grave));
-}
-
-static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *p, void *sock)
-{
-    struct multi *m = p;
-    struct sock *s = sock;
-    uint32_t events = 0;
-
-    (void)easy;
-    if (what == CURL_POLL_REMOVE) {
-        if (s != NULL) {
-            loop_watch_remove(m->d->l, &s->watch);
-            (void)curl_multi_assign(m->m, fd, NULL); // the entry goes away anyhow
-            s->grave.fn = bury_sock;
-            loop_bury(m->d->l, &s->grave);
-        }
-        return 0;
-    }
-    events |= what == CURL_POLL_IN || what == CURL_POLL_INOUT ? LOOP_READ : 0;
-    events |= what == CURL_POLL_OUT || what == CURL_POLL_INOUT ? LOOP_WRITE : 0;
-    if (s != NULL) {
-        loop_watch_set(m->d->l, &s->watch, events);
-        return 0;
-    }
-    s = mem_zalloc(sizeof(*s));
-    *s = (struct sock){.multi = m, .watch = {.fd = fd, .fn = on_sock_event}};
-    if (!loop_watch_add(m->d->l, &s->watch, events, NULL) ||
-        curl_multi_assign(m->m, fd, s) != CURLM_OK) {
-        loop_watch_remove(m->d->l, &s->watch);
-        mem_free(s);
-        return -1; // fails the transfer
-    }
-    return 0;
-}
-
-static void host_release(struct dial_conn *leader, enum dial_result outcome);
+// --- libcurl's callbacks: they record, nothing of libcurl is called from them --------------------
 
 // The name (if it was one) is resolved: libcurl wants a socket for one of its addresses.
 static curl_socket_t on_open_socket(void *p, curlsocktype purpose, struct curl_sockaddr *a)
@@ -275,8 +124,7 @@ static int on_close_socket(void *p, curl_socket_t fd)
     return c->taken && fd == c->fd ? 0 : close(fd);
 }
 
-// --- handles and multis
-// -----------------------------------------------------------------------------
+// --- handles -------------------------------------------------------------------------------------
 
 #define SET(code, easy, option, value)                                                             \
     do {                                                                                           \
@@ -347,51 +195,12 @@ static struct handle *handle_new(struct dial *d)
     return h;
 }
 
-static struct multi *multi_new(struct dial *d)
-{
-    struct multi *m = mem_zalloc(sizeof(*m));
-
-    m->d = d;
-    m->timer.fn = on_timer;
-    m->m = curl_multi_init();
-    if (m->m == NULL ||
-        curl_multi_setopt(m->m, CURLMOPT_SOCKETFUNCTION, on_curl_socket) != CURLM_OK ||
-        curl_multi_setopt(m->m, CURLMOPT_SOCKETDATA, m) != CURLM_OK ||
-        curl_multi_setopt(m->m, CURLMOPT_TIMERFUNCTION, on_curl_timer) != CURLM_OK ||
-        curl_multi_setopt(m->m, CURLMOPT_TIMERDATA, m) != CURLM_OK ||
-        curl_multi_setopt(m->m, CURLMOPT_MAXCONNECTS, CURL_MULTI_IDLE) != CURLM_OK) {
-        (void)curl_multi_cleanup(m->m); // NULL or empty
-        mem_free(m);
-        return NULL;
-    }
-    m->next = d->multis;
-    d->multis = m;
-    list_push_front(&d->free_multis, &m->free_node);
-    return m;
-}
-
-// Puts c's handle into a multi with room.
-static bool multi_add(struct dial *d, struct dial_conn *c)
-{
-    struct list_node *n = list_first(&d->free_multis);
-    struct multi *m = n != NULL ? container_of(n, struct multi, free_node) : multi_new(d);
-
-    if (m == NULL || curl_multi_add_handle(m->m, c->handle->easy) != CURLM_OK) {
-        return false;
-    }
-    c->multi = m;
-    if (++m->used == CONNS_PER_MULTI) {
-        list_remove(&d->free_multis, &m->free_node);
-    }
-    return true;
-}
-
 // Takes the handle out of its multi, which closes the connection (not a taken socket), and keeps it
 // for later.
 static void handle_release(struct dial_conn *c)
 {
     struct dial *d = c->d;
-    struct multi *m = c->multi;
+    struct multis_one *m = c->multi;
     struct handle *h = c->handle;
 
     c->handle = NULL;
@@ -400,10 +209,7 @@ static void handle_release(struct dial_conn *c)
         return;
     }
     if (m != NULL) {
-        (void)curl_multi_remove_handle(m->m, h->easy); // fails only for a handle that is not in it
-        if (m->used-- == CONNS_PER_MULTI) {
-            list_push_front(&d->free_multis, &m->free_node);
-        }
+        multis_remove(m, h->easy);
     }
     if (d->spare.count < SPARE_HANDLES) {
         list_push_front(&d->spare, &h->node);
@@ -437,7 +243,10 @@ static bool launch(struct dial_conn *c, struct err *e)
     if (c->handle != NULL) {
         c->handle->error[0] = '\0';
     }
-    if (c->handle == NULL || !set_target(c, loop_now_us(d->l)) || !multi_add(d, c)) {
+    if (c->handle != NULL && set_target(c, loop_now_us(d->l))) {
+        c->multi = multis_add(&d->multis, c->handle->easy);
+    }
+    if (c->multi == NULL) {
         handle_release(c);
         c->state = CONN_FAILED;
         return err_set(e, ERR_INTERNAL, "libcurl could not start a connection to %s", c->origin);
@@ -447,8 +256,7 @@ static bool launch(struct dial_conn *c, struct err *e)
     return true;
 }
 
-// --- names
-// -------------------------------------------------------------------------------------------
+// --- names ---------------------------------------------------------------------------------------
 
 static void kick(struct dial_conn *c, enum dial_result outcome)
 {
@@ -512,8 +320,7 @@ static void host_lead_or_wait(struct dial_conn *c, struct slice name)
     c->host = h;
 }
 
-// --- ends
-// ------------------------------------------------------------------------------------------
+// --- ends ----------------------------------------------------------------------------------------
 
 static void conn_free(struct dial_conn *c)
 {
@@ -601,6 +408,14 @@ static void finish(struct dial_conn *c, CURLcode rc)
     c->fn(c->arg, DIAL_OK, "");
 }
 
+static void on_done(CURL *easy, CURLcode rc)
+{
+    struct dial_conn *c = NULL;
+
+    CHECK(curl_easy_getinfo(easy, CURLINFO_PRIVATE, &c) == CURLE_OK && c != NULL);
+    finish(c, rc);
+}
+
 // Those whose name was resolved by another: connect, or share its failure.
 static void on_kick(struct loop_timer *t)
 {
@@ -677,8 +492,7 @@ void dial_close(struct dial_conn **cp)
     conn_free(c);
 }
 
-// --- start
-// -----------------------------------------------------------------------------------------
+// --- start ---------------------------------------------------------------------------------------
 
 // Host (without brackets) of "http[s]://host[:port]".
 static bool parse_origin(struct slice s, bool *ret_tls, struct slice *ret_host, struct err *e)
@@ -765,8 +579,7 @@ struct dial_conn *dial_start(struct dial *d, const char *origin, uint64_t timeou
     return c;
 }
 
-// --- use
-// -------------------------------------------------------------------------------------------
+// --- use -----------------------------------------------------------------------------------------
 
 int dial_fd(const struct dial_conn *c)
 {
@@ -814,8 +627,7 @@ ssize_t dial_recv(struct dial_conn *c, void *p, size_t n)
     return rc == CURLE_OK ? (ssize_t)got : fail_with(rc);
 }
 
-// --- life
-// ------------------------------------------------------------------------------------------
+// --- life ----------------------------------------------------------------------------------------
 
 // libcurl's own default makes OpenSSL parse the whole bundle for every connection (10 ms and more);
 // a directory of hashed names is looked up per issuer instead. NULL where the system has none.
@@ -850,7 +662,7 @@ struct dial *dial_new(struct loop *l, const struct dial_config *cfg, struct err 
     d->insecure_tls = cfg->insecure_tls;
     d->tls_proxy = slice_starts_nocase(slice_str(d->proxy), SLICE("https://"));
     d->kick.fn = on_kick;
-    list_init(&d->free_multis);
+    multis_init(&d->multis, l, on_done);
     list_init(&d->spare);
     list_init(&d->kicked);
     list_init(&d->orphans);
@@ -873,14 +685,7 @@ static void free_curl(struct dial *d)
     while ((n = list_pop_front(&d->spare)) != NULL) {
         handle_free(container_of(n, struct handle, node));
     }
-    while (d->multis != NULL) {
-        struct multi *m = d->multis;
-
-        d->multis = m->next;
-        (void)curl_multi_cleanup(m->m); // empty
-        loop_timer_cancel(d->l, &m->timer);
-        mem_free(m);
-    }
+    multis_done(&d->multis);
     (void)curl_share_cleanup(d->share); // NULL, or unused now
 }
 

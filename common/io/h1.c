@@ -15,8 +15,8 @@
 //
 //   FIRST -> SIZE -> PAD -> EXT -> LF ---> DATA -> DATA_END -> DATA_LF -> FIRST
 //                                  |
-//                                  +(0)--> TR_START <-> TR_LINE/TR_LF,  TR_START -> END_LF ->
-//                                  H1_DONE
+//                                  +(0)--> TR_START <-> TR_LINE, TR_LF
+//                                             +--> END_LF -> H1_DONE
 //
 // A CR must be followed by LF wherever it stands; a bare LF ends a line too.
 #include "common/io/h1.h"
@@ -105,7 +105,7 @@ static bool fail(struct h1 *h, struct err *e, enum err_code code, const char *wh
     return err_set(e, code, "%s", what);
 }
 
-// --- head -------------------------------------------------------------------------------------
+// --- head ----------------------------------------------------------------------------------------
 
 static bool parse_status_line(struct h1 *h, struct slice line, bool *ret_http11, struct err *e)
 {
@@ -351,7 +351,7 @@ static size_t feed_head(struct h1 *h, struct slice in, struct err *e)
     return used;
 }
 
-// --- chunked body -----------------------------------------------------------------------------
+// --- chunked body --------------------------------------------------------------------------------
 
 static int hex_value(unsigned char c)
 {
@@ -525,7 +525,7 @@ static size_t feed_chunked(struct h1 *h, struct slice in, struct slice *ret_body
     return used;
 }
 
-// --- all --------------------------------------------------------------------------------------
+// --- all -----------------------------------------------------------------------------------------
 
 static size_t feed_plain(struct h1 *h, struct slice in, struct slice *ret_body)
 {

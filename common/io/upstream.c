@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // HTTP/1.1 exchanges over pooled connections.
 //
-//                         +----------------- no byte yet, connection was reused: once
-//                         ----------------+ v |
-//   start --+--(none idle)--> dialing --(on_dialed)--> exchange: send, read until the message ends
-//   ---+--> on_end
-//           +--(idle one)-------------------------------^                                |
-//                                                                conn: back to the pool <-+->
-//                                                                closed
+//                          +-- no byte came, connection was reused: once --+
+//                          v                                               |
+//   start -+-(none idle)-> dialing -(on_dialed)-> exchange: send, read ----+-> on_end
+//          +-(idle one)------------------------------^                     |
+//                                              connection: to the pool <---+-> closed
 //
-// A struct conn exists from the moment it is connected. Its watch stays registered for reading for
+// The watch of a connection (see connpool) stays registered for reading for
 // its whole life, busy or idle: a request on a reused connection costs no epoll_ctl. Interest in
 // writing is added only while a request does not fit into the socket; interest in reading is
 // dropped only when an event comes that a paused call does not want.
@@ -31,9 +29,9 @@
 
 #include "common/base/check.h"
 #include "common/base/list.h"
-#include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/mono.h"
+#include "common/io/connpool.h"
 
 #define DEFAULT_IDLE_US    (50 * MONO_SEC)
 #define DEFAULT_MAX_IDLE   256u
@@ -45,42 +43,20 @@
 #define TLS_WRITES         4u           // dial_sends in one event
 #define MAX_PIECES         5u           // head and request.body
 
-// "https://host": its idle connections. Lives while a connection or a call refers to it.
-struct origin {
-    struct upstream *u;
-    char *name; // owned
-    bool tls;
-    unsigned refs;
-    struct list idle;        // of conn.node, most recently used first
-    struct loop_timer timer; // for the one idle longest
-};
-
-// A connected connection: idle (call == NULL, in origin->idle) or serving one call.
-struct conn {
-    struct loop_watch watch;
-    struct loop_grave grave;
-    struct upstream *u;
-    struct dial_conn *dc;  // owned
-    struct origin *origin; // counted
-    struct upstream_call *call;
-    struct list_node node;
-    uint64_t idle_since_us;
-    bool plain;
-};
-
-// From upstream_start to on_end or cancel. About 450 bytes and the copied head while a request is
+// From upstream_start to on_end or cancel. About 400 bytes and the copied head while a request is
 // in flight; a response being streamed has given the head back.
 struct upstream_call {
     struct upstream *u;
-    struct list_node node;       // u->active, or u->spare
-    struct list_node ready_node; // u->ready
-    struct origin *origin;       // counted
-    struct dial_conn *dialing;   // owned; until connected
-    struct conn *conn;           // borrowed from itself: its ->call is this
+    struct list_node node;          // u->active, or u->spare
+    struct list_node ready_node;    // u->ready
+    struct connpool_origin *origin; // counted
+    struct dial_conn *dialing;      // owned; until connected
+    struct connpool_conn *conn;     // its ->user is this
     struct upstream_handlers on;
     void *arg;
     struct h1 h;
-    char *head;                     // owned copy; until the response head
+    char *head; // owned copy, wiped: it names a key; until the response head
+    size_t head_n;
     struct slice piece[MAX_PIECES]; // the request; [0] is the head
     unsigned n_pieces, at_piece;    // at_piece, at_byte: what was sent
     size_t at_byte;
@@ -100,129 +76,30 @@ struct upstream_call {
 struct upstream {
     struct loop *l;
     struct dial *dial; // owned
-    uint64_t idle_timeout_us;
-    size_t max_idle, read_chunk, scratch_n;
+    size_t read_chunk, scratch_n;
     char *scratch; // owned; what every read goes through
-    struct map origins;
+    struct connpool pool;
     struct list active, spare, ready;
     struct loop_timer ready_timer;
     struct upstream_call *current; // its handler is running; NULL when it was cancelled in there
-    size_t n_idle;
 };
 
-// --- origins and connections
-// -------------------------------------------------------------------------
-
-static void on_idle_timer(struct loop_timer *t);
-
-static struct origin *origin_ref(struct upstream *u, const char *name)
-{
-    struct slice key = slice_str(name);
-    struct origin *o = map_get(&u->origins, key);
-
-    if (o == NULL) {
-        o = mem_zalloc(sizeof(*o));
-        o->u = u;
-        o->name = mem_strdup(name);
-        o->tls = slice_starts_nocase(key, SLICE("https://"));
-        o->timer.fn = on_idle_timer;
-        list_init(&o->idle);
-        (void)map_put(&u->origins, key, o); // there was none
-    }
-    o->refs++;
-    return o;
-}
-
-static void origin_unref(struct origin *o)
-{
-    if (--o->refs > 0) {
-        return;
-    }
-    loop_timer_cancel(o->u->l, &o->timer);
-    (void)map_del(&o->u->origins, slice_str(o->name)); // it is there
-    mem_free(o->name);
-    mem_free(o);
-}
-
-static void free_conn(struct loop_grave *g)
-{
-    mem_free(container_of(g, struct conn, grave));
-}
-
-static void conn_close(struct conn *k)
-{
-    loop_watch_remove(k->u->l, &k->watch);
-    dial_close(&k->dc);
-    if (list_in_one(&k->node)) {
-        list_remove(&k->origin->idle, &k->node);
-        k->u->n_idle--;
-    }
-    if (k->call != NULL) {
-        k->call->conn = NULL;
-        k->call = NULL;
-    }
-    origin_unref(k->origin);
-    k->grave.fn = free_conn;
-    loop_bury(k->u->l, &k->grave);
-}
-
-static void on_idle_timer(struct loop_timer *t)
-{
-    struct origin *o = container_of(t, struct origin, timer);
-    struct upstream *u = o->u;
-    struct list_node *n;
-
-    o->refs++; // the last connection would take it along
-    while ((n = list_last(&o->idle)) != NULL) {
-        struct conn *k = container_of(n, struct conn, node);
-
-        if (k->idle_since_us + u->idle_timeout_us > loop_now_us(u->l)) {
-            loop_timer_set(u->l, t, k->idle_since_us + u->idle_timeout_us);
-            break;
-        }
-        conn_close(k);
-    }
-    origin_unref(o);
-}
-
 // Nothing is waiting to be read. Overwrites the scratch buffer.
-static bool conn_is_silent(struct conn *k)
+static bool conn_is_silent(struct upstream *u, struct connpool_conn *k)
 {
-    return dial_recv(k->dc, k->u->scratch, k->u->scratch_n) < 0 && errno == EAGAIN;
+    return dial_recv(k->dc, u->scratch, u->scratch_n) < 0 && errno == EAGAIN;
 }
 
-// Its exchange is over, the next one may use it.
-static void pool_put(struct conn *k)
-{
-    struct upstream *u = k->u;
-    struct origin *o = k->origin;
+// --- calls ---------------------------------------------------------------------------------------
 
-    if (o->idle.count >= u->max_idle) {
-        conn_close(k);
-        return;
-    }
-    loop_watch_set(u->l, &k->watch, LOOP_READ);
-    k->idle_since_us = loop_now_us(u->l);
-    list_push_front(&o->idle, &k->node);
-    u->n_idle++;
-    if (o->timer.due_us == 0) {
-        loop_timer_set(u->l, &o->timer, k->idle_since_us + u->idle_timeout_us);
+static void drop_request_head(struct upstream_call *c)
+{
+    if (c->head != NULL) {
+        mem_wipe(c->head, c->head_n);
+        mem_free(c->head);
+        c->head = NULL;
     }
 }
-
-static struct conn *pool_take(struct upstream *u, struct origin *o)
-{
-    struct list_node *n = list_pop_front(&o->idle);
-
-    if (n == NULL) {
-        return NULL;
-    }
-    u->n_idle--;
-    return container_of(n, struct conn, node);
-}
-
-// --- calls
-// -------------------------------------------------------------------------------------------
 
 static void call_release(struct upstream_call *c)
 {
@@ -232,14 +109,22 @@ static void call_release(struct upstream_call *c)
     if (list_in_one(&c->ready_node)) {
         list_remove(&u->ready, &c->ready_node);
     }
-    origin_unref(c->origin);
+    connpool_origin_unref(c->origin);
     h1_done(&c->h);
-    mem_free(c->head);
+    drop_request_head(c);
     mem_free(c->failure);
     if (u->spare.count < SPARE_CALLS) {
         list_push_front(&u->spare, &c->node);
     } else {
         mem_free(c);
+    }
+}
+
+static void call_close(struct upstream_call *c)
+{
+    if (c->conn != NULL) {
+        connpool_close(c->conn);
+        c->conn = NULL;
     }
 }
 
@@ -256,9 +141,7 @@ static void call_end(struct upstream_call *c, enum upstream_result r, const char
 
 static void call_fail(struct upstream_call *c, enum upstream_result r, const char *message)
 {
-    if (c->conn != NULL) {
-        conn_close(c->conn);
-    }
+    call_close(c);
     call_end(c, r, message);
 }
 
@@ -288,8 +171,7 @@ static void update_watch(struct upstream_call *c)
     loop_watch_set(c->u->l, &c->conn->watch, events);
 }
 
-// --- sending
-// -----------------------------------------------------------------------------------------
+// --- sending -------------------------------------------------------------------------------------
 
 static void advance(struct upstream_call *c, size_t n)
 {
@@ -359,8 +241,7 @@ static void call_send(struct upstream_call *c)
     update_watch(c);
 }
 
-// --- connecting
-// --------------------------------------------------------------------------------------
+// --- connecting ----------------------------------------------------------------------------------
 
 static void on_event(struct loop_watch *w, uint32_t events);
 static void on_dialed(void *arg, enum dial_result r, const char *message);
@@ -375,10 +256,10 @@ static void call_dial(struct upstream_call *c)
     }
 }
 
-static void attach(struct upstream_call *c, struct conn *k)
+static void attach(struct upstream_call *c, struct connpool_conn *k)
 {
     c->conn = k;
-    k->call = c;
+    k->user = c;
     c->times.connected_us = loop_now_us(c->u->l);
     call_send(c);
 }
@@ -386,7 +267,6 @@ static void attach(struct upstream_call *c, struct conn *k)
 static void on_dialed(void *arg, enum dial_result r, const char *message)
 {
     struct upstream_call *c = arg;
-    struct upstream *u = c->u;
     struct err e;
 
     if (r != DIAL_OK) {
@@ -395,16 +275,9 @@ static void on_dialed(void *arg, enum dial_result r, const char *message)
                  message);
         return;
     }
-    struct conn *k = mem_zalloc(sizeof(*k));
+    struct connpool_conn *k = connpool_add(c->origin, &c->dialing, on_event, &e);
 
-    *k = (struct conn){
-        .u = u, .dc = c->dialing, .origin = c->origin, .plain = dial_is_plain(c->dialing)};
-    c->dialing = NULL;
-    c->origin->refs++;
-    k->watch.fd = dial_fd(k->dc);
-    k->watch.fn = on_event;
-    if (!loop_watch_add(u->l, &k->watch, LOOP_READ, &e)) {
-        conn_close(k);
+    if (k == NULL) {
         call_end(c, UPSTREAM_CONNECT_FAILED, e.message);
         return;
     }
@@ -417,7 +290,7 @@ static bool call_retry(struct upstream_call *c)
     if (!c->times.reused || c->got_bytes || c->retried) {
         return false;
     }
-    conn_close(c->conn);
+    call_close(c);
     c->retried = true;
     c->times.reused = false;
     c->sent = c->blocked = c->send_broken = false;
@@ -427,8 +300,7 @@ static bool call_retry(struct upstream_call *c)
     return true;
 }
 
-// --- reading
-// -----------------------------------------------------------------------------------------
+// --- reading -------------------------------------------------------------------------------------
 
 // The handler has returned. False: it cancelled the call, which is gone now.
 static bool survived(struct upstream_call *c)
@@ -452,8 +324,7 @@ static bool emit_head(struct upstream_call *c)
         c->blocked = false;
         update_watch(c);
     }
-    mem_free(c->head);
-    c->head = NULL;
+    drop_request_head(c);
     c->u->current = c;
     c->on.on_head(c->arg, &c->h);
     if (!survived(c)) {
@@ -473,14 +344,13 @@ static bool emit_data(struct upstream_call *c, struct slice data)
 // clean: nothing is known to be left unread on the connection.
 static void call_complete(struct upstream_call *c, bool clean)
 {
-    struct conn *k = c->conn;
+    struct connpool_conn *k = c->conn;
 
     c->conn = NULL;
-    k->call = NULL;
     if (clean && c->sent && c->h.keep_alive) {
-        pool_put(k);
+        connpool_put(k);
     } else {
-        conn_close(k);
+        connpool_close(k);
     }
     call_end(c, UPSTREAM_COMPLETE, "");
 }
@@ -504,7 +374,7 @@ static bool call_feed(struct upstream_call *c, struct slice in, bool drained)
             return false;
         }
         if (c->h.state == H1_DONE) {
-            call_complete(c, in.n == 0 && (drained || conn_is_silent(c->conn)));
+            call_complete(c, in.n == 0 && (drained || conn_is_silent(c->u, c->conn)));
             return false;
         }
     }
@@ -573,14 +443,14 @@ static void call_read(struct upstream_call *c)
 
 static void on_event(struct loop_watch *w, uint32_t events)
 {
-    struct conn *k = container_of(w, struct conn, watch);
-    struct upstream_call *c = k->call;
+    struct connpool_conn *k = container_of(w, struct connpool_conn, watch);
+    struct upstream_call *c = k->user;
 
     if (c == NULL) {
         // Idle: TLS session tickets are no harm; anything else is a close, or bytes nobody asked
         // for.
-        if (!conn_is_silent(k)) {
-            conn_close(k);
+        if (!conn_is_silent(container_of(k->origin->pool, struct upstream, pool), k)) {
+            connpool_close(k);
         }
         return;
     }
@@ -614,8 +484,7 @@ static void on_ready(struct loop_timer *t)
     }
 }
 
-// --- interface
-// ---------------------------------------------------------------------------------------
+// --- interface -----------------------------------------------------------------------------------
 
 static void take_request(struct upstream_call *c, const struct upstream_request *rq)
 {
@@ -629,7 +498,8 @@ static void take_request(struct upstream_call *c, const struct upstream_request 
     // head.
     first = c->origin->tls && n < TLS_FIRST ? TLS_FIRST - n : 0;
     first = first < total ? first : total;
-    c->head = mem_alloc(n + first + 1);
+    c->head = mem_alloc(n + first);
+    c->head_n = n;
     memcpy(c->head, rq->head.p, n);
     for (size_t i = 0; i < rq->n_body; i++) {
         struct slice s = rq->body[i];
@@ -655,14 +525,14 @@ struct upstream_call *upstream_start(struct upstream *u, const struct upstream_r
         n != NULL ? container_of(n, struct upstream_call, node) : mem_alloc(sizeof(*c));
 
     *c = (struct upstream_call){.u = u, .on = rq->on, .arg = rq->arg};
-    c->origin = origin_ref(u, rq->origin);
+    c->origin = connpool_origin_ref(&u->pool, rq->origin);
     c->connect_timeout_us = rq->connect_timeout_us;
     c->times.started_us = loop_now_us(u->l);
     h1_init(&c->h, rq->head_request);
     take_request(c, rq);
     list_push_back(&u->active, &c->node);
 
-    struct conn *k = pool_take(u, c->origin);
+    struct connpool_conn *k = connpool_take(c->origin);
 
     if (k == NULL) {
         call_dial(c);
@@ -704,9 +574,7 @@ void upstream_cancel(struct upstream_call **cp)
         return;
     }
     dial_close(&c->dialing);
-    if (c->conn != NULL) {
-        conn_close(c->conn);
-    }
+    call_close(c);
     if (c->u->current == c) {
         c->u->current = NULL; // whoever called the handler frees it
     } else {
@@ -721,7 +589,7 @@ struct upstream_times upstream_times(const struct upstream_call *c)
 
 size_t upstream_idle(const struct upstream *u)
 {
-    return u->n_idle;
+    return u->pool.n_idle;
 }
 
 size_t upstream_active(const struct upstream *u)
@@ -740,27 +608,16 @@ struct upstream *upstream_new(struct loop *l, const struct upstream_config *cfg,
 
     u->l = l;
     u->dial = d;
-    u->idle_timeout_us = cfg->idle_timeout_us != 0 ? cfg->idle_timeout_us : DEFAULT_IDLE_US;
-    u->max_idle = cfg->max_idle_per_origin != 0 ? cfg->max_idle_per_origin : DEFAULT_MAX_IDLE;
     u->read_chunk = cfg->read_chunk != 0 ? cfg->read_chunk : DEFAULT_READ_CHUNK;
     u->scratch_n = u->read_chunk < SCRATCH_MAX ? u->read_chunk : SCRATCH_MAX;
     u->scratch = mem_alloc(u->scratch_n);
     u->ready_timer.fn = on_ready;
-    map_init(&u->origins);
+    connpool_init(&u->pool, l, cfg->idle_timeout_us != 0 ? cfg->idle_timeout_us : DEFAULT_IDLE_US,
+                  cfg->max_idle_per_origin != 0 ? cfg->max_idle_per_origin : DEFAULT_MAX_IDLE);
     list_init(&u->active);
     list_init(&u->spare);
     list_init(&u->ready);
     return u;
-}
-
-static void close_idle(struct upstream *u)
-{
-    while (map_count(&u->origins) > 0) {
-        struct origin *o = map_next(&u->origins, NULL)->value;
-
-        conn_close(
-            container_of(list_first(&o->idle), struct conn, node)); // the last one takes o along
-    }
 }
 
 void upstream_free(struct upstream **up)
@@ -778,13 +635,12 @@ void upstream_free(struct upstream **up)
 
         upstream_cancel(&c);
     }
-    close_idle(u);
+    connpool_done(&u->pool);
     loop_timer_cancel(u->l, &u->ready_timer);
     dial_free(&u->dial);
     while ((n = list_pop_front(&u->spare)) != NULL) {
         mem_free(container_of(n, struct upstream_call, node));
     }
-    map_done(&u->origins);
     mem_free(u->scratch);
     mem_free(u);
 }

@@ -17,8 +17,7 @@
 #include "common/io/dial.h"
 #include "tests/unit/common/io/peer.h"
 
-// --- resolver
-// ---------------------------------------------------------------------------------------
+// --- resolver ------------------------------------------------------------------------------------
 
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t gate_moved = PTHREAD_COND_INITIALIZER;
@@ -64,8 +63,7 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
     return real("127.0.0.1", service, hints, res);
 }
 
-// --- fixture
-// ----------------------------------------------------------------------------------------
+// --- fixture -------------------------------------------------------------------------------------
 
 struct probe {
     struct dial_conn *c;
@@ -140,8 +138,7 @@ static void expect(struct probe *p, enum dial_result r)
     assert_int_equal(p->calls, 1);
 }
 
-// --- plain
-// ------------------------------------------------------------------------------------------
+// --- plain ---------------------------------------------------------------------------------------
 
 static void plain_connections_belong_to_the_caller(void **state)
 {
@@ -276,8 +273,7 @@ static void many_connections_spread_over_small_multis(void **state)
     (void)close(listener);
 }
 
-// --- names
-// ------------------------------------------------------------------------------------------
+// --- names ---------------------------------------------------------------------------------------
 
 static void one_resolution_per_name_at_a_time(void **state)
 {
@@ -391,8 +387,7 @@ static void a_leader_that_times_out_is_followed(void **state)
     (void)close(listener);
 }
 
-// --- proxy
-// ------------------------------------------------------------------------------------------
+// --- proxy ---------------------------------------------------------------------------------------
 
 static void an_egress_proxy_is_asked_for_a_tunnel(void **state)
 {
@@ -448,8 +443,7 @@ static void the_environment_is_not_asked(void **state)
     (void)close(listener);
 }
 
-// --- TLS
-// --------------------------------------------------------------------------------------------
+// --- TLS -----------------------------------------------------------------------------------------
 
 static void exchange(struct probe *p, const char *request, const char *answer)
 {

@@ -66,8 +66,7 @@ static int teardown(void **state)
     return close(listener);
 }
 
-// --- handlers
-// ---------------------------------------------------------------------------------------
+// --- handlers ------------------------------------------------------------------------------------
 
 static void start(struct probe *p, const char *text);
 
@@ -186,8 +185,7 @@ static int idle_connection(void)
     return s;
 }
 
-// --- answers
-// ----------------------------------------------------------------------------------------
+// --- answers -------------------------------------------------------------------------------------
 
 static void connections_are_reused(void **state)
 {
@@ -385,8 +383,7 @@ static void connecting_may_fail(void **state)
     assert_int_equal(upstream_active(u), 0);
 }
 
-// --- pool
-// -------------------------------------------------------------------------------------------
+// --- pool ----------------------------------------------------------------------------------------
 
 static void idle_connections_are_watched(void **state)
 {
@@ -499,8 +496,7 @@ static void stale_connections_are_replaced_once(void **state)
     listener = peer_listen(1, &port); // teardown closes it
 }
 
-// --- uploads
-// ----------------------------------------------------------------------------------------
+// --- uploads -------------------------------------------------------------------------------------
 
 static void fill_body(char *p, size_t n)
 {
@@ -589,8 +585,7 @@ static void an_early_answer_is_relayed(void **state)
     mem_free(body);
 }
 
-// --- back-pressure
-// ----------------------------------------------------------------------------------
+// --- back-pressure -------------------------------------------------------------------------------
 
 static size_t send_much(int s, const char *p, size_t n)
 {
@@ -712,8 +707,7 @@ static void a_break_while_paused_waits(void **state)
     }
 }
 
-// --- cancelling
-// -------------------------------------------------------------------------------------
+// --- cancelling ----------------------------------------------------------------------------------
 
 static void calls_can_be_cancelled_in_every_state(void **state)
 {
@@ -847,8 +841,7 @@ static void freeing_calls_no_handler(void **state)
     (void)close(t);
 }
 
-// --- TLS
-// --------------------------------------------------------------------------------------------
+// --- TLS -----------------------------------------------------------------------------------------
 
 static void tls_get(struct probe *p, const char *tls_origin, const char *path)
 {
@@ -942,8 +935,7 @@ static void https_works_alike(void **state)
     peer_tls_stop(&tls);
 }
 
-// --- all at once
-// ------------------------------------------------------------------------------------
+// --- all at once ---------------------------------------------------------------------------------
 
 enum { SERVED = 24 };
 
