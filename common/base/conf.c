@@ -23,18 +23,24 @@ void conf_init(struct conf_ctx *c, struct arena *arena, struct problem_list *pro
     c->path_n = 0;
 }
 
+// Appends as much as there is room for.
+static void extend(struct conf_ctx *c, int n, size_t room)
+{
+    CHECK(n >= 0);
+    c->path_n += (size_t)n < room ? (size_t)n : room - 1;
+}
+
 size_t conf_enter(struct conf_ctx *c, const char *name, size_t index)
 {
     size_t mark = c->path_n, room = sizeof(c->path) - c->path_n;
-    int n;
 
-    if (index != SIZE_MAX) {
-        n = snprintf(c->path + c->path_n, room, "[%zu]", index);
-    } else {
-        n = snprintf(c->path + c->path_n, room, "%s%s", c->path_n == 0 ? "" : ".", name);
+    if (name != NULL) {
+        extend(c, snprintf(c->path + c->path_n, room, "%s%s", mark == 0 ? "" : ".", name), room);
     }
-    CHECK(n >= 0);
-    c->path_n += (size_t)n < room ? (size_t)n : room - 1;
+    room = sizeof(c->path) - c->path_n;
+    if (index != SIZE_MAX) {
+        extend(c, snprintf(c->path + c->path_n, room, "[%zu]", index), room);
+    }
     return mark;
 }
 

@@ -119,7 +119,8 @@ void conf_init(struct conf_ctx *c, struct arena *arena, struct problem_list *pro
 // Fills *out (t->size bytes, any content). node NULL: all defaults. True if no error was added.
 bool conf_read(struct conf_ctx *c, const struct conf_table *t, const struct node *node, void *out);
 
-// Steps into / out of a path; conf_leave takes what conf_enter returned. index SIZE_MAX: by name.
+// Steps into / out of a path: ".name", "[index]" or both (name NULL, index SIZE_MAX: without).
+// conf_leave takes what conf_enter returned.
 size_t conf_enter(struct conf_ctx *c, const char *name, size_t index);
 void conf_leave(struct conf_ctx *c, size_t mark);
 

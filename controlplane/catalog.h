@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Providers and models known without being told: catalog/*.yaml, built into the program, or the
+// same two files of a directory.
+#ifndef SLUICE_CONTROLPLANE_CATALOG_H
+#define SLUICE_CONTROLPLANE_CATALOG_H
+
+#include <stdbool.h>
+
+#include "common/base/arena.h"
+#include "common/base/conf.h"
+#include "common/base/problem.h"
+#include "common/base/slice.h"
+#include "controlplane/schema.h"
+
+struct catalog {
+    struct conf_entries providers; // struct schema_provider
+    struct conf_entries models;    // struct schema_model
+    const char *as_of;             // date of the prices
+};
+
+// Fills *out, everything in `a`. dir NULL: the built-in files. False after reporting.
+bool catalog_load(struct catalog *out, const char *dir, struct arena *a,
+                  struct problem_list *problems);
+
+// By name or alias; NULL if absent. Borrowed.
+const struct conf_entry *catalog_provider(const struct catalog *c, struct slice name);
+const struct conf_entry *catalog_model(const struct catalog *c, struct slice name);
+// The provider whose `model-names` match a bare model name; NULL if none.
+const struct conf_entry *catalog_vendor(const struct catalog *c, struct slice model);
+
+#endif

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Puts the stages together and owns what they make.
+#include "controlplane/config.h"
+
+#include <stdlib.h>
+
+#include "common/base/check.h"
+#include "common/base/mem.h"
+#include "common/io/document.h"
+#include "controlplane/config_compile.h"
+
+static struct config *config_new(void)
+{
+    struct config *c = mem_zalloc(sizeof(*c));
+
+    arena_init(&c->arena, 16384, 0);
+    problem_list_init(&c->problems);
+    return c;
+}
+
+static void drop_resources(struct config *c)
+{
+    for (size_t i = 0; i < c->n_resources; i++) {
+        resource_unref(&c->resources[i]);
+    }
+    for (size_t i = 0; i < c->n_keys; i++) {
+        secret_unref(&c->keys[i].secret);
+    }
+    mem_free(c->resources);
+    mem_free(c->keys);
+    c->resources = NULL;
+    c->keys = NULL;
+    c->n_resources = c->cap_resources = c->n_keys = 0;
+}
+
+void config_free(struct config **c)
+{
+    if (*c == NULL) {
+        return;
+    }
+    drop_resources(*c);
+    if ((*c)->root != NULL) {
+        document_wipe((*c)->root);
+    }
+    problem_list_done(&(*c)->problems);
+    arena_done(&(*c)->arena);
+    mem_free(*c);
+    *c = NULL;
+}
+
+// From the tree on. Boot sections are filled whatever happens.
+static void build(struct config *c, const struct config_options *o)
+{
+    struct conf_ctx ctx;
+
+    conf_init(&ctx, &c->arena, &c->problems);
+    (void)conf_read(&ctx, &schema_table, c->root, &c->schema);
+    (void)boot_check(&ctx, &c->schema.boot);
+    if (!catalog_load(&c->catalog, o->catalog_dir, &c->arena, &c->problems)) {
+        return;
+    }
+    config_compile(c, &ctx, o);
+    if (!config_ok(c)) {
+        drop_resources(c);
+    }
+}
+
+struct config *config_load(const char *path, const struct config_options *o)
+{
+    struct config *c = config_new();
+
+    CHECK(o->env != NULL);
+    c->root = document_load(&c->arena, path, o->env, &c->problems);
+    build(c, o);
+    return c;
+}
+
+struct config *config_parse(const char *name, struct slice text, const struct config_options *o)
+{
+    struct config *c = config_new();
+
+    CHECK(o->env != NULL);
+    c->root = document_parse(&c->arena, name, text, o->env, &c->problems);
+    build(c, o);
+    return c;
+}
+
+bool config_check(const char *file, const struct env *env, struct buf *report)
+{
+    struct env *own = NULL;
+    struct config_options o = {.env = env};
+    struct config *c;
+    bool ok;
+
+    if (env == NULL) {
+        struct problem_list none;
+
+        problem_list_init(&none);
+        own = env_new();
+        (void)document_read_env(own, NULL, false, &none);
+        problem_list_done(&none);
+        o.env = own;
+    }
+    c = config_load(file, &o);
+    ok = config_ok(c);
+    problem_render_all(&c->problems, report);
+    if (ok) {
+        buf_printf(report, "%s: ok, %zu warning%s\n", file, c->problems.warnings,
+                   c->problems.warnings == 1 ? "" : "s");
+    } else {
+        buf_printf(report, "%s: %zu error%s\n", file, c->problems.errors,
+                   c->problems.errors == 1 ? "" : "s");
+    }
+    config_free(&c);
+    env_free(&own);
+    return ok;
+}

@@ -1,0 +1,665 @@
+// SPDX-License-Identifier: Apache-2.0
+// Providers: what the catalogue says, overlaid by the document. A provider becomes a resource when
+// it is the document's, when the document names it, or when the catalogue does not mark it
+// `only-when-named`. Keys come from the provider's `keys`, else from the environment.
+//
+//   base-url  https://h[:p][/path]          path empty or "/": the catalogue's `path` is put in
+//   raw-url   default: base-url less `path` (https://h:1/v1/ -> https://h:1/)
+#include <ctype.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "common/io/document.h"
+#include "controlplane/config_compile.h"
+
+#define NAME_MAX_BYTES 64u
+#define KEY_MAX_BYTES  ((size_t)RESOURCE_STRING_MAX)
+
+// First segments of the data plane's own paths (interfaces.md, section 3).
+static const char *const reserved[] = {
+    "v1",          "v1beta",     "ai",       "router",       "api",
+    "admin",       "health",     "healthz",  "readyz",       "livez",
+    "ready",       "live",       "metrics",  "debug",        "chat",
+    "completions", "models",     "model",    "key",          "keys",
+    "embeddings",  "responses",  "messages", "moderations",  "rerank",
+    "images",      "audio",      "files",    "batches",      "fine_tuning",
+    "threads",     "assistants", "realtime", "openapi.json", "validate-router-config",
+};
+
+static const struct {
+    struct slice name;
+    bool spoken; // by this version
+} dialects[] = {
+    {SLICE("openai"), true},
+    {SLICE("anthropic"), false},
+    {SLICE("gemini"), false},
+    {SLICE("bedrock-converse"), false},
+    {SLICE("azure"), false},
+    {SLICE("vertex"), false},
+    {SLICE("ollama"), false},
+    {SLICE("cohere"), false},
+    {SLICE("openai-responses"), false},
+};
+
+// --- which there are
+// ------------------------------------------------------------------------------
+
+static struct config_provider *find(struct config_compile *k, struct slice name)
+{
+    const struct conf_entry *cat;
+
+    for (size_t i = 0; i < k->n_providers; i++) {
+        if (slice_eq_str(name, k->providers[i].name)) {
+            return &k->providers[i];
+        }
+    }
+    cat = catalog_provider(k->catalog, name); // by alias
+    if (cat == NULL) {
+        return NULL;
+    }
+    for (size_t i = 0; i < k->n_providers; i++) {
+        if (strcmp(k->providers[i].name, cat->name) == 0) {
+            return &k->providers[i];
+        }
+    }
+    return NULL;
+}
+
+struct config_provider *config_provider_named(struct config_compile *k, struct slice name)
+{
+    struct config_provider *p = find(k, name);
+
+    if (p != NULL) {
+        p->named = true;
+    }
+    return p;
+}
+
+struct config_provider *config_provider_want(struct config_compile *k, const struct node *n,
+                                             struct slice name)
+{
+    struct config_provider *p = config_provider_named(k, name);
+    struct slice known[128];
+    size_t count = 0;
+
+    if (p != NULL) {
+        return p;
+    }
+    for (size_t i = 0; i < k->n_providers && count < ARRAY_LEN(known); i++) {
+        known[count++] = slice_str(k->providers[i].name);
+    }
+    if (n != NULL && n->expanded) {
+        conf_complain(k->ctx, PROBLEM_ERROR, n, false, "no provider has this name");
+    } else {
+        conf_complain(k->ctx, PROBLEM_ERROR, n, false,
+                      "no provider is called \"%.*s\"%s: add it under providers",
+                      (int)(name.n < 60 ? name.n : 60), name.p,
+                      conf_did_you_mean(k->ctx, name, known, count));
+    }
+    return NULL;
+}
+
+bool config_provider_present(const struct config_compile *k, const struct config_provider *p)
+{
+    bool demo = k->options->demo && strcmp(p->name, "mock") == 0;
+
+    return p->named || demo || p->cat == NULL || !p->cat->only_when_named;
+}
+
+static bool usable_name(struct config_compile *k, const struct conf_entry *e)
+{
+    if (!config_compile_name(k, e->node, e->name, NAME_MAX_BYTES)) {
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(reserved); i++) {
+        if (strcmp(e->name, reserved[i]) == 0) {
+            conf_complain(k->ctx, PROBLEM_ERROR, e->node, true,
+                          "a provider cannot be called so: \"/%s\" is a path of the gateway",
+                          reserved[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
+// The document's entry e joins the catalogue's provider of that name or alias, or is a new one.
+static void join(struct config_compile *k, const struct conf_entry *e)
+{
+    struct config_provider *p;
+
+    if (!usable_name(k, e)) {
+        return;
+    }
+    p = find(k, slice_str(e->name));
+    if (p == NULL) {
+        p = &k->providers[k->n_providers++];
+        p->name = e->name;
+    } else if (p->file != NULL) {
+        conf_complain(k->ctx, PROBLEM_ERROR, e->node, true,
+                      "\"%s\" in line %u is the same provider", p->file->name,
+                      p->file->node->key_line);
+        return;
+    }
+    p->file = e;
+    p->doc = e->value;
+    p->named = true;
+}
+
+void config_provider_collect(struct config_compile *k)
+{
+    size_t n = k->catalog->providers.n, mark = conf_enter(k->ctx, "providers", SIZE_MAX);
+
+    k->providers =
+        arena_zalloc(k->ctx->arena, (n + k->doc->providers.n + 1) * sizeof(*k->providers));
+    for (size_t i = 0; i < n; i++) {
+        k->providers[k->n_providers++] = (struct config_provider){
+            .name = k->catalog->providers.items[i].name,
+            .cat = k->catalog->providers.items[i].value,
+        };
+    }
+    for (size_t i = 0; i < k->doc->providers.n; i++) {
+        const struct conf_entry *e = &k->doc->providers.items[i];
+        size_t one = conf_enter(k->ctx, e->name, SIZE_MAX);
+
+        join(k, e);
+        conf_leave(k->ctx, one);
+    }
+    conf_leave(k->ctx, mark);
+}
+
+// --- URLs
+// -----------------------------------------------------------------------------------------
+
+// What the document says, else the catalogue, else `def`.
+static struct conf_text pick(const struct config_provider *p, size_t offset, const char *def)
+{
+    const struct conf_text *doc =
+        p->doc == NULL ? NULL : (const struct conf_text *)((const char *)p->doc + offset);
+    const struct conf_text *cat =
+        p->cat == NULL ? NULL : (const struct conf_text *)((const char *)p->cat + offset);
+
+    if (doc != NULL && doc->s != NULL) {
+        return *doc;
+    }
+    return cat != NULL && cat->s != NULL ? *cat : (struct conf_text){def, NULL};
+}
+#define PICK(p, member, def) pick((p), offsetof(struct schema_provider, member), (def))
+
+static bool is_host_char(char c)
+{
+    return isalnum((unsigned char)c) || c == '.' || c == '-' || c == '_' || c == ':' || c == '[' ||
+           c == ']';
+}
+
+// scheme://host[:port]; what is behind goes to *ret_path.
+static const char *split_url(struct slice url, struct slice *ret_origin, struct slice *ret_path)
+{
+    size_t scheme = slice_starts(url, SLICE("https://"))  ? 8
+                    : slice_starts(url, SLICE("http://")) ? 7
+                                                          : 0;
+    struct slice rest = slice_from(url, scheme);
+    size_t host = 0;
+
+    if (scheme == 0) {
+        return "expected a URL that starts with http:// or https://";
+    }
+    while (host < rest.n && is_host_char(rest.p[host])) {
+        host++;
+    }
+    if (host == 0 || (host < rest.n && rest.p[host] != '/')) {
+        return "expected http(s)://host[:port]/path, without user, query or fragment";
+    }
+    *ret_origin = slice_head(url, scheme + host);
+    *ret_path = slice_from(rest, host);
+    for (size_t i = 0; i < ret_path->n; i++) {
+        unsigned char c = (unsigned char)ret_path->p[i];
+
+        if (c <= 0x20 || c >= 0x7f || c == '?' || c == '#' || c == '\\') {
+            return "expected http(s)://host[:port]/path, without user, query or fragment";
+        }
+    }
+    return NULL;
+}
+
+static void url_complaint(struct config_compile *k, const char *key, const struct conf_text *t,
+                          const char *what)
+{
+    size_t mark = conf_enter(k->ctx, key, SIZE_MAX);
+
+    conf_complain(k->ctx, PROBLEM_ERROR, t->node, false, "%s", what);
+    conf_leave(k->ctx, mark);
+}
+
+// "/v1" -> "v1/", "/" -> "".
+static const char *tidy_path(struct arena *a, const char *s)
+{
+    struct slice p = slice_str(s);
+
+    while (p.n > 0 && p.p[0] == '/') {
+        p = slice_from(p, 1);
+    }
+    while (p.n > 0 && p.p[p.n - 1] == '/') {
+        p.n--;
+    }
+    return p.n == 0 ? "" : arena_printf(a, SLICE_FMT "/", SLICE_ARG(p));
+}
+
+static const char *with_slash(struct arena *a, struct slice s)
+{
+    bool has = s.n > 0 && s.p[s.n - 1] == '/';
+
+    return arena_printf(a, SLICE_FMT "%s", SLICE_ARG(s), has ? "" : "/");
+}
+
+static void put_urls(struct config_compile *k, const struct config_provider *p, struct resource *r)
+{
+    struct conf_text base = PICK(p, base_url, NULL), raw = PICK(p, raw_url, NULL);
+    const char *path = tidy_path(&r->arena, PICK(p, path, "v1/").s), *wrong;
+    struct slice origin, rest, url;
+
+    if (base.s == NULL) {
+        conf_complain(k->ctx, PROBLEM_ERROR, p->file->node, true,
+                      "\"base-url\" is missing: the catalogue does not know this provider");
+        return;
+    }
+    wrong = split_url(slice_str(base.s), &origin, &rest);
+    if (wrong != NULL) {
+        url_complaint(k, "base-url", &base, wrong);
+        return;
+    }
+    if (rest.n <= 1) {
+        r->u.provider->base_url = arena_printf(&r->arena, SLICE_FMT "/%s", SLICE_ARG(origin), path);
+    } else {
+        r->u.provider->base_url = with_slash(&r->arena, slice_str(base.s));
+    }
+    url = slice_str(r->u.provider->base_url);
+    if (raw.s != NULL) {
+        wrong = split_url(slice_str(raw.s), &origin, &rest);
+        if (wrong != NULL) {
+            url_complaint(k, "raw-url", &raw, wrong);
+            return;
+        }
+        url = slice_str(raw.s);
+    } else if (slice_ends(url, slice_str(path)) && url.n - strlen(path) > origin.n &&
+               url.p[url.n - strlen(path) - 1] == '/') {
+        url.n -= strlen(path);
+    }
+    r->u.provider->raw_url = with_slash(&r->arena, url);
+}
+
+// --- headers, dialect
+// -----------------------------------------------------------------------------
+
+static bool is_token(const char *s)
+{
+    if (*s == '\0' || strlen(s) > 128) {
+        return false;
+    }
+    for (; *s != '\0'; s++) {
+        if (!isalnum((unsigned char)*s) && strchr("!#$%&'*+-.^_`|~", *s) == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_visible(const char *s)
+{
+    for (; *s != '\0'; s++) {
+        if ((unsigned char)*s < 0x20 || *s == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_framing_header(const char *s)
+{
+    static const char *const names[] = {"host", "content-length", "transfer-encoding", "connection",
+                                        "te",   "upgrade",        "trailer",           "expect"};
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (slice_eq_nocase(slice_str(s), slice_str(names[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_headers(struct config_compile *k, const struct conf_entries *e)
+{
+    size_t top = conf_enter(k->ctx, "headers", SIZE_MAX);
+
+    for (size_t i = 0; i < e->n; i++) {
+        const char *value = ((const struct conf_text *)e->items[i].value)->s;
+        size_t mark = conf_enter(k->ctx, e->items[i].name, SIZE_MAX);
+
+        if (!is_token(e->items[i].name)) {
+            conf_complain(k->ctx, PROBLEM_ERROR, e->items[i].node, true, "not a header name");
+        } else if (is_framing_header(e->items[i].name)) {
+            conf_complain(k->ctx, PROBLEM_ERROR, e->items[i].node, true,
+                          "this header is the gateway's own");
+        } else if (value != NULL && !is_visible(value)) {
+            conf_complain(k->ctx, PROBLEM_ERROR, e->items[i].node, false,
+                          "a header value cannot hold control characters");
+        }
+        conf_leave(k->ctx, mark);
+    }
+    conf_leave(k->ctx, top);
+}
+
+static void put_headers(struct config_compile *k, const struct config_provider *p,
+                        struct resource *r)
+{
+    const struct conf_entries *e = p->doc != NULL ? &p->doc->headers : &p->cat->headers;
+    struct conf_text version = PICK(p, version, NULL), header = PICK(p, version_header, NULL);
+    struct resource_pair *all;
+    size_t n;
+
+    check_headers(k, e);
+    all = arena_zalloc(&r->arena, (e->n + 1) * sizeof(*all));
+    if (e->n > 0) {
+        memcpy(all, config_compile_pairs(r, e, &n), e->n * sizeof(*all));
+    }
+    n = e->n;
+    if (version.s != NULL && header.s != NULL && is_token(header.s) && is_visible(version.s)) {
+        all[n].name = config_compile_str(r, &header);
+        all[n++].value = config_compile_str(r, &version);
+    }
+    r->u.provider->headers = all;
+    r->u.provider->n_headers = n;
+    e = p->doc != NULL ? &p->doc->query : &p->cat->query;
+    r->u.provider->query = config_compile_pairs(r, e, &r->u.provider->n_query);
+}
+
+static void put_auth(struct config_compile *k, const struct config_provider *p, struct resource *r)
+{
+    struct conf_text header = PICK(p, auth.header, "authorization");
+    bool bearer = slice_eq_nocase(slice_str(header.s), SLICE("authorization"));
+    struct conf_text scheme = PICK(p, auth.scheme, bearer ? "Bearer" : "");
+    char *lower = arena_strdup(&r->arena, header.s);
+
+    if (!is_token(header.s) || is_framing_header(header.s)) {
+        url_complaint(k, "auth.header", &header, "expected the name of a header");
+    }
+    if (scheme.s[0] != '\0' && !is_token(scheme.s)) {
+        url_complaint(k, "auth.scheme", &scheme, "expected one word such as Bearer");
+    }
+    for (char *c = lower; *c != '\0'; c++) {
+        *c = (char)tolower((unsigned char)*c);
+    }
+    r->u.provider->auth_header = lower;
+    r->u.provider->auth_scheme = config_compile_str(r, &scheme);
+}
+
+// True if this version can speak it.
+static bool put_dialect(struct config_compile *k, const struct config_provider *p,
+                        struct resource *r)
+{
+    struct conf_text d = PICK(p, dialect, "openai");
+    struct slice names[ARRAY_LEN(dialects)];
+
+    r->u.provider->dialect = config_compile_str(r, &d);
+    for (size_t i = 0; i < ARRAY_LEN(dialects); i++) {
+        names[i] = dialects[i].name;
+        if (!slice_eq_str(names[i], d.s)) {
+            continue;
+        }
+        if (dialects[i].spoken) {
+            return true;
+        }
+        if (p->doc != NULL && p->doc->dialect.s != NULL) {
+            url_complaint(k, "dialect", &d, "this version does not speak that dialect: use openai");
+        } else {
+            problem_add(
+                k->ctx->problems, PROBLEM_WARNING,
+                p->file == NULL ? (struct problem_place){0} : problem_place_of_key(p->file->node),
+                k->ctx->path,
+                "is left out of routing: this version does not speak its dialect (%s)", d.s);
+        }
+        return false;
+    }
+    url_complaint(k, "dialect", &d,
+                  arena_printf(k->ctx->arena, "there is no such dialect%s",
+                               conf_did_you_mean(k->ctx, slice_str(d.s), names, ARRAY_LEN(names))));
+    return false;
+}
+
+// --- keys
+// -----------------------------------------------------------------------------------------
+
+struct key_source {
+    struct slice value;
+    const char *name, *origin;
+    const struct node *node; // for complaints; NULL: from the environment by itself
+    uint64_t weight;
+};
+
+static bool add_key(struct config_compile *k, const struct config_provider *p,
+                    const struct key_source *s)
+{
+    struct slice value = slice_trim(s->value);
+    struct resource *r;
+    char hint[8];
+    const char *id;
+
+    for (size_t i = 0; i < value.n; i++) {
+        if ((unsigned char)value.p[i] <= 0x20 || (unsigned char)value.p[i] >= 0x7f) {
+            conf_complain(k->ctx, PROBLEM_ERROR, s->node, false,
+                          "the key \"%s\" holds spaces, control or non-ASCII characters", s->name);
+            return false;
+        }
+    }
+    if (value.n > KEY_MAX_BYTES) {
+        conf_complain(k->ctx, PROBLEM_ERROR, s->node, false, "the key \"%s\" is too long", s->name);
+        return false;
+    }
+    id = arena_printf(k->ctx->arena, "%s.%s", p->name, s->name);
+    if (strlen(id) > RESOURCE_ID_MAX) {
+        conf_complain(k->ctx, PROBLEM_ERROR, s->node, true, "the name of the key is too long");
+        return false;
+    }
+    r = resource_new(RESOURCE_PROVIDER_KEY, slice_str(id), 1);
+    r->parent = arena_strdup(&r->arena, p->name);
+    r->u.provider_key->provider = r->parent;
+    r->u.provider_key->name = arena_strdup(&r->arena, s->name);
+    r->u.provider_key->value = secret_new(value);
+    r->u.provider_key->weight = (uint32_t)s->weight;
+    r->u.provider_key->origin = s->origin;
+    secret_hint(r->u.provider_key->value, hint);
+    r->u.provider_key->hint = arena_strdup(&r->arena, hint);
+    config_compile_add(k, r);
+    return true;
+}
+
+// One entry of `keys`. True if it gave a key.
+static bool add_listed(struct config_compile *k, const struct config_provider *p,
+                       const struct conf_entry *e, size_t index)
+{
+    const struct schema_provider_key *s = e->value;
+    int given = (s->env.s != NULL) + (s->file.s != NULL) + (s->value.s != NULL);
+    struct key_source from = {.node = e->node, .weight = s->weight, .origin = "file"};
+    struct err err;
+    char *text;
+    size_t n;
+    bool ok;
+
+    if (given != 1) {
+        conf_complain(k->ctx, PROBLEM_ERROR, e->node, false,
+                      "expected exactly one of env, file, value");
+        return false;
+    }
+    from.name = s->name.s != NULL  ? s->name.s
+                : s->env.s != NULL ? s->env.s
+                                   : arena_printf(k->ctx->arena, "key-%zu", index + 1);
+    if (!config_compile_name(k, s->name.node != NULL ? s->name.node : e->node, from.name, 64)) {
+        return false;
+    }
+    if (s->file.s != NULL) {
+        text = document_read_file(NULL, s->file.s, ENV_VALUE_MAX, &n, &err);
+        if (text == NULL) {
+            conf_complain(k->ctx, PROBLEM_ERROR, s->file.node, false, "%s", err.message);
+            return false;
+        }
+        while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r')) {
+            text[--n] = '\0';
+        }
+        from.value = (struct slice){text, n};
+        ok = n > 0 && add_key(k, p, &from);
+        mem_wipe(text, n);
+        mem_free(text);
+        return ok;
+    }
+    if (s->env.s != NULL) {
+        from.origin = "env";
+        from.value = env_get(k->options->env, slice_str(s->env.s));
+    } else {
+        from.value = (struct slice){s->value.node->text.p, s->value.node->text.n};
+        if (s->value.node->quoted || !s->value.node->expanded) {
+            from.origin = "file";
+        }
+    }
+    return slice_trim(from.value).n > 0 && add_key(k, p, &from);
+}
+
+static bool same_name_before(const struct conf_entries *keys, size_t i, const char *name)
+{
+    for (size_t j = 0; j < i; j++) {
+        const struct schema_provider_key *s = keys->items[j].value;
+        const char *other = s->name.s != NULL ? s->name.s : s->env.s;
+
+        if (other != NULL && name != NULL && strcmp(other, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// MY_VLLM_API_KEY of my-vllm.
+static const char *derived_variable(struct arena *a, const char *name)
+{
+    char *s = arena_printf(a, "%s_API_KEY", name);
+
+    for (size_t i = 0; i < strlen(name); i++) {
+        s[i] = isalnum((unsigned char)s[i]) ? (char)toupper((unsigned char)s[i]) : '_';
+    }
+    return s;
+}
+
+static size_t keys_from_list(struct config_compile *k, const struct config_provider *p,
+                             struct resource *r)
+{
+    const struct conf_entries *keys = &p->doc->keys;
+    size_t found = 0, top = conf_enter(k->ctx, "keys", SIZE_MAX);
+
+    for (size_t i = 0; i < keys->n; i++) {
+        const struct schema_provider_key *s = keys->items[i].value;
+        const char *name = s->name.s != NULL ? s->name.s : s->env.s;
+        size_t mark = conf_enter(k->ctx, NULL, i);
+
+        if (r->u.provider->key_variable == NULL) {
+            r->u.provider->key_variable = config_compile_str(r, &s->env);
+        }
+        if (same_name_before(keys, i, name)) {
+            conf_complain(k->ctx, PROBLEM_ERROR, keys->items[i].node, false,
+                          "another key of this provider has the name \"%s\"", name);
+        } else {
+            found += add_listed(k, p, &keys->items[i], i);
+        }
+        conf_leave(k->ctx, mark);
+    }
+    conf_leave(k->ctx, top);
+    return found;
+}
+
+static size_t keys_from_environment(struct config_compile *k, const struct config_provider *p,
+                                    struct resource *r)
+{
+    const struct conf_texts *doc = p->doc == NULL ? NULL : &p->doc->key_variables;
+    const struct conf_texts *names = doc != NULL && doc->n > 0 ? doc
+                                     : p->cat != NULL          ? &p->cat->key_variables
+                                                               : NULL;
+    struct conf_text own = {derived_variable(k->ctx->arena, p->name), NULL};
+    struct conf_texts derived = {&own, 1, NULL};
+
+    if (names == NULL || names->n == 0) {
+        names = &derived;
+    }
+    r->u.provider->key_variable = config_compile_str(r, &names->items[0]);
+    for (size_t i = 0; i < names->n; i++) {
+        struct key_source from = {
+            .value = env_get(k->options->env, slice_str(names->items[i].s)),
+            .name = names->items[i].s,
+            .origin = "env",
+            .weight = 1,
+        };
+
+        if (slice_trim(from.value).n > 0) {
+            return add_key(k, p, &from);
+        }
+    }
+    return 0;
+}
+
+static void put_keys(struct config_compile *k, const struct config_provider *p, struct resource *r)
+{
+    bool listed = p->doc != NULL && p->doc->keys.node != NULL;
+    size_t found = listed ? keys_from_list(k, p, r) : keys_from_environment(k, p, r);
+    int required = p->doc != NULL && p->doc->key_required != SCHEMA_UNSET ? p->doc->key_required
+                   : p->cat != NULL                                       ? p->cat->key_required
+                                                                          : SCHEMA_UNSET;
+    const char *variable = r->u.provider->key_variable;
+
+    if (required == SCHEMA_UNSET) {
+        r->u.provider->needs_key = p->cat != NULL || listed || found > 0;
+    } else {
+        r->u.provider->needs_key = required == SCHEMA_TRUE;
+    }
+    if (r->u.provider->needs_key && found == 0 && p->named) {
+        problem_add(
+            k->ctx->problems, PROBLEM_NOTICE, (struct problem_place){0}, k->ctx->path,
+            "has no key and is left out of routing until it has one: set %s or add one with "
+            "sluice provider-keys add",
+            variable == NULL ? "one in its file" : variable);
+    }
+}
+
+// --- resources
+// ------------------------------------------------------------------------------------
+
+static void emit_one(struct config_compile *k, const struct config_provider *p)
+{
+    struct resource *r = resource_new(RESOURCE_PROVIDER, slice_str(p->name), 1);
+    const struct conf_texts *models = p->doc != NULL ? &p->doc->models : &p->cat->models;
+    int stream = p->doc != NULL && p->doc->stream_options != SCHEMA_UNSET ? p->doc->stream_options
+                 : p->cat != NULL                                         ? p->cat->stream_options
+                                                                          : SCHEMA_UNSET;
+
+    put_urls(k, p, r);
+    put_auth(k, p, r);
+    put_headers(k, p, r);
+    r->u.provider->models = config_compile_strs(r, models, &r->u.provider->n_models);
+    r->u.provider->no_stream_options = stream == SCHEMA_FALSE;
+    if (put_dialect(k, p, r)) {
+        put_keys(k, p, r);
+    } else {
+        r->u.provider->needs_key = true; // and gets none: left out of routing
+    }
+    config_compile_add(k, r);
+}
+
+void config_provider_emit(struct config_compile *k)
+{
+    size_t top = conf_enter(k->ctx, "providers", SIZE_MAX);
+
+    for (size_t i = 0; i < k->n_providers; i++) {
+        const struct config_provider *p = &k->providers[i];
+        size_t mark = conf_enter(k->ctx, p->name, SIZE_MAX);
+
+        if (config_provider_present(k, p)) {
+            emit_one(k, p);
+        }
+        conf_leave(k->ctx, mark);
+    }
+    conf_leave(k->ctx, top);
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+// The configuration document as structs, and the tables that fill them (common/base/conf.h). The
+// catalogue's files use the tables of providers and models, too. Strings and nodes live in the
+// arena the document was read with. What fields mean is in the tables' help texts, that is, in
+// docs/configuration.md.
+#ifndef SLUICE_CONTROLPLANE_SCHEMA_H
+#define SLUICE_CONTROLPLANE_SCHEMA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/boot.h"
+#include "common/base/conf.h"
+
+// --- providers and models
+// -------------------------------------------------------------------------
+
+struct schema_auth_header {
+    const struct node *node;
+    struct conf_text header, scheme;
+};
+
+struct schema_provider_key { // one of env, file, value
+    const struct node *node;
+    struct conf_text env, file, value, name;
+    uint64_t weight;
+};
+
+enum schema_probe { SCHEMA_PROBE_OFF, SCHEMA_PROBE_MODELS, SCHEMA_PROBE_TCP };
+
+struct schema_probing {
+    const struct node *node;
+    int probe;
+    uint64_t interval_us;
+};
+
+enum schema_bool { SCHEMA_UNSET, SCHEMA_FALSE, SCHEMA_TRUE };
+
+struct schema_provider {
+    const struct node *node;
+    struct conf_text dialect, base_url, raw_url, path;
+    struct schema_auth_header auth;
+    struct conf_entries keys; // schema_provider_key
+    struct conf_texts key_variables;
+    int key_required; // enum schema_bool
+    struct conf_texts models;
+    struct conf_entries headers, query; // conf_text
+    struct conf_text version, version_header;
+    int stream_options; // enum schema_bool
+    struct schema_probing health;
+    struct conf_texts aliases;     // catalogue: other names of the provider
+    struct conf_texts model_names; // catalogue: globs of bare model names that are this vendor's
+    bool only_when_named;          // catalogue: left out unless the configuration names it
+};
+
+struct schema_price {
+    const struct node *node;
+    uint64_t input, cached, cache_write, output; // 1e-12 USD per token
+};
+
+struct schema_model_at {
+    const struct node *node;
+    struct conf_text provider, id;
+    struct schema_price price;
+};
+
+struct schema_model {
+    const struct node *node;
+    struct conf_entries at; // schema_model_at
+    struct conf_texts equivalents, aliases, modalities;
+    uint64_t context, max_output;
+    struct conf_text kind;
+};
+
+// --- routers
+// --------------------------------------------------------------------------------------
+
+struct schema_target { // "provider", "provider/model", or a map
+    const struct node *node;
+    struct conf_text provider, model;
+    uint64_t weight; // thousandths
+};
+
+struct schema_balance {
+    const struct node *node;
+    int strategy;                  // enum resource_strategy
+    struct conf_entries providers; // schema_target
+    const struct node *models;     // list of schema_target, or Helicone's map name -> list of ids
+};
+
+struct schema_store {
+    const struct node *node;
+    int type; // enum schema_store_type
+    uint64_t max_bytes, max_size;
+    struct conf_text url;
+    uint64_t connection_timeout_us;
+};
+
+enum schema_store_type { SCHEMA_STORE_MEMORY, SCHEMA_STORE_REDIS };
+
+struct schema_cache {
+    const struct node *node;
+    bool enabled;
+    struct conf_text directive, seed;
+    uint64_t buckets;
+    int scope;
+    struct schema_store store;
+};
+
+struct schema_bucket {
+    const struct node *node;
+    uint64_t capacity, refill_us;
+};
+
+struct schema_limit {
+    const struct node *node;
+    int unit; // enum resource_unit
+    struct conf_text amount, per, time_zone;
+    int scope; // enum schema_limit_scope
+    int on_control_loss;
+};
+
+enum schema_limit_scope { SCHEMA_PER_KEY, SCHEMA_TOTAL };
+
+struct schema_rate_limit {
+    const struct node *node;
+    struct schema_bucket per_api_key;
+    struct conf_entries limits; // schema_limit
+    struct schema_store store;
+    struct schema_store redis;
+    uint64_t cleanup_us;
+};
+
+enum schema_backoff { SCHEMA_BACKOFF_DEFAULT, SCHEMA_BACKOFF_EXPONENTIAL, SCHEMA_BACKOFF_CONSTANT };
+
+struct schema_retries {
+    const struct node *node;
+    bool enabled;
+    uint64_t max_attempts, max_retries; // 0 = not set
+    int strategy;
+    uint64_t delay_us, min_delay_us, max_delay_us, factor;
+};
+
+struct schema_timeouts {
+    const struct node *node;
+    uint64_t total_us, connect_us, first_byte_us, idle_us, hold_us, per_attempt_us;
+};
+
+struct schema_helicone {
+    const struct node *node;
+    struct conf_text api_key, base_url, websocket_url;
+    int features; // 0 none
+    bool authentication, observability, prompts;
+};
+
+struct schema_router {
+    const struct node *node;
+    struct conf_entries load_balance; // schema_balance by endpoint
+    struct conf_entries fallbacks;    // schema_target
+    struct conf_entries mappings;     // conf_texts
+    struct schema_cache cache;
+    struct schema_retries retries;
+    struct schema_rate_limit rate_limit;
+    struct conf_entries limits; // schema_limit
+    struct schema_timeouts timeouts;
+    const struct node *providers; // Helicone: base URLs by router
+    bool forward_unknown, drop_unsupported;
+    struct schema_helicone helicone;
+};
+
+// --- the document
+// ---------------------------------------------------------------------------------
+
+struct schema_policy { // global, unified-api
+    const struct node *node;
+    struct schema_cache cache;
+    struct schema_rate_limit rate_limit;
+    struct conf_entries limits;
+    struct schema_retries retries;
+};
+
+struct schema_virtual_key {
+    const struct node *node;
+    struct conf_text key; // secret: sk-sluice-<id>-<secret>
+    struct conf_text owner, team, expires_at;
+    struct conf_texts models, routers;
+    struct conf_entries limits, metadata;
+    bool enabled;
+};
+
+struct schema_auth {
+    const struct node *node;
+    int mode; // enum resource_auth_mode
+};
+
+struct schema_grace {
+    const struct node *node;
+    uint64_t min_requests;
+};
+
+struct schema_health {
+    const struct node *node;
+    int type;
+    uint64_t ratio, window_us, buckets, interval_us; // ratio in thousandths
+    struct schema_grace grace;
+    uint64_t ejection_us;
+};
+
+struct schema_monitor {
+    const struct node *node;
+    struct schema_health health;
+};
+
+struct schema_discover {
+    const struct node *node;
+    uint64_t decay_us, default_rtt_us;
+    struct schema_health health;
+    struct schema_monitor monitor;
+};
+
+struct schema_headers {
+    const struct node *node;
+    bool provider, provider_request_id;
+};
+
+struct schema {
+    const struct node *node;
+    struct boot boot; // its sections; boot.node is not used
+    struct conf_entries providers, models, routers, keys;
+    struct schema_policy global, unified_api;
+    struct conf_entries mappings; // default-model-mapping: conf_texts
+    struct schema_store cache_store, rate_limit_store;
+    struct schema_auth auth;
+    struct schema_discover discover;
+    struct schema_timeouts dispatcher;
+    struct schema_headers response_headers;
+    struct schema_helicone helicone;
+    const struct node *minio, *database, *control_plane, *deployment_target;
+};
+
+// The document, and what the catalogue's two files are: maps of these.
+extern const struct conf_table schema_table;
+extern const struct conf_table schema_provider_table, schema_model_table, schema_target_table;
+
+#endif
