@@ -189,7 +189,7 @@ class Mock:
 
     def log(self, **filters):
         query = "&".join(f"{k}={v}" for k, v in filters.items())
-        return request(self.ports[0], "GET", f"/__mock/log?{query}").json()
+        return request(self.ports[0], "GET", f"/__mock/log?{query}").json()["attempts"]
 
     def wait_log(self, count, **filters):
         """Attempts that match, when there are `count` of them."""
