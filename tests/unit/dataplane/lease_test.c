@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+// Arithmetic of one lease: nothing is lost, nothing is spent twice, nothing outlives its lease.
+#include "dataplane/lease.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/base/mono.h"
+#include "common/base/rng.h"
+
+#define NOW (1000 * MONO_SEC)
+
+static const struct resource_limit hundred = {
+    .unit = RESOURCE_REQUESTS, .amount = 100, .per_us = 60 * MONO_SEC};
+
+static struct lease fresh(void)
+{
+    struct lease l = {.unit = 0};
+
+    lease_configure(&l, &hundred);
+    return l;
+}
+
+static void grant(struct lease *l, uint64_t units, uint64_t now_us)
+{
+    struct limit_grant g = {.granted = units,
+                            .lease_us = MONO_SEC,
+                            .remaining = 100 - units,
+                            .limit = 100,
+                            .reset_us = 60 * MONO_SEC};
+
+    lease_granted(l, &g, now_us);
+}
+
+static void takes_what_is_there(void **state)
+{
+    struct lease l = fresh();
+
+    (void)state;
+    assert_false(lease_take(&l, 1));
+    assert_true(lease_take(&l, 0));
+    grant(&l, 10, NOW);
+    assert_true(lease_take(&l, 7));
+    assert_false(lease_take(&l, 4));
+    assert_true(lease_take(&l, 3));
+    assert_int_equal(l.units, 0);
+    assert_int_equal(l.spent, 10);
+}
+
+static void asks_by_the_pace_of_spending(void **state)
+{
+    struct lease l = fresh();
+    struct limit_ask q;
+
+    (void)state;
+    assert_false(lease_question(&l, 0, NOW, &q)); // nothing to say
+    assert_true(lease_question(&l, 3, NOW, &q));
+    assert_int_equal(q.want, 3);
+    assert_true(lease_is_asked_for(&l, NOW));
+    assert_false(lease_question(&l, 3, NOW + 1, &q));            // one at a time
+    assert_true(lease_question(&l, 3, NOW + 200 * MONO_MS, &q)); // no answer came: again
+    grant(&l, 20, NOW);
+    assert_false(lease_is_asked_for(&l, NOW));
+    assert_true(lease_take(&l, 20));
+    assert_true(lease_question(&l, 1, NOW, &q));
+    assert_int_equal(q.want, 41);
+    grant(&l, 41, NOW);
+    assert_true(lease_take(&l, 41));
+    assert_true(lease_question(&l, 60, NOW, &q));
+    assert_int_equal(q.want, 100); // never more than the limit
+}
+
+static void renews_at_half_and_near_the_end(void **state)
+{
+    struct lease l = fresh();
+    struct limit_grant none = {.granted = 0, .empty_us = 5 * MONO_SEC};
+
+    (void)state;
+    assert_false(lease_wants_renewal(&l, NOW));
+    grant(&l, 10, NOW);
+    assert_true(lease_take(&l, 5));
+    assert_false(lease_wants_renewal(&l, NOW));
+    assert_true(lease_take(&l, 1));
+    assert_true(lease_wants_renewal(&l, NOW));
+    lease_granted(&l, &none, NOW);
+    assert_false(lease_wants_renewal(&l, NOW)); // there is nothing to be had
+    assert_int_equal(l.units, 4);               // what is left may be spent
+    assert_true(lease_wants_renewal(&l, NOW + 6 * MONO_SEC));
+
+    l = fresh();
+    grant(&l, 10, NOW);
+    assert_false(lease_wants_renewal(&l, NOW + 700 * MONO_MS));
+    assert_true(lease_wants_renewal(&l, NOW + 760 * MONO_MS));
+}
+
+static void what_is_over_is_owed(void **state)
+{
+    struct lease l = fresh();
+    struct limit_ask q;
+    uint32_t no;
+
+    (void)state;
+    grant(&l, 10, NOW);
+    no = l.no;
+    assert_true(lease_take(&l, 4));
+    lease_expire(&l, NOW + MONO_SEC - 1);
+    assert_int_equal(l.units, 6);
+    lease_expire(&l, NOW + MONO_SEC);
+    assert_int_equal(l.units, 0);
+    assert_int_equal(l.owed, 6);
+    // A refund after the end goes the same way, before and after the next lease began.
+    lease_put_back(&l, no, RESOURCE_REQUESTS, 1);
+    assert_int_equal(l.owed, 7);
+    grant(&l, 5, NOW + 2 * MONO_SEC);
+    lease_put_back(&l, no, RESOURCE_REQUESTS, 2);
+    assert_int_equal(l.owed, 9);
+    assert_int_equal(l.units, 5);
+    assert_true(lease_question(&l, 0, NOW, &q));
+    assert_int_equal(q.returned, 9);
+    assert_int_equal(q.want, 0);
+    assert_false(lease_question(&l, 0, NOW, &q));
+}
+
+static void grants_do_not_lengthen_a_lease(void **state)
+{
+    struct lease l = fresh();
+
+    (void)state;
+    grant(&l, 10, NOW);
+    grant(&l, 10, NOW + 500 * MONO_MS); // joins
+    assert_int_equal(l.units, 20);
+    assert_int_equal(l.full, 20);
+    assert_true(l.until_us == NOW + MONO_SEC);
+    grant(&l, 10, NOW + 800 * MONO_MS); // last quarter: takes over
+    assert_int_equal(l.units, 10);
+    assert_int_equal(l.owed, 20);
+    assert_true(l.until_us == NOW + 1800 * MONO_MS);
+}
+
+static void debt_is_sent_once(void **state)
+{
+    struct lease l = fresh();
+    struct limit_ask q;
+
+    (void)state;
+    grant(&l, 10, NOW);
+    assert_true(lease_take(&l, 10));
+    lease_put_back(&l, l.no, RESOURCE_REQUESTS, -25);
+    assert_int_equal(l.units, -25);
+    assert_false(lease_take(&l, 0)); // blocks
+    assert_true(lease_question(&l, 0, NOW, &q));
+    assert_int_equal(q.debt, 25);
+    assert_int_equal(l.units, 0);
+    lease_not_asked(&l, &q);
+    assert_int_equal(l.units, -25);
+    assert_true(lease_question(&l, 1, NOW, &q));
+    lease_lost(&l, &q, NOW);
+    assert_int_equal(l.units, -25); // kept
+    assert_true(lease_question(&l, 1, NOW, &q));
+    assert_int_equal(q.debt, 25);
+    // A grant that comes before the debt was sent pays it.
+    lease_put_back(&l, l.no, RESOURCE_REQUESTS, -5);
+    grant(&l, 8, NOW);
+    assert_int_equal(l.units, 3);
+}
+
+static void unsent_is_undone_lost_is_not_given_twice(void **state)
+{
+    struct lease l = fresh();
+    struct limit_ask q;
+
+    (void)state;
+    grant(&l, 10, NOW);
+    lease_end(&l);
+    assert_true(lease_question(&l, 1, NOW, &q));
+    assert_int_equal(q.returned, 10);
+    lease_not_asked(&l, &q);
+    assert_int_equal(l.owed, 10);
+    assert_false(lease_is_asked_for(&l, NOW));
+    assert_true(lease_question(&l, 1, NOW, &q));
+    lease_lost(&l, &q, NOW);
+    assert_int_equal(l.owed, 0);
+    assert_false(lease_is_asked_for(&l, NOW));
+}
+
+static void changed_configuration(void **state)
+{
+    static const struct resource_limit less = {
+        .unit = RESOURCE_REQUESTS, .amount = 5, .per_us = 60 * MONO_SEC};
+    static const struct resource_limit tokens = {
+        .unit = RESOURCE_TOKENS, .amount = 100, .per_us = 60 * MONO_SEC};
+    struct lease l = fresh();
+    struct limit_grant none = {.granted = 0, .empty_us = 5 * MONO_SEC};
+    uint32_t no;
+
+    (void)state;
+    grant(&l, 10, NOW);
+    no = l.no;
+    assert_true(lease_take(&l, 2));
+    lease_configure(&l, &hundred); // the same: nothing happens
+    assert_int_equal(l.units, 8);
+    lease_configure(&l, &less);
+    assert_int_equal(l.units, 0);
+    assert_int_equal(l.owed, 8);
+    lease_put_back(&l, no, RESOURCE_REQUESTS, 2);
+    assert_int_equal(l.owed, 10);
+    lease_granted(&l, &none, NOW);
+    assert_true(l.empty_until_us > NOW);
+    lease_configure(&l, &hundred); // raised: ask again
+    assert_int_equal(l.empty_until_us, 0);
+    lease_configure(&l, &tokens);
+    assert_int_equal(l.owed, 0);
+    lease_put_back(&l, no, RESOURCE_REQUESTS, 2); // units of another kind
+    assert_int_equal(l.owed, 0);
+    assert_int_equal(l.units, 0);
+}
+
+static void loss_rule(void **state)
+{
+    static const struct {
+        enum resource_unit unit;
+        int rule;
+        bool open;
+    } cases[] = {{RESOURCE_REQUESTS, 0, true}, {RESOURCE_TOKENS, 0, true},
+                 {RESOURCE_USD, 0, false},     {RESOURCE_USD, 1, true},
+                 {RESOURCE_REQUESTS, 1, true}, {RESOURCE_REQUESTS, 2, false},
+                 {RESOURCE_USD, 2, false}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct resource_limit limit = {
+            .unit = cases[i].unit, .amount = 1, .on_control_loss = cases[i].rule};
+        struct lease l = {.unit = 0};
+
+        lease_configure(&l, &limit);
+        assert_int_equal(l.open_on_loss, cases[i].open);
+    }
+}
+
+static void hostile_numbers(void **state)
+{
+    struct lease l = fresh();
+    struct limit_grant g = {.granted = UINT64_MAX,
+                            .lease_us = UINT64_MAX,
+                            .remaining = UINT64_MAX,
+                            .limit = UINT64_MAX,
+                            .empty_us = UINT64_MAX,
+                            .reset_us = UINT64_MAX};
+    struct limit_ask q = {.debt = UINT64_MAX};
+
+    (void)state;
+    for (int i = 0; i < 40; i++) {
+        lease_granted(&l, &g, NOW);
+    }
+    assert_true(l.units > 0 && l.until_us > NOW && l.reset_at_us > NOW);
+    assert_int_equal(lease_remaining(&l, NOW), 100);
+    for (int i = 0; i < 40; i++) {
+        lease_put_back(&l, l.no, RESOURCE_REQUESTS, -(int64_t)LEASE_UNITS_MAX);
+        lease_lost(&l, &q, NOW);
+    }
+    assert_true(l.units < 0);
+    assert_int_equal(lease_remaining(&l, NOW), 100);
+    g.granted = 0;
+    lease_granted(&l, &g, NOW);
+    assert_true(l.empty_until_us > NOW);
+    assert_int_equal(lease_remaining(&l, NOW), 0);
+}
+
+// Whatever happens in whatever order: granted = used + returned - debt + what is still here.
+static void nothing_is_lost_or_doubled(void **state)
+{
+    struct rng rng;
+
+    (void)state;
+    rng_init(&rng, 7);
+    for (int round = 0; round < 200; round++) {
+        struct lease l = fresh();
+        int64_t granted = 0, used = 0, returned = 0, debt = 0, held = 0;
+        uint64_t now = NOW;
+        uint32_t no = 0;
+
+        for (int step = 0; step < 300; step++) {
+            uint64_t n = rng_below(&rng, 12);
+            struct limit_ask q;
+
+            now += rng_below(&rng, 50 * MONO_MS);
+            lease_expire(&l, now);
+            switch (rng_below(&rng, 6)) {
+            case 0:
+                grant(&l, n, now);
+                granted += (int64_t)n;
+                break;
+            case 1:
+                if (held == 0 && lease_take(&l, n)) {
+                    held = (int64_t)n;
+                    no = l.no;
+                }
+                break;
+            case 2:
+                lease_put_back(&l, no, RESOURCE_REQUESTS, held - (int64_t)n);
+                used += (int64_t)n;
+                held = 0;
+                break;
+            case 3:
+                lease_end(&l);
+                break;
+            default:
+                if (!lease_question(&l, n, now, &q)) {
+                    break;
+                }
+                if (n % 3 == 0) {
+                    lease_not_asked(&l, &q);
+                } else {
+                    returned += (int64_t)q.returned;
+                    debt += (int64_t)q.debt;
+                }
+            }
+            assert_int_equal(granted, used + returned - debt + held + l.units + (int64_t)l.owed);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(takes_what_is_there),
+        cmocka_unit_test(asks_by_the_pace_of_spending),
+        cmocka_unit_test(renews_at_half_and_near_the_end),
+        cmocka_unit_test(what_is_over_is_owed),
+        cmocka_unit_test(grants_do_not_lengthen_a_lease),
+        cmocka_unit_test(debt_is_sent_once),
+        cmocka_unit_test(unsent_is_undone_lost_is_not_given_twice),
+        cmocka_unit_test(changed_configuration),
+        cmocka_unit_test(loss_rule),
+        cmocka_unit_test(hostile_numbers),
+        cmocka_unit_test(nothing_is_lost_or_doubled),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

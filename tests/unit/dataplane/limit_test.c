@@ -1,0 +1,876 @@
+// SPDX-License-Identifier: Apache-2.0
+// Admission through limits, with a control plane played by the test: what is asked, who is parked
+// and woken, what an unreachable control plane means, that no limit is passed; the same under
+// threads (the reason it is run under TSan).
+#include "dataplane/limit.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "build.h"
+#include "common/base/mem.h"
+#include "common/base/mono.h"
+#include "common/base/rng.h"
+
+#define NOW (1000 * MONO_SEC)
+
+// --- the control plane -------------------------------------------------------------------------
+
+struct question {
+    char id[320];
+    uint64_t want, returned, debt;
+};
+
+// Answers one question at a time; every limit has `left` units and no refill.
+struct control {
+    bool down;
+    struct question asked[256];
+    size_t n;
+    struct {
+        char id[320];
+        int64_t left, granted, returned, debt;
+    } limits[16];
+    size_t n_limits;
+    int64_t left; // what a limit starts with
+};
+
+static bool on_ask(void *arg, const struct limit_ask *items, size_t n)
+{
+    struct control *c = arg;
+
+    if (c->down) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct question *q = &c->asked[c->n++];
+
+        assert_true(c->n < ARRAY_LEN(c->asked));
+        (void)snprintf(q->id, sizeof(q->id), "%s", items[i].limit_id);
+        q->want = items[i].want;
+        q->returned = items[i].returned;
+        q->debt = items[i].debt;
+    }
+    return true;
+}
+
+static size_t limit_no(struct control *c, const char *id)
+{
+    size_t i = 0;
+
+    while (i < c->n_limits && strcmp(c->limits[i].id, id) != 0) {
+        i++;
+    }
+    if (i == c->n_limits) {
+        assert_true(c->n_limits < ARRAY_LEN(c->limits));
+        (void)snprintf(c->limits[i].id, sizeof(c->limits[i].id), "%s", id);
+        c->limits[i].left = c->left;
+        c->n_limits++;
+    }
+    return i;
+}
+
+static struct limit_grant decide(struct control *c, const struct question *q)
+{
+    size_t i = limit_no(c, q->id);
+    int64_t give;
+
+    c->limits[i].left += (int64_t)q->returned - (int64_t)q->debt;
+    c->limits[i].returned += (int64_t)q->returned;
+    c->limits[i].debt += (int64_t)q->debt;
+    give = (int64_t)q->want < c->limits[i].left ? (int64_t)q->want : c->limits[i].left;
+    give = give < 0 ? 0 : give;
+    c->limits[i].left -= give;
+    c->limits[i].granted += give;
+    return (struct limit_grant){
+        .limit_id = slice_str(c->limits[i].id),
+        .granted = (uint64_t)give,
+        .lease_us = MONO_SEC,
+        .remaining = c->limits[i].left > 0 ? (uint64_t)c->limits[i].left : 0,
+        .limit = 100,
+        .empty_us = give == 0 ? 30 * MONO_SEC : 0,
+        .reset_us = 60 * MONO_SEC,
+    };
+}
+
+// Answers everything that was asked so far.
+static void answer(struct control *c, struct limit_store *s, uint64_t now_us)
+{
+    size_t n = c->n;
+
+    for (size_t i = 0; i < n; i++) {
+        struct limit_grant g = decide(c, &c->asked[i]);
+
+        if (c->asked[i].want > 0) {
+            limit_granted(s, &g, 1, now_us);
+        }
+    }
+    c->n = 0;
+}
+
+// --- fixtures ----------------------------------------------------------------------------------
+
+struct world {
+    struct build b;
+    struct snapshot *snap;
+    struct limit_store *store;
+    struct control control;
+    const struct resource *router, *key;
+    struct limit_query q;
+};
+
+struct caller {
+    struct limit_pass pass; // first
+    atomic_int woken;
+};
+
+static void on_wake(struct limit_pass *p)
+{
+    struct caller *c = container_of(p, struct caller, pass);
+
+    atomic_fetch_add(&c->woken, 1);
+}
+
+static void begin(struct world *w, const struct resource_limit *limits, size_t n, int64_t left)
+{
+    struct limit_config cfg = {.ask = on_ask, .arg = &w->control};
+    struct resource *router;
+
+    *w = (struct world){.control.left = left};
+    router = build_add(&w->b, RESOURCE_ROUTER, "production");
+    router->u.router->limits = limits;
+    router->u.router->n_limits = n;
+    (void)build_key(&w->b, "alice");
+    w->snap = build_snapshot(&w->b);
+    w->router = router;
+    w->store = limit_store_new(&cfg);
+    w->q = (struct limit_query){
+        .snap = w->snap, .router = router, .principal = SLICE("anonymous"), .tokens = 10};
+}
+
+static void end(struct world *w)
+{
+    limit_store_free(&w->store);
+    build_done(&w->b, &w->snap);
+}
+
+static struct caller caller(void)
+{
+    struct caller c = {.pass.wake = on_wake};
+
+    return c;
+}
+
+static enum limit_result admit(struct world *w, struct caller *c, uint64_t now_us)
+{
+    return limit_admit(w->store, &c->pass, &w->q, now_us);
+}
+
+static const struct resource_limit ten_requests[] = {
+    {.unit = RESOURCE_REQUESTS, .amount = 10, .per_us = 60 * MONO_SEC, .per_principal = true}};
+
+// --- tests -------------------------------------------------------------------------------------
+
+static void no_limits_no_questions(void **state)
+{
+    struct world w;
+    struct caller c = caller();
+
+    (void)state;
+    begin(&w, NULL, 0, 0);
+    assert_int_equal(admit(&w, &c, NOW), LIMIT_OK);
+    assert_false(c.pass.view.present);
+    assert_int_equal(w.control.n, 0);
+    limit_settle(w.store, &c.pass, false, 5, 5);
+    end(&w);
+}
+
+static void first_request_parks_until_the_lease(void **state)
+{
+    struct world w;
+    struct caller a = caller(), b = caller();
+
+    (void)state;
+    begin(&w, ten_requests, 1, 10);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+    assert_true(a.pass.parked_until_us == NOW + 50 * MONO_MS);
+    assert_int_equal(w.control.n, 1);
+    assert_string_equal(w.control.asked[0].id, "r:production:0:anonymous");
+    assert_int_equal(w.control.asked[0].want, 1);
+    assert_int_equal(admit(&w, &b, NOW + 1), LIMIT_PARKED); // the same question
+    assert_int_equal(w.control.n, 1);
+    answer(&w.control, w.store, NOW + 2);
+    assert_int_equal(a.woken, 1);
+    assert_int_equal(b.woken, 1);
+    assert_int_equal(admit(&w, &a, NOW + 3), LIMIT_OK);
+    assert_int_equal(a.pass.view.limit, 10);
+    assert_int_equal(a.pass.view.remaining, 9);
+    assert_true(a.pass.view.reset_us > 59 * MONO_SEC);
+    // The renewal that the first one set off covers the other.
+    assert_int_equal(admit(&w, &b, NOW + 4), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW + 5);
+    assert_int_equal(admit(&w, &b, NOW + 6), LIMIT_OK);
+    limit_settle(w.store, &a.pass, false, 0, 0);
+    limit_settle(w.store, &b.pass, false, 0, 0);
+    end(&w);
+}
+
+static void many_waiters_are_covered_by_one_question(void **state)
+{
+    struct world w;
+    struct caller c[8];
+    size_t ok = 0;
+
+    (void)state;
+    begin(&w, ten_requests, 1, 10);
+    for (size_t i = 0; i < 8; i++) {
+        c[i] = caller();
+        assert_int_equal(admit(&w, &c[i], NOW), LIMIT_PARKED);
+    }
+    for (int round = 0; round < 2; round++) {
+        answer(&w.control, w.store, NOW + 1);
+        for (size_t i = 0; i < 8; i++) {
+            if (c[i].pass.n == 0 && admit(&w, &c[i], NOW + 2) == LIMIT_OK) {
+                ok++;
+            }
+        }
+    }
+    answer(&w.control, w.store, NOW + 3);
+    for (size_t i = 0; i < 8; i++) {
+        if (c[i].pass.n == 0 && admit(&w, &c[i], NOW + 4) == LIMIT_OK) {
+            ok++;
+        }
+    }
+    assert_int_equal(ok, 8);
+    end(&w);
+}
+
+static void empty_is_remembered(void **state)
+{
+    struct world w;
+    struct caller a = caller(), b = caller();
+
+    (void)state;
+    begin(&w, ten_requests, 1, 0);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(admit(&w, &a, NOW + 1), LIMIT_DENIED);
+    assert_true(a.pass.retry_after_us == 30 * MONO_SEC - 1);
+    assert_false(a.pass.budget);
+    assert_int_equal(a.pass.view.remaining, 0);
+    assert_int_equal(admit(&w, &b, NOW + 29 * MONO_SEC), LIMIT_DENIED);
+    assert_int_equal(w.control.n, 0); // no round trip
+    assert_int_equal(admit(&w, &b, NOW + 31 * MONO_SEC), LIMIT_PARKED);
+    assert_int_equal(w.control.n, 1);
+    assert_true(limit_unpark(w.store, &b.pass));
+    end(&w);
+}
+
+static void all_or_nothing(void **state)
+{
+    static const struct resource_limit two[] = {
+        {.unit = RESOURCE_REQUESTS, .amount = 10, .per_us = 60 * MONO_SEC},
+        {.unit = RESOURCE_USD, .amount = 1000, .per_us = 86400 * MONO_SEC}};
+    struct world w;
+    struct caller a = caller(), b = caller();
+
+    (void)state;
+    begin(&w, two, 2, 8);
+    w.q.nano_usd = 8;
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+    assert_int_equal(w.control.n, 2); // both in one round trip
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
+    assert_int_equal(a.pass.n, 2);
+    answer(&w.control, w.store, NOW); // renewals: there is no more money
+    assert_int_equal(admit(&w, &b, NOW), LIMIT_DENIED);
+    assert_true(b.pass.budget);
+    assert_int_equal(b.pass.n, 0);
+    limit_settle(w.store, &a.pass, true, 0, 0); // a failed: everything comes back
+    limit_tick(w.store, NOW + 2 * MONO_SEC);
+    answer(&w.control, w.store, NOW + 2 * MONO_SEC);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(w.control.limits[i].left, 8);
+    }
+    end(&w);
+}
+
+static void more_than_the_limit_is_denied_at_once(void **state)
+{
+    static const struct resource_limit tokens[] = {
+        {.unit = RESOURCE_TOKENS, .amount = 100, .per_us = 60 * MONO_SEC}};
+    struct world w;
+    struct caller a = caller();
+
+    (void)state;
+    begin(&w, tokens, 1, 100);
+    w.q.tokens = 101;
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_DENIED);
+    assert_true(a.pass.retry_after_us == 60 * MONO_SEC);
+    w.q.tokens = UINT64_MAX;
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_DENIED);
+    assert_int_equal(w.control.n, 0);
+    end(&w);
+}
+
+// A request larger than the lease gets its units in one answer, together with what is left here.
+static void large_request_gathers_everything(void **state)
+{
+    static const struct resource_limit tokens[] = {
+        {.unit = RESOURCE_TOKENS, .amount = 100, .per_us = 60 * MONO_SEC}};
+    struct world w;
+    struct caller a = caller(), b = caller();
+
+    (void)state;
+    begin(&w, tokens, 1, 100);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
+    answer(&w.control, w.store, NOW); // the renewal: 21 more
+    w.q.tokens = 85;
+    assert_int_equal(admit(&w, &b, NOW), LIMIT_PARKED);
+    assert_int_equal(w.control.asked[0].returned, 21);
+    assert_int_equal(w.control.asked[0].want, 85);
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(admit(&w, &b, NOW), LIMIT_OK);
+    end(&w);
+}
+
+static void settling_makes_debt_or_refund(void **state)
+{
+    static const struct resource_limit tokens[] = {
+        {.unit = RESOURCE_TOKENS, .amount = 100, .per_us = 60 * MONO_SEC}};
+    struct world w;
+    struct caller a = caller();
+
+    (void)state;
+    begin(&w, tokens, 1, 100);
+    w.q.tokens = 40;
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
+    answer(&w.control, w.store, NOW); // renewal: the other 60
+    limit_settle(w.store, &a.pass, false, 120, 0);
+    assert_int_equal(admit(&w, &a, NOW + 1), LIMIT_PARKED); // 80 of debt against 60 at hand
+    assert_int_equal(w.control.asked[0].debt, 20);
+    answer(&w.control, w.store, NOW + 1);
+    assert_int_equal(w.control.limits[0].left, -20);
+    assert_int_equal(admit(&w, &a, NOW + 2), LIMIT_DENIED);
+    end(&w);
+}
+
+static void closed_link(void **state)
+{
+    static const struct {
+        struct resource_limit limit;
+        enum limit_result expected;
+        bool budget;
+    } cases[] = {
+        {{.unit = RESOURCE_REQUESTS, .amount = 9}, LIMIT_OK, false},
+        {{.unit = RESOURCE_TOKENS, .amount = 99}, LIMIT_OK, false},
+        {{.unit = RESOURCE_USD, .amount = 9}, LIMIT_DENIED, true},
+        {{.unit = RESOURCE_REQUESTS, .amount = 9, .on_control_loss = 2}, LIMIT_DENIED, false},
+        {{.unit = RESOURCE_USD, .amount = 9, .on_control_loss = 1}, LIMIT_OK, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        // Down from the start; no answer within the time; the link gives the question up.
+        for (int how = 0; how < 3; how++) {
+            struct world w;
+            struct caller a = caller(), b = caller();
+            enum limit_result got;
+
+            begin(&w, &cases[i].limit, 1, 9);
+            w.q.nano_usd = 5;
+            w.control.down = how == 0;
+            got = admit(&w, &a, NOW);
+            if (how == 1) {
+                assert_int_equal(got, LIMIT_PARKED);
+                assert_int_equal(admit(&w, &a, NOW + 49 * MONO_MS), LIMIT_PARKED);
+                got = admit(&w, &a, a.pass.parked_until_us);
+                assert_int_equal(a.woken, 0);
+            } else if (how == 2) {
+                struct limit_ask item = {w.control.asked[0].id, 1, 0, 0};
+
+                assert_int_equal(got, LIMIT_PARKED);
+                limit_lost(w.store, &item, 1, NOW + 1);
+                assert_int_equal(a.woken, 1);
+                got = admit(&w, &a, NOW + 2);
+            }
+            assert_int_equal(got, cases[i].expected);
+            if (got == LIMIT_DENIED) {
+                assert_int_equal(a.pass.budget, cases[i].budget);
+                assert_true(a.pass.retry_after_us == MONO_SEC);
+            }
+            limit_settle(w.store, &a.pass, false, 3, 7);
+            // It is back: money that went through is accounted for, rates are not.
+            w.control.down = false;
+            w.control.n = 0;
+            limit_tick(w.store, NOW + MONO_SEC);
+            answer(&w.control, w.store, NOW + MONO_SEC);
+            if (w.control.n_limits > 0) {
+                assert_int_equal(w.control.limits[0].debt,
+                                 got == LIMIT_OK && cases[i].budget ? 7 : 0);
+            }
+            assert_int_equal(admit(&w, &b, NOW + 2 * MONO_SEC), LIMIT_PARKED);
+            assert_true(limit_unpark(w.store, &b.pass));
+            end(&w);
+        }
+    }
+}
+
+// The lease is spent first; only then the rule of the limit counts.
+static void lease_outlasts_the_link(void **state)
+{
+    static const struct resource_limit usd[] = {
+        {.unit = RESOURCE_USD, .amount = 100, .per_us = 86400 * MONO_SEC}};
+    struct world w;
+    struct caller a = caller(), b = caller();
+
+    (void)state;
+    begin(&w, usd, 1, 100);
+    w.q.nano_usd = 10;
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
+    answer(&w.control, w.store, NOW); // 21 more
+    w.control.down = true;
+    assert_int_equal(admit(&w, &b, NOW), LIMIT_OK);
+    limit_settle(w.store, &b.pass, false, 0, 10);
+    assert_int_equal(admit(&w, &b, NOW), LIMIT_OK);
+    limit_settle(w.store, &b.pass, false, 0, 10);
+    assert_int_equal(admit(&w, &b, NOW), LIMIT_DENIED); // 1 left
+    w.control.down = false;
+    limit_settle(w.store, &a.pass, false, 0, 10);
+    limit_tick(w.store, NOW + 5 * MONO_SEC);
+    answer(&w.control, w.store, NOW + 5 * MONO_SEC);
+    assert_int_equal(w.control.limits[0].left, 70); // nothing was lost on the way
+    end(&w);
+}
+
+// While the control plane answers, running out of time never opens a limit.
+static void slow_is_not_lost(void **state)
+{
+    struct world w;
+    struct caller a = caller(), quick = caller();
+    uint64_t now = NOW;
+    enum limit_result got;
+
+    (void)state;
+    begin(&w, ten_requests, 1, 1000);
+    got = admit(&w, &a, now);
+    for (int i = 0; i < 40 && got == LIMIT_PARKED; i++) {
+        now += 49 * MONO_MS;
+        answer(&w.control, w.store, now);
+        while (admit(&w, &quick, now) == LIMIT_OK) { // always there before it
+            limit_settle(w.store, &quick.pass, false, 0, 0);
+        }
+        (void)limit_unpark(w.store, &quick.pass);
+        quick = caller();
+        now += MONO_MS;
+        got = admit(&w, &a, now);
+    }
+    assert_int_equal(got, LIMIT_DENIED);
+    assert_true(now - NOW >= 400 * MONO_MS && now - NOW < 600 * MONO_MS);
+    assert_true(a.pass.retry_after_us == MONO_SEC);
+    end(&w);
+}
+
+static void unparked_is_not_woken(void **state)
+{
+    struct world w;
+    struct caller a = caller(), b = caller();
+
+    (void)state;
+    begin(&w, ten_requests, 1, 10);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+    assert_true(limit_unpark(w.store, &a.pass));
+    assert_true(limit_unpark(w.store, &a.pass)); // idempotent
+    assert_int_equal(admit(&w, &b, NOW), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(a.woken, 0);
+    assert_int_equal(b.woken, 1);
+    assert_false(limit_unpark(w.store, &b.pass)); // the wake is on its way
+    assert_true(limit_unpark(w.store, &b.pass));
+    end(&w);
+}
+
+// A request that comes at its deadline is out of the list: no wake hits it when it is gone.
+static void deadline_leaves_the_list(void **state)
+{
+    struct world w;
+    struct caller *a = mem_zalloc(sizeof(*a));
+
+    (void)state;
+    begin(&w, ten_requests, 1, 10);
+    a->pass.wake = on_wake;
+    assert_int_equal(admit(&w, a, NOW), LIMIT_PARKED);
+    assert_int_equal(admit(&w, a, NOW + 50 * MONO_MS), LIMIT_OK); // open on loss
+    limit_settle(w.store, &a->pass, false, 0, 0);
+    mem_free(a);
+    answer(&w.control, w.store, NOW + 60 * MONO_MS);
+    end(&w);
+}
+
+static void which_limits_apply(void **state)
+{
+    static const struct resource_limit shared[] = {
+        {.unit = RESOURCE_REQUESTS, .amount = 10, .per_us = MONO_SEC}};
+    struct build b = {.n = 0};
+    struct control control = {.left = 100};
+    struct limit_config cfg = {.ask = on_ask, .arg = &control};
+    struct limit_store *s = limit_store_new(&cfg);
+    struct resource *router = build_add(&b, RESOURCE_ROUTER, "r1");
+    struct resource_settings *set = build_add(&b, RESOURCE_SETTINGS, "global")->u.settings;
+    struct resource_key *key = build_key(&b, "alice");
+    struct resource_team *team = build_add(&b, RESOURCE_TEAM, "red")->u.team;
+    struct snapshot *snap;
+    static const struct {
+        bool router, key;
+        const char *principal, *ids;
+    } cases[] = {
+        {false, false, "anonymous", "u:0:anonymous g:0:* "},
+        {true, false, "anonymous", "r:r1:0:* r:r1:1:anonymous g:0:* "},
+        {true, true, "alice", "r:r1:0:* r:r1:1:alice g:0:* k:alice:0 t:red:0 "},
+        {false, true, "alice", "u:0:alice g:0:* k:alice:0 t:red:0 "},
+    };
+    static const struct resource_limit two[] = {
+        {.unit = RESOURCE_REQUESTS, .amount = 10, .per_us = MONO_SEC},
+        {.unit = RESOURCE_REQUESTS, .amount = 10, .per_us = MONO_SEC, .per_principal = true}};
+
+    (void)state;
+    router->u.router->limits = two;
+    router->u.router->n_limits = 2;
+    set->limits = shared;
+    set->n_limits = 1;
+    set->unified_limits = ten_requests;
+    set->n_unified_limits = 1;
+    key->limits = team->limits = shared;
+    key->n_limits = team->n_limits = 1;
+    key->team = "red";
+    snap = build_snapshot(&b);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct limit_query q = {
+            .snap = snap,
+            .router = cases[i].router ? router : NULL,
+            .key = cases[i].key ? snapshot_find(snap, RESOURCE_KEY, SLICE("alice")) : NULL,
+            .principal = slice_str(cases[i].principal),
+        };
+        struct caller c = caller();
+        char ids[512] = "";
+        size_t n = 0;
+
+        assert_int_equal(limit_admit(s, &c.pass, &q, NOW + i * 10 * MONO_SEC), LIMIT_PARKED);
+        for (size_t k = 0; k < control.n; k++) {
+            n += (size_t)snprintf(ids + n, sizeof(ids) - n, "%s ", control.asked[k].id);
+        }
+        assert_string_equal(ids, cases[i].ids);
+        control.n = 0;
+        assert_true(limit_unpark(s, &c.pass));
+    }
+    limit_store_free(&s);
+    build_done(&b, &snap);
+}
+
+// The nearest to its end is shown.
+static void view_shows_the_tightest(void **state)
+{
+    static const struct resource_limit two[] = {
+        {.unit = RESOURCE_REQUESTS, .amount = 1000, .per_us = 60 * MONO_SEC},
+        {.unit = RESOURCE_TOKENS, .amount = 50, .per_us = 3600 * MONO_SEC}};
+    struct world w;
+    struct caller a = caller();
+
+    (void)state;
+    begin(&w, two, 2, 50);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
+    // 49 of 1000 requests, 40 of 50 tokens.
+    assert_int_equal(a.pass.view.unit, RESOURCE_REQUESTS);
+    assert_int_equal(a.pass.view.limit, 1000);
+    assert_int_equal(a.pass.view.remaining, 49);
+    assert_true(a.pass.view.window_us == 60 * MONO_SEC);
+    end(&w);
+}
+
+// Lowering or raising the amount takes effect with the next request.
+static void amount_changes(void **state)
+{
+    static struct resource_limit limit = {
+        .unit = RESOURCE_REQUESTS, .amount = 10, .per_us = 60 * MONO_SEC};
+    struct world w;
+    struct caller a = caller(), b = caller();
+
+    (void)state;
+    limit.amount = 10;
+    begin(&w, &limit, 1, 10);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
+    answer(&w.control, w.store, NOW);
+    limit.amount = 1;
+    w.control.limits[0].left = -9; // as the script would see it: 10 - 1 - 9
+    assert_int_equal(admit(&w, &b, NOW + 1), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW + 1);
+    assert_int_equal(admit(&w, &b, NOW + 2), LIMIT_DENIED);
+    limit.amount = 1000;
+    w.control.limits[0].left = 990;
+    assert_int_equal(admit(&w, &b, NOW + 3), LIMIT_PARKED); // the "empty" is forgotten
+    answer(&w.control, w.store, NOW + 3);
+    assert_int_equal(admit(&w, &b, NOW + 4), LIMIT_OK);
+    end(&w);
+}
+
+// Idle entries are forgotten, but not with something left to say or somebody holding them.
+static void forgetting(void **state)
+{
+    static const struct resource_limit tokens[] = {
+        {.unit = RESOURCE_TOKENS, .amount = 100, .per_us = 60 * MONO_SEC}};
+    struct world w;
+    struct caller a = caller();
+
+    (void)state;
+    begin(&w, tokens, 1, 100);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
+    answer(&w.control, w.store, NOW);
+    limit_tick(w.store, NOW + 700 * MONO_SEC); // held
+    limit_settle(w.store, &a.pass, false, 99, 0);
+    limit_tick(w.store, NOW + 800 * MONO_SEC); // debt to be sent, then forgotten
+    limit_tick(w.store, NOW + 801 * MONO_SEC);
+    answer(&w.control, w.store, NOW + 801 * MONO_SEC);
+    assert_int_equal(w.control.limits[0].left, 1);
+    end(&w);
+}
+
+// Random requests, answers in random order and delay, a link that comes and goes: never more is
+// out than the limit, and in the end everything is accounted for.
+static void exact_over_random_sequences(void **state)
+{
+    static const struct resource_limit two[] = {
+        {.unit = RESOURCE_TOKENS, .amount = 400, .per_us = 60 * MONO_SEC, .on_control_loss = 2},
+        {.unit = RESOURCE_REQUESTS, .amount = 400, .per_us = 60 * MONO_SEC, .on_control_loss = 2}};
+    struct rng rng;
+
+    (void)state;
+    rng_init(&rng, 3);
+    for (int round = 0; round < 60; round++) {
+        struct world w;
+        struct caller c[12];
+        int64_t reserved[12] = {0}, out = 0, used = 0;
+        uint64_t now = NOW;
+
+        begin(&w, two, 2, 400);
+        for (size_t i = 0; i < 12; i++) {
+            c[i] = caller();
+        }
+        for (int step = 0; step < 400; step++) {
+            size_t i = (size_t)rng_below(&rng, 12);
+
+            now += rng_below(&rng, 20 * MONO_MS);
+            w.control.down = rng_below(&rng, 8) == 0;
+            w.q.tokens = 1 + rng_below(&rng, 60);
+            switch (rng_below(&rng, 4)) {
+            case 0:
+            case 1:
+                if (reserved[i] != 0) {
+                    int64_t really = (int64_t)rng_below(&rng, (uint64_t)reserved[i] + 1);
+                    bool refund = rng_below(&rng, 4) == 0;
+
+                    limit_settle(w.store, &c[i].pass, refund, (uint64_t)really, 0);
+                    used += refund ? 0 : really;
+                    out -= reserved[i];
+                    reserved[i] = 0;
+                    c[i] = caller();
+                } else if (admit(&w, &c[i], now) == LIMIT_OK) {
+                    reserved[i] = (int64_t)w.q.tokens;
+                    out += reserved[i];
+                }
+                assert_true(out + used <= 400);
+                break;
+            case 2:
+                answer(&w.control, w.store, now);
+                break;
+            default:
+                if (reserved[i] == 0) {
+                    (void)limit_unpark(w.store, &c[i].pass);
+                    c[i] = caller();
+                }
+                limit_tick(w.store, now);
+            }
+        }
+        w.control.down = false;
+        for (size_t i = 0; i < 12; i++) {
+            (void)limit_unpark(w.store, &c[i].pass);
+            limit_settle(w.store, &c[i].pass, true, 0, 0);
+        }
+        for (int i = 0; i < 4; i++) {
+            answer(&w.control, w.store, now);
+            now += 2 * MONO_SEC;
+            limit_tick(w.store, now);
+        }
+        assert_int_equal(w.control.limits[limit_no(&w.control, "r:production:0:*")].left,
+                         400 - used);
+        end(&w);
+    }
+}
+
+// --- threads -----------------------------------------------------------------------------------
+
+#define THREADS    4
+#define PER_THREAD 2000
+
+struct shared {
+    struct world w;
+    pthread_mutex_t lock; // control
+    atomic_int admitted, denied, running;
+};
+
+static bool on_ask_locked(void *arg, const struct limit_ask *items, size_t n)
+{
+    struct shared *sh = arg;
+    bool ok;
+
+    pthread_mutex_lock(&sh->lock);
+    ok = sh->w.control.n + n < ARRAY_LEN(sh->w.control.asked) && on_ask(&sh->w.control, items, n);
+    pthread_mutex_unlock(&sh->lock);
+    return ok;
+}
+
+static void *worker(void *arg)
+{
+    struct shared *sh = arg;
+    struct rng rng;
+
+    rng_init(&rng, (uint64_t)(uintptr_t)&rng | 1);
+    for (int i = 0; i < PER_THREAD; i++) {
+        struct caller c = caller();
+        enum limit_result got = admit(&sh->w, &c, mono_now_us());
+
+        while (got == LIMIT_PARKED && rng_below(&rng, 50) != 0) {
+            for (int spin = 0; atomic_load(&c.woken) == 0 && spin < 1000; spin++) {
+                (void)sched_yield();
+            }
+            got = admit(&sh->w, &c, mono_now_us());
+        }
+        if (got == LIMIT_PARKED && !limit_unpark(sh->w.store, &c.pass)) {
+            while (atomic_load(&c.woken) == 0) { // as the request machine: wait for the message
+                (void)sched_yield();
+            }
+        }
+        if (got == LIMIT_OK) {
+            bool refund = rng_below(&rng, 2) == 0;
+
+            limit_settle(sh->w.store, &c.pass, refund, 0, 0);
+            atomic_fetch_add(&sh->admitted, refund ? 0 : 1);
+        } else if (got == LIMIT_DENIED) {
+            atomic_fetch_add(&sh->denied, 1);
+        }
+    }
+    atomic_fetch_sub(&sh->running, 1);
+    return NULL;
+}
+
+static void *link_thread(void *arg)
+{
+    struct shared *sh = arg;
+
+    while (atomic_load(&sh->running) > 0) {
+        struct question asked[16];
+        struct limit_grant g;
+        size_t n;
+
+        pthread_mutex_lock(&sh->lock);
+        n = sh->w.control.n < 16 ? sh->w.control.n : 16;
+        memcpy(asked, sh->w.control.asked, n * sizeof(asked[0]));
+        sh->w.control.n -= n;
+        memmove(sh->w.control.asked, sh->w.control.asked + n, sh->w.control.n * sizeof(asked[0]));
+        pthread_mutex_unlock(&sh->lock);
+        for (size_t i = 0; i < n; i++) {
+            pthread_mutex_lock(&sh->lock);
+            g = decide(&sh->w.control, &asked[i]);
+            g.empty_us = g.empty_us != 0 ? 1 : 0;
+            pthread_mutex_unlock(&sh->lock);
+            if (asked[i].want > 0) {
+                limit_granted(sh->w.store, &g, 1, mono_now_us());
+            }
+        }
+        limit_tick(sh->w.store, mono_now_us());
+        (void)sched_yield();
+    }
+    return NULL;
+}
+
+static void threads_stay_within_the_limit(void **state)
+{
+    static const struct resource_limit limit[] = {{.unit = RESOURCE_REQUESTS,
+                                                   .amount = 3000,
+                                                   .per_us = 86400 * MONO_SEC,
+                                                   .on_control_loss = 2}};
+    struct shared *sh = mem_zalloc(sizeof(*sh));
+    struct limit_config cfg = {.ask = on_ask_locked, .arg = sh};
+    pthread_t t[THREADS], link;
+
+    (void)state;
+    begin(&sh->w, limit, 1, 3000);
+    limit_store_free(&sh->w.store);
+    sh->w.store = limit_store_new(&cfg);
+    pthread_mutex_init(&sh->lock, NULL);
+    atomic_store(&sh->running, THREADS);
+    assert_int_equal(pthread_create(&link, NULL, link_thread, sh), 0);
+    for (size_t i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&t[i], NULL, worker, sh), 0);
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        (void)pthread_join(t[i], NULL);
+    }
+    (void)pthread_join(link, NULL);
+    assert_true(atomic_load(&sh->admitted) <= 3000);
+    assert_true(atomic_load(&sh->admitted) > 0);
+    // Everything given back: what is left is what was not used.
+    for (uint64_t i = 0; i < 4; i++) {
+        answer(&sh->w.control, sh->w.store, mono_now_us() + i * 2 * MONO_SEC);
+        limit_tick(sh->w.store, mono_now_us() + i * 2 * MONO_SEC);
+    }
+    assert_int_equal(sh->w.control.limits[0].left, 3000 - atomic_load(&sh->admitted));
+    end(&sh->w);
+    pthread_mutex_destroy(&sh->lock);
+    mem_free(sh);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_limits_no_questions),
+        cmocka_unit_test(first_request_parks_until_the_lease),
+        cmocka_unit_test(many_waiters_are_covered_by_one_question),
+        cmocka_unit_test(empty_is_remembered),
+        cmocka_unit_test(all_or_nothing),
+        cmocka_unit_test(more_than_the_limit_is_denied_at_once),
+        cmocka_unit_test(large_request_gathers_everything),
+        cmocka_unit_test(settling_makes_debt_or_refund),
+        cmocka_unit_test(closed_link),
+        cmocka_unit_test(lease_outlasts_the_link),
+        cmocka_unit_test(slow_is_not_lost),
+        cmocka_unit_test(unparked_is_not_woken),
+        cmocka_unit_test(deadline_leaves_the_list),
+        cmocka_unit_test(which_limits_apply),
+        cmocka_unit_test(view_shows_the_tightest),
+        cmocka_unit_test(amount_changes),
+        cmocka_unit_test(forgetting),
+        cmocka_unit_test(exact_over_random_sequences),
+        cmocka_unit_test(threads_stay_within_the_limit),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
