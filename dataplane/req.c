@@ -173,6 +173,7 @@ void req_on_wake(struct req *r)
         req_release(r);
         return;
     }
+    r->woken = true;
     req_post(r);
 }
 

@@ -132,6 +132,7 @@ struct req {
 
     // Facts, written by callbacks.
     bool ready, gone, done, sent, ending;
+    bool woken;   // a wake message came
     bool refused; // httpd refused the body and was answered in front.c
     bool blocked; // the client's queue is over high water
     bool zombie;  // ended while a wake message is under way: freed when that arrives

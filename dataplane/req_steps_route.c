@@ -48,17 +48,14 @@ enum req_next req_step_limit(struct req *r)
 {
     uint64_t tokens = r->route.kind == FRONT_RAW ? dialect_estimate_tokens(httpd_body(r->q).n)
                                                  : meter_reserve_tokens(&r->rq, FALLBACK_OUTPUT);
-    struct limit_query query = {
-        .snap = r->snap,
-        .router = r->router,
-        .key = r->key,
-        .principal = r->principal,
-        .tokens = tokens,
-        .nano_usd = reserve_nano(r),
-    };
+    struct limit_query q = {r->snap, r->router, r->key, r->principal, tokens, reserve_nano(r)};
 
+    if (r->pass.parked_until_us != 0 && !r->woken && !req_is_due(r, REQ_DUE_WAKE)) {
+        return REQ_WAIT;
+    }
+    r->woken = false;
     prepare_pass(r);
-    switch (limit_admit(r->w->shared->limits, &r->pass, &query, r->now_us)) {
+    switch (limit_admit(r->w->shared->limits, &r->pass, &q, r->now_us)) {
     case LIMIT_OK:
         break;
     case LIMIT_DENIED:

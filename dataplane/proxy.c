@@ -1,0 +1,515 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who talks to whom:
+//
+//   link's thread ---- snapshots ---> make_tables, worker_publish ---> workers
+//                 ---- grants ------> limit_granted          (limit_store asks by link_lease)
+//   main thread   ---- once a second: limit_tick, link_health; signals, drain, ops port
+//
+// Drain, a timer on the main loop:
+//
+//   SERVING --SIGTERM--> LEAVING --drain-delay--> DRAINING --nothing in flight,
+//                                                            or shutdown-timeout--> ENDING, exit
+//   a second signal goes to ENDING at once
+#include "dataplane/proxy.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/mono.h"
+#include "common/io/proc.h"
+#include "dataplane/link.h"
+#include "dataplane/metrics.h"
+#include "dataplane/ops.h"
+#include "dataplane/req.h"
+#include "dataplane/worker.h"
+
+#ifndef SLUICE_VERSION
+#define SLUICE_VERSION "0.1.0"
+#endif
+
+#define TARGETS_MAX        8192u
+#define TARGETS_REPORTED   512u
+#define LEASES_AT_ONCE     256u
+#define PARK_US            (50 * MONO_MS)
+#define FLUSH_US           (500 * MONO_MS) // for usage records, at the end
+#define READY_POLL_US      (2 * MONO_MS)
+#define DRAIN_POLL_US      (10 * MONO_MS)
+#define FDS_PER_CONNECTION 2u // a client's and its upstream's
+
+struct proxy {
+    const struct dp_conf_args *args;
+    struct dp_conf *conf; // borrowed
+    struct loop *loop;
+    struct proc_signals *signals;
+    struct keys *keys;
+    struct ops *ops;
+    struct worker_shared shared;
+    struct metrics *metrics; // the main thread's slot
+    struct loop_timer second, state;
+    bool announced;       // ready file written
+    uint64_t leave_at_us; // LEAVING ends
+    uint64_t end_at_us;   // DRAINING ends
+    uint64_t drain_delay_us, shutdown_timeout_us;
+};
+
+// --- link's thread -----------------------------------------------------------------------------
+
+// Sizes of the tables come with the first settings. Written before the snapshot is published, read
+// by workers after they took it.
+static void make_tables(struct worker_shared *s, const struct resource_settings *set)
+{
+    if (s->targets == NULL) {
+        struct target_config c = {
+            .default_rtt_us = set->default_rtt_us != 0 ? set->default_rtt_us : 250 * MONO_MS,
+            .decay_us = set->decay_us != 0 ? set->decay_us : 30 * MONO_SEC,
+            .ejection_us = set->ejection_us != 0 ? set->ejection_us : 30 * MONO_SEC,
+            .cooldown_us = 30 * MONO_SEC,
+        };
+
+        s->targets = target_table_new(&c, TARGETS_MAX);
+    }
+    if (atomic_load(&s->cache) == NULL && set->cache_bytes > 0) {
+        atomic_store(&s->cache, cache_new((size_t)set->cache_bytes));
+    }
+}
+
+static void on_snapshot(void *arg, struct snapshot *snap)
+{
+    struct proxy *p = arg;
+
+    make_tables(&p->shared, snapshot_settings(snap));
+    worker_publish(&p->shared, snap);
+}
+
+static void on_lease(void *arg, const struct message_grant *grants, size_t n, uint64_t now_us)
+{
+    struct proxy *p = arg;
+
+    for (size_t i = 0; i < n; i++) {
+        struct limit_grant g = {
+            .limit_id = slice_str(grants[i].limit_id),
+            .granted = grants[i].granted,
+            .lease_us = grants[i].lease_us,
+            .remaining = grants[i].remaining,
+            .limit = grants[i].amount,
+            .empty_us = grants[i].empty_until_us,
+            .reset_us = grants[i].reset_us,
+        };
+
+        limit_granted(p->shared.limits, &g, 1, now_us);
+    }
+}
+
+static void on_lease_lost(void *arg, const struct message_lease_item *items, size_t n)
+{
+    struct proxy *p = arg;
+
+    for (size_t i = 0; i < n; i++) {
+        struct limit_ask a = {items[i].limit_id, items[i].want, items[i].returned, items[i].debt};
+
+        limit_lost(p->shared.limits, &a, 1, mono_now_us());
+    }
+}
+
+static void on_heard(void *arg, uint64_t now_us)
+{
+    struct proxy *p = arg;
+
+    atomic_store(&p->shared.control_heard_us, now_us);
+}
+
+// Any thread.
+static bool ask_leases(void *arg, const struct limit_ask *items, size_t n)
+{
+    struct proxy *p = arg;
+    struct message_lease_item m[LEASES_AT_ONCE];
+
+    if (p->shared.link == NULL || n > LEASES_AT_ONCE) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        m[i] = (struct message_lease_item){items[i].limit_id, items[i].want, items[i].returned,
+                                           items[i].debt};
+    }
+    return link_lease(p->shared.link, m, n);
+}
+
+// --- once a second -----------------------------------------------------------------------------
+
+struct health {
+    struct message_target_health list[TARGETS_REPORTED];
+    size_t n;
+    uint64_t now_us;
+    struct metrics *metrics;
+};
+
+static void add_target(void *ctx, const struct target_view *v)
+{
+    static const uint32_t states[] = {[TARGET_OK] = MESSAGE_TARGET_HEALTHY,
+                                      [TARGET_TRIAL] = MESSAGE_TARGET_TRIAL,
+                                      [TARGET_EJECTED] = MESSAGE_TARGET_EJECTED,
+                                      [TARGET_COOLING] = MESSAGE_TARGET_COOLING,
+                                      [TARGET_COOLING_GUESS] = MESSAGE_TARGET_COOLING,
+                                      [TARGET_NO_QUOTA] = MESSAGE_TARGET_COOLING};
+    struct health *h = ctx;
+
+    metrics_target(h->metrics, v->provider, v->model, (unsigned)v->status);
+    if (h->n == TARGETS_REPORTED) {
+        return;
+    }
+    // The table's strings end in a NUL (target.h: borrowed from the table).
+    h->list[h->n++] = (struct message_target_health){
+        .provider = v->provider.p,
+        .model = v->model.p,
+        .key_id = v->key_id.p == NULL ? "" : v->key_id.p,
+        .endpoint = "",
+        .state = states[v->status],
+        .ewma_us = v->ewma_us,
+        .in_flight = v->in_flight,
+        .requests = v->successes + v->failures,
+        .failures = v->failures,
+        .until_us = v->until_us > h->now_us ? v->until_us - h->now_us : 0,
+        .reason = "",
+    };
+}
+
+static void report_health(struct proxy *p, uint64_t now_us)
+{
+    struct health *h;
+
+    if (atomic_load(&p->shared.config_seq) == 0) {
+        return; // no table yet
+    }
+    h = mem_zalloc(sizeof(*h));
+    h->now_us = now_us;
+    h->metrics = p->metrics;
+    target_each(p->shared.targets, now_us, add_target, h);
+    link_health(p->shared.link, worker_in_flight(&p->shared), h->list, h->n);
+    mem_free(h);
+}
+
+static void on_second(struct loop_timer *t)
+{
+    struct proxy *p = container_of(t, struct proxy, second);
+    uint64_t now = loop_now_us(p->loop);
+
+    limit_tick(p->shared.limits, now);
+    report_health(p, now);
+    loop_timer_set(p->loop, t, now + MONO_SEC);
+}
+
+static uint64_t resident_bytes(void)
+{
+    unsigned long long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+
+    if (f == NULL) {
+        return 0;
+    }
+    if (fscanf(f, "%*u %llu", &pages) != 1) {
+        pages = 0;
+    }
+    (void)fclose(f); // only read
+    return pages * 4096;
+}
+
+static void refresh(void *arg)
+{
+    struct proxy *p = arg;
+    struct cache *cache = atomic_load(&p->shared.cache);
+    struct cache_stats cs = {.entries = 0};
+    struct link_stats ls;
+    uint64_t now = mono_now_us();
+
+    link_stats(p->shared.link, &ls);
+    if (cache != NULL) {
+        cs = cache_stats(cache);
+    }
+    struct metrics_process m = {
+        .config_seq = atomic_load(&p->shared.config_seq),
+        .control_seq = ls.control_seq,
+        .heard_ago_us = ls.heard_us != 0 && now > ls.heard_us ? now - ls.heard_us : 0,
+        .cache_entries = cs.entries,
+        .cache_bytes = cs.bytes,
+        .cache_evictions = cs.evictions,
+        .usage_pending = ls.usage_pending,
+        .usage_lost = ls.usage_lost,
+        .rss_bytes = resident_bytes(),
+        .body_bytes = atomic_load(&p->shared.budget.used),
+        .ready = worker_is_ready(&p->shared) ? 1 : 0,
+    };
+    metrics_process(p->metrics, &m);
+}
+
+// --- start, reload, drain ----------------------------------------------------------------------
+
+static void announce(struct proxy *p)
+{
+    struct buf line;
+    struct err e;
+
+    p->announced = true;
+    LOG(INFO, "proxy.ready", LOG_UINT("port", worker_port(&p->shared)),
+        LOG_UINT("ops_port", ops_port(p->ops)),
+        LOG_UINT("seq", atomic_load(&p->shared.config_seq)));
+    if (p->conf->ready_file != NULL) {
+        buf_init(&line, 1024);
+        buf_printf(&line, "{\"port\":%u,\"ops_port\":%u,\"pid\":%ld}\n", worker_port(&p->shared),
+                   ops_port(p->ops), (long)getpid());
+        if (!proc_write_file(p->conf->ready_file, buf_slice(&line), 0644, &e)) {
+            LOG(ERROR, "proxy.ready_file", LOG_ERR(&e));
+        }
+        buf_done(&line);
+    }
+    if (!proc_notify("READY=1")) {
+        LOG(WARN, "proxy.notify_failed");
+    }
+}
+
+static void begin_draining(struct proxy *p, uint64_t now)
+{
+    worker_set_phase(&p->shared, WORKER_DRAINING);
+    p->end_at_us = now + p->shutdown_timeout_us;
+    LOG(INFO, "proxy.draining", LOG_UINT("in_flight", worker_in_flight(&p->shared)));
+}
+
+static void begin_ending(struct proxy *p)
+{
+    LOG(INFO, "proxy.ending", LOG_UINT("in_flight", worker_in_flight(&p->shared)));
+    worker_set_phase(&p->shared, WORKER_ENDING);
+    loop_stop(p->loop);
+}
+
+static void on_state(struct loop_timer *t)
+{
+    struct proxy *p = container_of(t, struct proxy, state);
+    uint64_t now = loop_now_us(p->loop);
+
+    switch (worker_phase(&p->shared)) {
+    case WORKER_SERVING:
+        if (worker_is_ready(&p->shared)) {
+            announce(p);
+            return;
+        }
+        loop_timer_set(p->loop, t, now + READY_POLL_US);
+        return;
+    case WORKER_LEAVING:
+        if (now >= p->leave_at_us) {
+            begin_draining(p, now);
+        }
+        break;
+    case WORKER_DRAINING:
+        if (worker_in_flight(&p->shared) == 0 || now >= p->end_at_us) {
+            begin_ending(p);
+            return;
+        }
+        break;
+    case WORKER_ENDING:
+        return;
+    }
+    loop_timer_set(p->loop, t, now + DRAIN_POLL_US);
+}
+
+static void leave(struct proxy *p)
+{
+    uint64_t now = loop_now_us(p->loop);
+
+    if (worker_phase(&p->shared) != WORKER_SERVING) {
+        begin_ending(p); // asked twice
+        return;
+    }
+    (void)proc_notify("STOPPING=1"); // the manager will see us end
+    worker_set_phase(&p->shared, WORKER_LEAVING);
+    p->leave_at_us = now + p->drain_delay_us;
+    LOG(INFO, "proxy.leaving", LOG_UINT("drain_delay_us", p->drain_delay_us));
+    loop_timer_set(p->loop, &p->state, now);
+}
+
+// What can change without a restart does; a broken file is refused as a whole.
+static void reload(struct proxy *p)
+{
+    struct dp_conf fresh;
+    struct buf keys;
+
+    if (p->args->file == NULL) {
+        return;
+    }
+    if (!dp_conf_load(p->args, p->args->file, &fresh)) {
+        LOG(ERROR, "proxy.reload_refused", LOG_STR("file", p->args->file));
+        dp_conf_done(&fresh);
+        return;
+    }
+    buf_init(&keys, 4096);
+    boot_restart_keys(&p->conf->boot, &fresh.boot, &keys);
+    log_set_level((enum log_level)fresh.boot.logging.level);
+    p->drain_delay_us = fresh.boot.server.drain_delay_us;
+    p->shutdown_timeout_us = fresh.boot.server.shutdown_timeout_us;
+    LOG(INFO, "proxy.reloaded", LOG_STR("file", p->args->file),
+        LOG_SLICE("needs_restart", buf_slice(&keys)));
+    buf_done(&keys);
+    dp_conf_done(&fresh);
+}
+
+static void on_signal(void *arg, int signo)
+{
+    struct proxy *p = arg;
+
+    if (signo == SIGTERM || signo == SIGINT) {
+        leave(p);
+    } else if (signo == SIGHUP) {
+        reload(p);
+    }
+}
+
+// --- making ------------------------------------------------------------------------------------
+
+static void fill_worker_config(struct proxy *p, uint64_t nofile)
+{
+    const struct boot_server *s = &p->conf->boot.server;
+    struct worker_config *c = &p->shared.conf;
+    bool loopback = boot_is_loopback(s->address.s);
+    uint64_t most = nofile > 512 ? (nofile - 256) / FDS_PER_CONNECTION : 128;
+
+    *c = (struct worker_config){
+        .address = s->address.s,
+        .port = (uint16_t)s->port,
+        .max_body = (size_t)s->max_body,
+        .max_buffered = (size_t)s->max_buffered,
+        .header_memory = (size_t)s->header_memory,
+        .max_connections = (size_t)(s->max_connections != 0 ? s->max_connections : most),
+        .tls_cert_pem = p->conf->tls_cert,
+        .tls_key_pem = p->conf->tls_key,
+        .auth_default = loopback ? RESOURCE_AUTH_OPTIONAL : RESOURCE_AUTH_REQUIRED,
+        .auth_may_be_open = loopback || p->conf->insecure_no_auth,
+    };
+    c->upstream.dial.proxy =
+        p->conf->boot.egress.proxy.s != NULL ? p->conf->boot.egress.proxy.s : "";
+    c->upstream.dial.ca_file = p->conf->ca_file;
+}
+
+static bool make_link(struct proxy *p, struct err *e)
+{
+    struct keys_files files = {.cluster_secret = p->conf->cluster_secret_file,
+                               .public_keys = p->conf->public_key_file};
+    char ops[64];
+
+    if (p->conf->n_endpoints == 0) {
+        return err_set(e, ERR_INVALID, "no control plane: give --control or control.endpoints");
+    }
+    if (files.cluster_secret == NULL || files.public_keys == NULL) {
+        return err_set(e, ERR_INVALID,
+                       "no secrets: give --data-dir, or --cluster-secret-file and "
+                       "--control-public-key-file");
+    }
+    p->keys = keys_load(&files, e);
+    if (p->keys == NULL) {
+        return false;
+    }
+    (void)snprintf(ops, sizeof(ops), "%s:%u", p->conf->boot.server.ops_address.s,
+                   ops_port(p->ops)); // an address fits
+    struct link_config c = {
+        .endpoints = p->conf->endpoints,
+        .n_endpoints = p->conf->n_endpoints,
+        .keys = p->keys,
+        .data_dir = p->conf->data_dir,
+        .version = SLUICE_VERSION,
+        .ops = ops,
+        .n_workers = p->conf->workers,
+        .arg = p,
+        .on_snapshot = on_snapshot,
+        .on_lease = on_lease,
+        .on_lease_lost = on_lease_lost,
+        .on_heard = on_heard,
+    };
+    p->shared.link = link_new(&c, e);
+    return p->shared.link != NULL;
+}
+
+static bool make(struct proxy *p, struct err *e)
+{
+    struct limit_config limits = {.ask = ask_leases, .arg = p, .park_us = PARK_US};
+    uint64_t nofile = proc_raise_nofile();
+
+    (void)pthread_mutex_init(&p->shared.latest_lock, NULL); // a plain mutex: cannot fail
+    p->loop = loop_new(e);
+    if (p->loop == NULL) {
+        return false;
+    }
+    p->signals = proc_signals_new(p->loop, on_signal, p, e);
+    if (p->signals == NULL) {
+        return false;
+    }
+    p->shared.metrics = metrics_registry_new();
+    p->metrics = metrics_new(p->shared.metrics);
+    p->shared.limits = limit_store_new(&limits);
+    fill_worker_config(p, nofile);
+    if (!worker_setup(&p->shared, p->conf->workers, e)) {
+        return false;
+    }
+    struct ops_config ops = {.address = p->conf->boot.server.ops_address.s,
+                             .port = (uint16_t)p->conf->boot.server.ops_port,
+                             .shared = &p->shared,
+                             .refresh = refresh,
+                             .arg = p};
+    p->ops = ops_new(p->loop, &ops, e);
+    return p->ops != NULL && make_link(p, e);
+}
+
+static bool start(struct proxy *p, struct err *e)
+{
+    p->second.fn = on_second;
+    p->state.fn = on_state;
+    loop_timer_set(p->loop, &p->second, loop_now_us(p->loop) + MONO_SEC);
+    loop_timer_set(p->loop, &p->state, loop_now_us(p->loop));
+    return worker_start(&p->shared, e) && link_start(p->shared.link, e);
+}
+
+// In this order: no worker may outlive what it calls. Works on what is half made.
+static void unmake(struct proxy *p)
+{
+    if (p->shared.workers != NULL) {
+        atomic_store(&p->shared.phase, WORKER_LEAVING);
+        worker_set_phase(&p->shared, WORKER_ENDING);
+        worker_teardown(&p->shared);
+    }
+    ops_free(&p->ops);
+    link_stop(&p->shared.link, FLUSH_US);
+    snapshot_reap();
+    limit_store_free(&p->shared.limits);
+    struct cache *cache = atomic_load(&p->shared.cache);
+    cache_free(&cache);
+    target_table_free(&p->shared.targets);
+    metrics_free(&p->metrics);
+    metric_registry_free(&p->shared.metrics);
+    keys_free(&p->keys);
+    proc_signals_free(&p->signals);
+    if (p->loop != NULL) {
+        loop_timer_cancel(p->loop, &p->second);
+        loop_timer_cancel(p->loop, &p->state);
+        loop_free(&p->loop);
+    }
+    (void)pthread_mutex_destroy(&p->shared.latest_lock); // not held by anyone
+}
+
+bool proxy_run(const struct dp_conf_args *args, struct dp_conf *conf, struct err *e)
+{
+    struct proxy *p = mem_zalloc(sizeof(*p));
+    bool ok;
+
+    p->args = args;
+    p->conf = conf;
+    p->drain_delay_us = conf->boot.server.drain_delay_us;
+    p->shutdown_timeout_us = conf->boot.server.shutdown_timeout_us;
+    req_install_panic_hook();
+    ok = make(p, e) && start(p, e);
+    if (ok) {
+        loop_run(p->loop);
+    }
+    unmake(p);
+    mem_free(p);
+    return ok;
+}
