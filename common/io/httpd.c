@@ -245,9 +245,11 @@ void httpd_stream_begin(struct httpd_req *q, unsigned status, const struct httpd
     if (is_over(q)) {
         return;
     }
-    CHECK(q->response == NULL && q->phase != HTTPD_REPLYING);
+    CHECK(q->response == NULL && q->phase == HTTPD_WAITING);
     q->status = sane_status(status);
     q->streaming = true;
+    q->bodyless =
+        content_length == 0 || status == 204 || status == 304 || slice_eq(q->method, SLICE("HEAD"));
     if (!httpd_mhd_make_stream(q, h, n, content_length)) {
         q->aborted = true; // as above
     }
@@ -262,6 +264,9 @@ bool httpd_stream_write(struct httpd_req *q, struct slice s)
         return true;
     }
     CHECK(q->streaming && !q->ended);
+    if (q->bodyless) {
+        return true;
+    }
     if (q->stream_left != UINT64_MAX) {
         s = slice_head(s, q->stream_left < s.n ? (size_t)q->stream_left : s.n);
         q->stream_left -= s.n;
@@ -304,7 +309,7 @@ void httpd_abort(struct httpd_req *q)
     }
     q->aborted = true;
     if (q->parked) {
-        httpd_mhd_drop_response(q);
+        httpd_conn_cut(httpd_conn_of(q));
         httpd_mhd_wake(q);
     } else {
         httpd_conn_kick(httpd_conn_of(q));

@@ -50,7 +50,8 @@ enum httpd_end {
 };
 
 struct httpd_handlers {
-    // Head is complete and well framed. Reply now, or return and get on_ready when the body is in.
+    // Head is complete and well framed. httpd_reply now, or return and get on_ready when the body
+    // is in.
     void (*on_head)(void *arg, struct httpd_req *q);
     void (*on_ready)(void *arg, struct httpd_req *q);
     // Must reply (httpd_reply) before it returns. May come instead of on_head, or after it.
@@ -135,7 +136,8 @@ void *httpd_user(const struct httpd_req *q);
 // left out. Exactly one of httpd_reply / httpd_stream_begin per exchange.
 void httpd_reply(struct httpd_req *q, unsigned status, const struct httpd_header *h, size_t n,
                  struct buf *body);
-// Starts a body of unknown length (chunked), or of exactly content_length bytes when >= 0.
+// From on_ready on. Starts a body of unknown length (chunked), or of exactly content_length bytes
+// when >= 0.
 void httpd_stream_begin(struct httpd_req *q, unsigned status, const struct httpd_header *h,
                         size_t n, int64_t content_length);
 // Copies the bytes into the queue; they leave in this turn's serve phase. False: the queue is at or
@@ -143,7 +145,8 @@ void httpd_stream_begin(struct httpd_req *q, unsigned status, const struct httpd
 MUST_CHECK bool httpd_stream_write(struct httpd_req *q, struct slice s);
 // Bytes queued and not yet taken by libmicrohttpd.
 size_t httpd_stream_queued(const struct httpd_req *q);
-// Orderly end after what is queued.
+// Orderly end after what is queued. HTTPD_SENT is never told before this call; a response without a
+// body (HEAD, 204, 304, length 0) leaves with it.
 void httpd_stream_end(struct httpd_req *q);
 // Ends the connection without an orderly end of the body.
 void httpd_abort(struct httpd_req *q);

@@ -80,7 +80,7 @@ enum httpd_verdict httpd_call_bytes(struct httpd_req *q, struct slice bytes)
     struct httpd_conn *c = httpd_conn_of(q);
     size_t seen = q->body.n + q->discarded;
 
-    if (q->aborted) {
+    if (q->aborted || c->h->stopping) {
         return HTTPD_CLOSE;
     }
     if (seen / HTTPD_BODY_STEP != (seen + bytes.n) / HTTPD_BODY_STEP) {
@@ -129,6 +129,9 @@ enum httpd_verdict httpd_call_head(struct httpd_req *q, const struct httpd_polic
     bool has_body = p->chunked || p->length > 0, now;
     enum httpd_refusal why;
 
+    if (h->stopping) {
+        return HTTPD_CLOSE;
+    }
     q->phase = HTTPD_BODY;
     q->http10 = p->http10;
     q->head_room = p->pool_bytes < h->header_memory ? h->header_memory - p->pool_bytes : 0;
@@ -160,6 +163,9 @@ enum httpd_verdict httpd_call_last(struct httpd_req *q)
 {
     struct httpd_conn *c = httpd_conn_of(q);
 
+    if (c->h->stopping) {
+        return HTTPD_CLOSE;
+    }
     if (q->response == NULL && q->overflow) {
         refuse(q, q->refusal);
     } else if (q->response == NULL) {
@@ -171,7 +177,7 @@ enum httpd_verdict httpd_call_last(struct httpd_req *q)
     if (q->aborted) {
         return HTTPD_CLOSE;
     }
-    if (q->response != NULL) {
+    if (q->response != NULL && (!q->bodyless || q->ended)) {
         return HTTPD_ANSWER;
     }
     return c->gone ? HTTPD_CLOSE : HTTPD_PARK;

@@ -26,7 +26,7 @@
 #include "common/base/mono.h"
 #include "common/io/httpd_priv.h"
 
-#define FRESH_DRAIN_US MONO_SEC // a connection that never sent anything gets this long in a drain
+#define FRESH_DRAIN_US MONO_SEC // a connection not told of a drain gets this long for a request
 
 // --- progress and deadlines ----------------------------------------------------------------------
 
@@ -43,14 +43,19 @@ void httpd_conn_no_deadline(struct httpd_conn *c)
     c->deadline_us = UINT64_MAX; // the timer finds out
 }
 
+void httpd_conn_cut(struct httpd_conn *c)
+{
+    const struct sockaddr none = {.sa_family = AF_UNSPEC};
+
+    if (c->q.streaming && c->q.http10) {
+        // Only a reset tells it from the end of the body. Best effort.
+        (void)connect(c->fd, &none, sizeof none);
+    }
+}
+
 void httpd_conn_kick(struct httpd_conn *c)
 {
-    if (c->q.streaming && c->q.http10) {
-        // The end of the connection is the end of such a body: only a reset tells that it was cut.
-        const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-
-        (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset); // best effort
-    }
+    httpd_conn_cut(c);
     // libmicrohttpd sees a hang-up at its next run. Failure: it is closed already.
     (void)shutdown(c->fd, SHUT_RDWR);
     httpd_mhd_dirty(c->d);
@@ -205,6 +210,8 @@ void httpd_conn_end(struct httpd_conn *c, enum httpd_end how)
     struct httpd *h = c->h;
 
     if (how == HTTPD_ABORTED) {
+        // libmicrohttpd answers some errors itself, with the rest of the request unread.
+        c->linger = c->linger || q->phase == HTTPD_HEAD || q->phase == HTTPD_BODY;
         httpd_conn_tell_gone(c);
     }
     if (q->visible) {
@@ -221,7 +228,8 @@ void httpd_conn_end(struct httpd_conn *c, enum httpd_end how)
         list_remove(&h->drained, &q->drain_node);
     }
     *q = (struct httpd_req){.phase = HTTPD_IDLE};
-    httpd_conn_deadline(c, h->idle_us);
+    // Its answer may have been made before the drain began, without connection: close.
+    httpd_conn_deadline(c, h->draining ? FRESH_DRAIN_US : h->idle_us);
 }
 
 void httpd_conn_drain(struct httpd_conn *c)

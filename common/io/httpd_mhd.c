@@ -73,11 +73,14 @@ static enum MHD_Result queue_response(struct httpd_req *q)
 void httpd_mhd_wake(struct httpd_req *q)
 {
     struct httpd_conn *c = httpd_conn_of(q);
+    bool over = q->aborted || q->gone_told;
 
-    if (!q->parked) {
+    if (!q->parked || (q->bodyless && !q->ended && !over)) {
         return;
     }
-    if (q->response != NULL && queue_response(q) != MHD_YES) {
+    if (over) {
+        httpd_mhd_drop_response(q);
+    } else if (q->response != NULL && queue_response(q) != MHD_YES) {
         q->aborted = true; // on_call will say so
     }
     q->parked = false;
@@ -298,10 +301,12 @@ static ssize_t read_stream(void *cls, uint64_t pos, char *to, size_t max)
     struct httpd_req *q = cls;
     struct httpd *h = httpd_conn_of(q)->h;
     struct httpd_bytes *b = &q->queue;
-    size_t n = b->n < max ? b->n : max;
+    // The last byte of a stream with a length would end it: that is httpd_stream_end's to do.
+    size_t have = q->stream_left == 0 && !q->ended && b->n > 0 ? b->n - 1 : b->n;
+    size_t n = have < max ? have : max;
 
     (void)pos;
-    if (q->aborted || q->gone_told) {
+    if (q->aborted || q->gone_told || h->stopping) {
         return MHD_CONTENT_READER_END_WITH_ERROR;
     }
     if (n == 0) {
@@ -329,13 +334,23 @@ bool httpd_mhd_make_stream(struct httpd_req *q, const struct httpd_header *h, si
                            int64_t content_length)
 {
     // Chunked bodies are read straight into the connection's write buffer; only others use a block.
-    bool chunked = content_length < 0 && !q->http10;
+    bool chunked = content_length < 0 && !q->http10, bare = q->bodyless && content_length < 0;
 
+    if (bare && (q->status == 204 || q->status == 304)) {
+        content_length = 0;
+        bare = false;
+    }
     q->response = MHD_create_response_from_callback(content_length < 0 ? MHD_SIZE_UNKNOWN
                                                                        : (uint64_t)content_length,
                                                     chunked ? 64 : 16384, read_stream, q, NULL);
     if (q->response == NULL) {
         return false;
+    }
+    if (bare) {
+        // HEAD: 0.9.75 would send the last chunk of a chunked body that is not there. This makes it
+        // leave out both length and encoding, and close.
+        (void)MHD_set_response_options(q->response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT,
+                                       MHD_RO_END); // known to this version
     }
     q->stream_left = content_length < 0 ? UINT64_MAX : (uint64_t)content_length;
     add_headers(q, h, n);
@@ -482,6 +497,7 @@ bool httpd_mhd_add(struct httpd_conn *c, socklen_t addr_len)
 // Suspended connections must be gone before a daemon may be stopped.
 void httpd_mhd_stop_all(struct httpd *h)
 {
+    h->stopping = true;
     list_foreach (n, &h->conns) {
         struct httpd_conn *c = container_of(n, struct httpd_conn, node);
 

@@ -92,6 +92,7 @@ struct httpd_req {
     bool http10;
     bool close_after;
     bool streaming;             // the response is a stream
+    bool bodyless;              // a stream whose response has no body: handed over at its end
     bool ended;                 // httpd_stream_end
     bool want_drain;            // a write answered false
     bool overflow;              // chunked body over a limit: on_refused at its end
@@ -183,6 +184,7 @@ struct httpd {
     struct loop_timer accept_again;
     uint16_t port;
     bool draining;
+    bool stopping; // httpd_free: nothing may be suspended any more
 
     struct list lingering; // sockets in httpd_linger.c
 };
@@ -203,6 +205,8 @@ void httpd_conn_deadline(struct httpd_conn *c, uint64_t in_us);
 void httpd_conn_no_deadline(struct httpd_conn *c);
 // Makes libmicrohttpd drop a connection that is not suspended.
 void httpd_conn_kick(struct httpd_conn *c);
+// Where only the end of the connection ends a body, makes the client see that it was cut.
+void httpd_conn_cut(struct httpd_conn *c);
 // on_gone, once, if it is owed.
 void httpd_conn_tell_gone(struct httpd_conn *c);
 // A new exchange begins / the exchange is over.
