@@ -41,7 +41,7 @@
 #define TLS_FIRST          (16u * 1024) // head and body up to here leave as one TLS record
 #define TLS_WRITE          (64u * 1024) // bytes for one dial_send
 #define TLS_WRITES         4u           // dial_sends in one event
-#define MAX_PIECES         5u           // head and request.body
+#define MAX_PIECES         (1u + UPSTREAM_BODY_PIECES) // head and request.body
 
 // From upstream_start to on_end or cancel. About 400 bytes and the copied head while a request is
 // in flight; a response being streamed has given the head back.
