@@ -260,7 +260,6 @@ static void on_head(void *arg, const struct h1 *head)
     at->is_json = is_json_type(at->content_type);
     at->is_sse = type_is(at->content_type, SLICE("text/event-stream"));
     at->request_id = first_header(r, head, "x-request-id", "request-id");
-    at->retry_after = first_header(r, head, "retry-after", "retry-after");
     if (r->dialect->observe_limits != NULL) {
         at->limits = r->dialect->observe_limits(get_header, &g, loop_wall_us(r->w->loop));
     }

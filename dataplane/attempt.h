@@ -46,7 +46,7 @@ struct attempt {
     unsigned odd_status; // what an error object inside a 200 stands for; 0: none
     int64_t content_length;
     bool is_json, is_sse, encoded;
-    struct slice content_type, request_id, retry_after;
+    struct slice content_type, request_id;
     struct httpd_header *headers; // to be relayed
     size_t n_headers;
     struct dialect_limits limits;

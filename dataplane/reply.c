@@ -442,9 +442,10 @@ static void map_error(struct req *r, struct dialect_error *e)
         e->status = b->timed_out ? 504 : 502;
         e->type = b->timed_out ? "timeout_error" : "server_error";
         e->code = b->timed_out ? "upstream_timeout" : "upstream_failed";
-        e->message =
-            slice_str(arena_printf(&r->arena, "the provider " SLICE_FMT " did not answer: %s",
-                                   SLICE_ARG(b->provider), b->reason));
+        e->message = slice_str(arena_printf(
+            &r->arena, "the provider " SLICE_FMT " %s: %s", SLICE_ARG(b->provider),
+            b->http_status == 0 || b->timed_out ? "did not answer" : "sent no usable answer",
+            b->reason));
         return;
     }
     words_of_status(&own);
@@ -484,7 +485,7 @@ static void upstream_error(struct req *r)
     if (r->best.http_status != 0) {
         reply_head_printf(&h, "x-sluice-upstream-status", "%u", r->best.http_status);
     }
-    reply_head_add(&h, "retry-after", r->best.retry_after);
+    add_retry_after(&h, r->best.retry_after_us);
     if (unchanged) {
         add_provider_headers(&h, r->best.headers, r->best.n_headers);
         send_whole(r, r->best.status, &h, &r->best.body);

@@ -344,7 +344,7 @@ static void keep_error(struct req *r, unsigned status, uint8_t rank)
     b->encoded = r->at.encoded;
     b->content_type = r->at.content_type;
     b->request_id = r->at.request_id;
-    b->retry_after = r->at.retry_after;
+    b->retry_after_us = r->at.limits.retry_after_us;
     b->headers = r->at.headers;
     b->n_headers = r->at.n_headers;
     b->provider = arena_dup(&r->arena, slice_str(r->at.cand->provider->res->id));

@@ -57,8 +57,8 @@ static bool on_error(struct stream *s, const struct sse_event *e, unsigned statu
     s->teeing = false;
     // Cut where it is too large to keep: it is only reported.
     (void)!buf_try_append(&s->error, slice_head(e->data, STREAM_ERROR_MAX));
-    if (s->emit != NULL) {
-        put(s, e->raw);
+    if (s->emit != NULL || s->content) {
+        put(s, e->raw); // content came before it, be it in the same read: the client has to see it
     }
     return false;
 }
