@@ -188,7 +188,6 @@ static void next_request(struct mock_conn *c)
     c->scanned = 0;
     c->slow_read = 0;
     c->looked = c->continued = c->keep_when_down = false;
-    c->chunk_left = c->chunk_state = 0;
     c->state = MOCK_CONN_HEAD;
 }
 
@@ -284,91 +283,6 @@ static void refuse(struct mock_conn *c, uint32_t status, const char *message)
     mock_reply_error_text("invalid_request_error", "bad_framing", message, b);
     mock_conn_reply(c, status, buf_slice(b));
     drive(c);
-}
-
-// Chunk decoder states.
-enum { CHUNK_SIZE, CHUNK_DATA, CHUNK_DATA_END, CHUNK_TRAILER };
-
-static bool chunk_line(struct mock_conn *c, struct slice line)
-{
-    struct slice size;
-    uint64_t n = 0;
-
-    (void)slice_cut(line, ';', &size);
-    size = slice_trim(size);
-    if (size.n == 0 || size.n > 8) {
-        return false;
-    }
-    for (size_t i = 0; i < size.n; i++) {
-        char ch = size.p[i];
-        int digit = ch >= '0' && ch <= '9'   ? ch - '0'
-                    : ch >= 'a' && ch <= 'f' ? ch - 'a' + 10
-                    : ch >= 'A' && ch <= 'F' ? ch - 'A' + 10
-                                             : -1;
-
-        if (digit < 0) {
-            return false;
-        }
-        n = n * 16 + (uint64_t)digit;
-    }
-    c->chunk_left = n;
-    c->chunk_state = n > 0 ? CHUNK_DATA : CHUNK_TRAILER;
-    return true;
-}
-
-// Takes a CRLF-ended line from c->in; false: it is not complete.
-static bool take_line(struct mock_conn *c, struct slice *ret)
-{
-    struct slice in = buf_slice(&c->in);
-    size_t at = slice_find_char(in, '\n');
-
-    if (at == SIZE_MAX) {
-        return false;
-    }
-    *ret = slice_head(in, at > 0 && in.p[at - 1] == '\r' ? at - 1 : at);
-    buf_consume(&c->in, at + 1); // the bytes stay where they are until the next append
-    return true;
-}
-
-// Moves what is there from c->in to c->body. False: not chunked coding. *ret_complete: all of it.
-static bool decode_chunks(struct mock_conn *c, bool *ret_complete)
-{
-    struct slice line;
-
-    *ret_complete = false;
-    for (;;) {
-        if (c->chunk_state == CHUNK_DATA) {
-            struct slice part = buf_slice(&c->in);
-
-            part = slice_head(part, c->chunk_left < part.n ? (size_t)c->chunk_left : part.n);
-            if (part.n == 0) {
-                return true;
-            }
-            if (!buf_try_append(&c->body, part)) {
-                return false;
-            }
-            buf_consume(&c->in, part.n);
-            c->chunk_left -= part.n;
-            c->chunk_state = c->chunk_left == 0 ? CHUNK_DATA_END : CHUNK_DATA;
-            continue;
-        }
-        if (!take_line(c, &line)) {
-            return c->in.n < MOCK_HEAD_MAX;
-        }
-        if (c->chunk_state == CHUNK_DATA_END) {
-            if (line.n > 0) {
-                return false;
-            }
-            c->chunk_state = CHUNK_SIZE;
-        } else if (c->chunk_state == CHUNK_TRAILER) {
-            if (line.n == 0) {
-                *ret_complete = true;
-                return true;
-            }
-        } else if (!chunk_line(c, line)) {
-            return false;
-        }
-    }
 }
 
 static void begin(struct mock_conn *c, struct slice body)
@@ -473,13 +387,13 @@ static bool read_chunked_body(struct mock_conn *c)
             return true;
         }
         c->state = MOCK_CONN_BODY;
-        c->chunk_state = CHUNK_SIZE;
+        c->dechunk = (struct mock_dechunk){0};
         continue_100(c);
     }
     if (c->state != MOCK_CONN_BODY) {
         return false;
     }
-    if (!decode_chunks(c, &complete)) {
+    if (!mock_dechunk_feed(&c->dechunk, &c->in, &c->body, &complete)) {
         refuse(c, 400, "Bad chunk.");
         return true;
     }

@@ -9,6 +9,7 @@
 #include "common/base/buf.h"
 #include "common/base/list.h"
 #include "common/io/loop.h"
+#include "tests/mock/mock_dechunk.h"
 #include "tests/mock/mock_head.h"
 #include "tests/mock/mock_script.h"
 #include "tests/mock/mock_state.h"
@@ -45,8 +46,7 @@ struct mock_conn {
     struct buf out;
     size_t scanned; // of `in`, for the head parser
     struct mock_head head;
-    uint64_t chunk_left;
-    uint8_t chunk_state;
+    struct mock_dechunk dechunk;
     uint64_t slow_read;     // bytes per second, 0 = not slowed
     uint64_t sent;          // bytes given to the kernel
     uint32_t split_left;    // single-byte writes to go

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The phases of an attempt. Faults are looked at in `start` (before and in the head), in `plain`
-// (after so many body bytes) and in `content` (after so many content events).
+// (after so many body bytes) and in mock_stream.c (after so many content events).
 //
 //   START --delay--> head --+-- plain answer: PLAIN ------------------------> done
 //                           +-- stream: TTFT -> THINK -> CONTENT -> FINISH -> done
@@ -16,6 +16,7 @@
 #include "tests/mock/mock_embed.h"
 #include "tests/mock/mock_put.h"
 #include "tests/mock/mock_reply.h"
+#include "tests/mock/mock_stream.h"
 
 #define BODY_MAX (96u << 20) // of what is built in memory
 
@@ -35,12 +36,12 @@ void mock_script_done(struct mock_script *s)
     buf_done(&s->post);
 }
 
-static bool has(const struct mock_script *s, uint32_t flags)
+bool mock_script_has(const struct mock_script *s, uint32_t flags)
 {
     return (s->behave.flags & flags) != 0;
 }
 
-static enum mock_run stall(struct mock_script *s)
+enum mock_run mock_script_stall(struct mock_script *s)
 {
     s->phase = MOCK_PHASE_STALL;
     s->content_us = s->due_us = UINT64_MAX;
@@ -48,7 +49,7 @@ static enum mock_run stall(struct mock_script *s)
 }
 
 // As a chunk where the answer is chunked.
-static void put_body(struct mock_conn *c, struct slice s)
+void mock_script_put_body(struct mock_conn *c, struct slice s)
 {
     if (s.n == 0) {
         return;
@@ -69,7 +70,7 @@ static void put_body(struct mock_conn *c, struct slice s)
     }
 }
 
-static enum mock_run finish(struct mock_conn *c)
+enum mock_run mock_script_finish(struct mock_conn *c)
 {
     if (c->script.chunked) {
         put(&c->out, "0\r\n\r\n");
@@ -77,13 +78,13 @@ static enum mock_run finish(struct mock_conn *c)
     return MOCK_RUN_DONE;
 }
 
-static enum mock_run break_chunking(struct mock_conn *c)
+enum mock_run mock_script_break_chunking(struct mock_conn *c)
 {
     put(&c->out, "zz\r\nthis chunk has no size\r\n");
-    return stall(&c->script);
+    return mock_script_stall(&c->script);
 }
 
-static void put_head(struct mock_conn *c, const char *type, int64_t content_length)
+void mock_script_put_head(struct mock_conn *c, const char *type, int64_t content_length)
 {
     struct mock_script *s = &c->script;
     const struct mock_reply_head h = {
@@ -91,7 +92,7 @@ static void put_head(struct mock_conn *c, const char *type, int64_t content_leng
         .type = type,
         .content_length = content_length,
         .chunked = s->chunked,
-        .close = !c->head.keep_alive || has(s, MOCK_CLOSE | MOCK_UNTIL_CLOSE),
+        .close = !c->head.keep_alive || mock_script_has(s, MOCK_CLOSE | MOCK_UNTIL_CLOSE),
         .date = mock_conn_date(c->worker),
         .id = s->subject.id,
         .port = c->port->port,
@@ -100,7 +101,7 @@ static void put_head(struct mock_conn *c, const char *type, int64_t content_leng
     size_t before = c->out.n;
 
     mock_reply_head(&h, &c->out);
-    if (has(s, MOCK_HALF_HEAD)) {
+    if (mock_script_has(s, MOCK_HALF_HEAD)) {
         // buf has no way to drop the tail: move the half that stays.
         struct slice all = buf_slice(&c->out);
         struct buf *scratch = &c->worker->scratch;
@@ -182,7 +183,8 @@ static void check_request(struct mock_conn *c)
         mock_reply_error(401, &s->pre);
         return;
     }
-    if (api == MOCK_MODELS || api == MOCK_MODEL || api == MOCK_ECHO || has(s, MOCK_EARLY)) {
+    if (api == MOCK_MODELS || api == MOCK_MODEL || api == MOCK_ECHO ||
+        mock_script_has(s, MOCK_EARLY)) {
         return;
     }
     if (!slice_eq(c->head.method, SLICE("POST"))) {
@@ -265,7 +267,7 @@ void mock_script_begin(struct mock_conn *c, struct slice body)
     } else {
         check_request(c);
     }
-    c->split_left = has(s, MOCK_SPLIT) ? 512 : 0;
+    c->split_left = mock_script_has(s, MOCK_SPLIT) ? 512 : 0;
     s->content_us = s->due_us = s->comment_us = 0;
     if (s->behave.delay_us > 0 || s->behave.lognormal_us > 0) {
         s->content_us = s->due_us = loop_now_us(w->loop) + head_delay_us(w, &s->behave);
@@ -309,9 +311,9 @@ static void build_plain(struct mock_conn *c)
     if (s->pre.n > 0) {
         return; // refused
     }
-    if (has(s, MOCK_HTML)) {
+    if (mock_script_has(s, MOCK_HTML)) {
         buf_append(&s->pre, html_page);
-    } else if (has(s, MOCK_UNKNOWN_MODEL)) {
+    } else if (mock_script_has(s, MOCK_UNKNOWN_MODEL)) {
         char message[300];
 
         (void)snprintf(message, sizeof(message),
@@ -356,7 +358,7 @@ static uint64_t plain_limit(const struct mock_script *s, uint64_t total)
 {
     const int64_t after[] = {s->behave.cut_after, s->behave.reset_after, s->behave.stall_after,
                              s->behave.end_after};
-    uint64_t limit = has(s, MOCK_RESET_MID | MOCK_MALFORMED_CHUNK) ? total / 2 : total;
+    uint64_t limit = mock_script_has(s, MOCK_RESET_MID | MOCK_MALFORMED_CHUNK) ? total / 2 : total;
 
     for (size_t i = 0; i < ARRAY_LEN(after); i++) {
         if (after[i] >= 0 && (uint64_t)after[i] < limit) {
@@ -373,51 +375,24 @@ static enum mock_run start_plain(struct mock_conn *c)
     int64_t length;
 
     build_plain(c);
-    if (has(s, MOCK_GZIP)) {
+    if (mock_script_has(s, MOCK_GZIP)) {
         coat_with_gzip(s, &c->worker->scratch);
     }
     total = s->pre.n + s->filler + s->post.n;
-    if (has(s, MOCK_BAD_JSON)) {
+    if (mock_script_has(s, MOCK_BAD_JSON)) {
         total = total * 6 / 10;
     }
     s->limit = plain_limit(s, total);
-    s->chunked = has(s, MOCK_CHUNKED | MOCK_MALFORMED_CHUNK);
-    length = s->chunked || has(s, MOCK_UNTIL_CLOSE) ? -1
-             : has(s, MOCK_SHORT_BODY)              ? (int64_t)total + 100
-                                                    : (int64_t)total;
-    put_head(c, has(s, MOCK_HTML) ? "text/html; charset=UTF-8" : "application/json", length);
-    if (has(s, MOCK_HALF_HEAD | MOCK_STALL_FIRST | MOCK_ROLE_THEN_STALL)) {
-        return stall(s);
+    s->chunked = mock_script_has(s, MOCK_CHUNKED | MOCK_MALFORMED_CHUNK);
+    length = s->chunked || mock_script_has(s, MOCK_UNTIL_CLOSE) ? -1
+             : mock_script_has(s, MOCK_SHORT_BODY)              ? (int64_t)total + 100
+                                                                : (int64_t)total;
+    mock_script_put_head(
+        c, mock_script_has(s, MOCK_HTML) ? "text/html; charset=UTF-8" : "application/json", length);
+    if (mock_script_has(s, MOCK_HALF_HEAD | MOCK_STALL_FIRST | MOCK_ROLE_THEN_STALL)) {
+        return mock_script_stall(s);
     }
     s->phase = MOCK_PHASE_PLAIN;
-    return MOCK_RUN_AGAIN;
-}
-
-static void put_comment(struct mock_conn *c)
-{
-    put_body(c, SLICE(": keep-alive\n\n"));
-    c->script.comment_us = loop_now_us(c->worker->loop) + c->script.behave.comments_us;
-}
-
-static enum mock_run start_stream(struct mock_conn *c)
-{
-    struct mock_script *s = &c->script;
-
-    s->chunked = !has(s, MOCK_UNTIL_CLOSE);
-    put_head(c, has(s, MOCK_TYPE_JSON) ? "application/json" : "text/event-stream; charset=utf-8",
-             -1);
-    if (s->behave.comments_us > 0 && !has(s, MOCK_HALF_HEAD)) {
-        put_comment(c);
-    }
-    if (has(s, MOCK_HALF_HEAD | MOCK_STALL_FIRST)) {
-        return stall(s);
-    }
-    mock_answer_event_prefix(&s->subject, &s->pre);
-    s->phase = MOCK_PHASE_TTFT;
-    if (s->behave.ttft_us > 0 && !has(s, MOCK_ROLE_THEN_STALL)) {
-        s->content_us = loop_now_us(c->worker->loop) + s->behave.ttft_us;
-        return MOCK_RUN_WAIT;
-    }
     return MOCK_RUN_AGAIN;
 }
 
@@ -427,18 +402,19 @@ static enum mock_run start(struct mock_conn *c)
     bool refused = s->progress.status != 0;
     bool streams = s->subject.api == MOCK_CHAT || s->subject.api == MOCK_COMPLETIONS;
 
-    if (has(s, MOCK_RESET) || (has(s, MOCK_RESET_REUSED) && c->ordinal > 1)) {
+    if (mock_script_has(s, MOCK_RESET) ||
+        (mock_script_has(s, MOCK_RESET_REUSED) && c->ordinal > 1)) {
         return MOCK_RUN_RESET;
     }
-    if (has(s, MOCK_SILENCE)) {
-        return stall(s);
+    if (mock_script_has(s, MOCK_SILENCE)) {
+        return mock_script_stall(s);
     }
     if (!refused) {
         s->progress.status = s->behave.status > 0 ? s->behave.status : 200;
     }
     if (streams && s->ask.stream && s->progress.status < 300 &&
-        !has(s, MOCK_NO_STREAM | MOCK_HTML | MOCK_UNKNOWN_MODEL | MOCK_GZIP)) {
-        return start_stream(c);
+        !mock_script_has(s, MOCK_NO_STREAM | MOCK_HTML | MOCK_UNKNOWN_MODEL | MOCK_GZIP)) {
+        return mock_stream_start(c);
     }
     return start_plain(c);
 }
@@ -448,25 +424,26 @@ static enum mock_run end_plain(struct mock_conn *c)
     struct mock_script *s = &c->script;
     uint64_t total = s->pre.n + s->filler + s->post.n;
 
-    if (has(s, MOCK_BAD_JSON)) {
-        return finish(c);
+    if (mock_script_has(s, MOCK_BAD_JSON)) {
+        return mock_script_finish(c);
     }
-    if (has(s, MOCK_MALFORMED_CHUNK)) {
-        return break_chunking(c);
+    if (mock_script_has(s, MOCK_MALFORMED_CHUNK)) {
+        return mock_script_break_chunking(c);
     }
-    if (has(s, MOCK_SHORT_BODY)) {
+    if (mock_script_has(s, MOCK_SHORT_BODY)) {
         return MOCK_RUN_CUT;
     }
     if (s->limit == total) {
-        return finish(c);
+        return mock_script_finish(c);
     }
-    if (has(s, MOCK_RESET_MID) || s->limit == (uint64_t)s->behave.reset_after) {
+    if (mock_script_has(s, MOCK_RESET_MID) || s->limit == (uint64_t)s->behave.reset_after) {
         return MOCK_RUN_RESET;
     }
     if (s->limit == (uint64_t)s->behave.stall_after) {
-        return stall(s);
+        return mock_script_stall(s);
     }
-    return s->chunked && s->limit == (uint64_t)s->behave.end_after ? finish(c) : MOCK_RUN_CUT;
+    return s->chunked && s->limit == (uint64_t)s->behave.end_after ? mock_script_finish(c)
+                                                                   : MOCK_RUN_CUT;
 }
 
 static enum mock_run plain(struct mock_conn *c)
@@ -489,135 +466,9 @@ static enum mock_run plain(struct mock_conn *c)
         part = slice_from(buf_slice(&s->post), (size_t)(at - s->pre.n - s->filler));
     }
     part = slice_head(part, left < 65536 ? (size_t)left : 65536);
-    put_body(c, part);
+    mock_script_put_body(c, part);
     s->position += part.n;
     return MOCK_RUN_AGAIN;
-}
-
-static void put_event(struct mock_conn *c, enum mock_event kind, uint64_t index)
-{
-    struct buf *scratch = &c->worker->scratch;
-
-    buf_clear(scratch);
-    mock_answer_event(&c->script.subject, kind, index, buf_slice(&c->script.pre), scratch);
-    put_body(c, buf_slice(scratch));
-}
-
-static enum mock_run put_error_event(struct mock_conn *c)
-{
-    put_event(c, MOCK_EVENT_ERROR, 0);
-    return finish(c);
-}
-
-// Faults between content events; MOCK_RUN_AGAIN: none here.
-static enum mock_run content_fault(struct mock_conn *c)
-{
-    struct mock_script *s = &c->script;
-    const struct mock_behave *b = &s->behave;
-    int64_t i = (int64_t)s->index;
-    bool middle = s->index == mock_answer_events(&s->subject) / 2;
-
-    if (b->error_after == i) {
-        return put_error_event(c);
-    }
-    if (b->reset_after == i || (middle && has(s, MOCK_RESET_MID))) {
-        return MOCK_RUN_RESET;
-    }
-    if (b->cut_after == i || (middle && has(s, MOCK_SHORT_BODY))) {
-        return MOCK_RUN_CUT;
-    }
-    if (b->end_after == i) {
-        return finish(c);
-    }
-    if (b->stall_after == i) {
-        return stall(s);
-    }
-    if (middle && has(s, MOCK_MALFORMED_CHUNK)) {
-        return break_chunking(c);
-    }
-    if (middle && has(s, MOCK_BAD_JSON)) {
-        put_event(c, MOCK_EVENT_BROKEN, 0);
-    }
-    return MOCK_RUN_AGAIN;
-}
-
-static enum mock_run content(struct mock_conn *c)
-{
-    struct mock_script *s = &c->script;
-    enum mock_run fault = content_fault(c);
-
-    if (fault != MOCK_RUN_AGAIN || s->phase == MOCK_PHASE_STALL) {
-        return fault;
-    }
-    if (s->index == mock_answer_events(&s->subject)) {
-        s->phase = MOCK_PHASE_FINISH;
-        return MOCK_RUN_AGAIN;
-    }
-    put_event(c, MOCK_EVENT_CONTENT, s->index++);
-    s->progress.events++;
-    if (s->behave.pace_us > 0) {
-        uint64_t now = loop_now_us(c->worker->loop);
-
-        // From the time it was due, so that a late timer does not slow the stream down.
-        s->content_us =
-            (s->content_us == 0 || s->content_us + MONO_SEC < now ? now : s->content_us) +
-            s->behave.pace_us;
-        return MOCK_RUN_WAIT;
-    }
-    return MOCK_RUN_AGAIN;
-}
-
-static enum mock_run role(struct mock_conn *c)
-{
-    struct mock_script *s = &c->script;
-
-    if (s->behave.error_after == -2) {
-        return put_error_event(c);
-    }
-    if (s->subject.api == MOCK_CHAT) {
-        put_event(c, MOCK_EVENT_ROLE, 0);
-    }
-    if (has(s, MOCK_ROLE_THEN_STALL)) {
-        return stall(s);
-    }
-    for (uint32_t i = 0; i < s->behave.empty_deltas; i++) {
-        put_event(c, MOCK_EVENT_EMPTY, i);
-    }
-    s->phase = MOCK_PHASE_THINK;
-    return MOCK_RUN_AGAIN;
-}
-
-static enum mock_run think(struct mock_conn *c)
-{
-    struct mock_script *s = &c->script;
-
-    if (s->index == s->behave.think || s->subject.api != MOCK_CHAT) {
-        s->index = 0;
-        s->phase = MOCK_PHASE_CONTENT;
-        return MOCK_RUN_AGAIN;
-    }
-    put_event(c, MOCK_EVENT_THINK, s->index++);
-    if (s->behave.pace_us > 0) {
-        s->content_us = loop_now_us(c->worker->loop) + s->behave.pace_us;
-        return MOCK_RUN_WAIT;
-    }
-    return MOCK_RUN_AGAIN;
-}
-
-static enum mock_run end_stream(struct mock_conn *c)
-{
-    struct mock_script *s = &c->script;
-
-    if (!has(s, MOCK_NO_FINISH)) {
-        put_event(c, MOCK_EVENT_FINISH, 0);
-    }
-    if (s->ask.include_usage && !has(s, MOCK_NO_USAGE)) {
-        put_event(c, MOCK_EVENT_USAGE, 0);
-    }
-    if (!has(s, MOCK_NO_DONE)) {
-        put_event(c, MOCK_EVENT_DONE, 0);
-    }
-    return finish(c);
 }
 
 static enum mock_run step(struct mock_conn *c)
@@ -628,13 +479,13 @@ static enum mock_run step(struct mock_conn *c)
     case MOCK_PHASE_PLAIN:
         return plain(c);
     case MOCK_PHASE_TTFT:
-        return role(c);
+        return mock_stream_role(c);
     case MOCK_PHASE_THINK:
-        return think(c);
+        return mock_stream_think(c);
     case MOCK_PHASE_CONTENT:
-        return content(c);
+        return mock_stream_content(c);
     case MOCK_PHASE_FINISH:
-        return end_stream(c);
+        return mock_stream_end(c);
     case MOCK_PHASE_STALL:
         return MOCK_RUN_WAIT;
     }
@@ -649,7 +500,7 @@ static enum mock_run wait_more(struct mock_conn *c, uint64_t now)
     s->due_us = s->content_us;
     if (s->behave.comments_us > 0 && s->comment_us > 0) {
         if (now >= s->comment_us) {
-            put_comment(c);
+            mock_stream_comment(c);
         }
         s->due_us = s->comment_us < s->content_us ? s->comment_us : s->content_us;
     }

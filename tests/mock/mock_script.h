@@ -60,4 +60,14 @@ void mock_script_begin(struct mock_conn *c, struct slice body);
 // Goes on; appends to c->out.
 enum mock_run mock_script_run(struct mock_conn *c);
 
+// For the phases (mock_script.c, mock_stream.c).
+bool mock_script_has(const struct mock_script *s, uint32_t flags);
+// From now on nothing, until the client leaves.
+enum mock_run mock_script_stall(struct mock_script *s);
+void mock_script_put_head(struct mock_conn *c, const char *type, int64_t content_length);
+// As a chunk where the answer is chunked.
+void mock_script_put_body(struct mock_conn *c, struct slice s);
+enum mock_run mock_script_finish(struct mock_conn *c);
+enum mock_run mock_script_break_chunking(struct mock_conn *c);
+
 #endif
