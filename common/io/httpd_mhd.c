@@ -30,7 +30,7 @@
 #define RUNS_PER_TURN    8 // of one daemon: fast uploads must not keep the others waiting
 // Room for status line, date, connection, framing headers and the empty line in the response head.
 #define REPLY_HEAD_FIXED 192u
-#define POOL_PER_HEADER  64u // libmicrohttpd's struct per header, cookie and query argument, aligned
+#define POOL_PER_HEADER  64u // libmicrohttpd's struct per header and cookie, aligned
 
 static struct httpd_conn *conn_of(struct MHD_Connection *m)
 {
@@ -98,6 +98,20 @@ static size_t keep_escapes(void *cls, struct MHD_Connection *m, char *s)
     return strlen(s);
 }
 
+// Lets libmicrohttpd find no arguments in the query: nobody wants them, they would use up its pool,
+// and 0.9.75 waits for more headers forever when they do.
+static void hide_query(const char *uri)
+{
+    const char *q = uri == NULL ? NULL : strchr(uri, '?');
+    char *first;
+
+    if (q != NULL) {
+        q++;
+        memcpy(&first, &q, sizeof first); // it is the library's own, writable pool
+        *first = '\0';
+    }
+}
+
 static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *m)
 {
     struct httpd_conn *c = conn_of(m);
@@ -114,6 +128,7 @@ static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *
         memcpy(q->target.p, uri, n);
         q->target.n = n;
     } // else out of memory: an empty target is refused
+    hide_query(uri);
     return q;
 }
 
@@ -140,7 +155,7 @@ static enum httpd_verdict first_call(struct httpd_req *q, const char *method, co
     httpd_police_begin(&p, method, httpd_target(q), q->raw_target, version);
     p.head_bytes = p.pool_bytes = size;
     (void)MHD_get_connection_values_n( // returns how many
-        m, MHD_HEADER_KIND | MHD_COOKIE_KIND | MHD_GET_ARGUMENT_KIND, on_header, &p);
+        m, MHD_HEADER_KIND | MHD_COOKIE_KIND, on_header, &p);
     q->method = slice_str(method);
     return httpd_call_head(q, &p, httpd_police_end(&p, method + size));
 }

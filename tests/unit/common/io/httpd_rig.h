@@ -246,6 +246,7 @@ static inline int rig_connect(void)
     assert_true(fd >= 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
     assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    buf_clear(&rig.out); // what an earlier one left unread
     return fd;
 }
 
