@@ -516,9 +516,10 @@ enum route_result route_plan(const struct route_query *q, struct arena *a, struc
 {
     struct builder b = {.q = q, .a = a, .plan = ret};
     struct wanted w = resolve(q->snap, q->request->model);
+    struct route_candidate room[ROUTE_CANDIDATES_MAX];
 
     *ret = (struct route_plan){.strategy = RESOURCE_LATENCY};
-    ret->candidates = arena_alloc(a, ROUTE_CANDIDATES_MAX * sizeof(*ret->candidates));
+    ret->candidates = room; // most plans need a few of them: the arena gets those only
     buf_init(&b.no_key, 240);
     b.balance = q->router == NULL ? NULL : balance_for(q->router, q->request->endpoint);
     if (b.balance != NULL) {
@@ -530,6 +531,8 @@ enum route_result route_plan(const struct route_query *q, struct arena *a, struc
     add_wanted(&b, &w);
     add_degradations(&b, &w);
     enum route_result result = finish(&b, &w, e);
+    ret->candidates = arena_alloc(a, ret->n * sizeof(room[0]) + 1);
+    memcpy(ret->candidates, room, ret->n * sizeof(room[0]));
     buf_done(&b.no_key);
     return result;
 }
