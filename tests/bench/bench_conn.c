@@ -162,19 +162,16 @@ static void pull(struct bench_conn *c)
     struct err e;
     ssize_t n = recv(c->watch.fd, read_buffer, sizeof(read_buffer), 0);
 
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return;
+    }
     if (n > 0 && c->state == BENCH_BUSY) {
         (void)feed(c, SLICE_MAKE(read_buffer, (size_t)n));
-    } else if (n > 0) {
-        fail(c, BENCH_IO); // bytes that nobody asked for
-    } else if (n == 0) {
-        if (c->state == BENCH_BUSY && c->head_seen && h1_eof(&c->h1, &e)) {
-            c->h1.keep_alive = false;
-            finish(c);
-        } else {
-            fail(c, BENCH_IO);
-        }
-    } else if (errno != EAGAIN && errno != EINTR) {
-        fail(c, BENCH_IO);
+    } else if (n == 0 && c->state == BENCH_BUSY && c->head_seen && h1_eof(&c->h1, &e)) {
+        c->h1.keep_alive = false;
+        finish(c);
+    } else {
+        fail(c, BENCH_IO); // reset, closed too early, or bytes that nobody asked for
     }
 }
 

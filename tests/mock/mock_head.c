@@ -163,9 +163,9 @@ static void print_key(struct slice name, struct slice value, struct buf *out)
     buf_append_str(out, "\"");
 }
 
-void mock_head_json(struct slice rest, struct buf *out)
+void mock_head_json(struct slice headers, struct buf *out)
 {
-    struct slice name, value;
+    struct slice rest = headers, name, value;
     bool first = true;
 
     buf_append_char(out, '{');
