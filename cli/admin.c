@@ -97,6 +97,7 @@ static int find_url(struct admin *a)
 static int find_token(struct admin *a)
 {
     const char *token = a->token_file == NULL ? getenv("SLUICE_ADMIN_TOKEN") : NULL;
+    const char *file = a->token_file != NULL ? a->token_file : getenv("SLUICE_ADMIN_TOKEN_FILE");
     struct err e = {0};
     struct buf text;
     char *path;
@@ -106,8 +107,7 @@ static int find_token(struct admin *a)
         a->auth = join("authorization: Bearer ", token, "");
         return 0;
     }
-    path =
-        a->token_file != NULL ? mem_strdup(a->token_file) : join(data_dir(a), "/admin-token", "");
+    path = file != NULL ? mem_strdup(file) : join(data_dir(a), "/admin-token", "");
     buf_init(&text, 4096);
     if (proc_read_file(path, 4096, &text, &e)) {
         char *line = mem_strndup(text.p, text.n);

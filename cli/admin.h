@@ -15,7 +15,8 @@
 // Zero-initialise, then admin_option for each option, then admin_open.
 struct admin {
     const char *url;        // borrowed; NULL: $SLUICE_ADMIN_URL, else DATA_DIR/run/control.json
-    const char *token_file; // borrowed; NULL: $SLUICE_ADMIN_TOKEN, else DATA_DIR/admin-token
+    const char *token_file; // borrowed; NULL: $SLUICE_ADMIN_TOKEN, $SLUICE_ADMIN_TOKEN_FILE, else
+                            // DATA_DIR/admin-token
     const char *data_dir;   // borrowed; NULL: ".sluice"
     const char *wait;       // "5s" or NULL: ?wait= on changes
     bool json;              // -o json: the answer as it came

@@ -33,7 +33,8 @@ static void usage(FILE *f)
     }
     (void)fputs(
         "\n`sluice COMMAND --help` says more. Where the admin API is: --admin-url or SLUICE_ADMIN_URL,\n"
-        "--admin-token-file or SLUICE_ADMIN_TOKEN, else the data directory of a running `sluice up`.\n",
+        "--admin-token-file, SLUICE_ADMIN_TOKEN or SLUICE_ADMIN_TOKEN_FILE, else the data directory of a\n"
+        "running `sluice up`.\n",
         f);
 }
 
