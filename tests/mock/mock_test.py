@@ -19,7 +19,7 @@ import time
 
 import pytest
 
-MOCK = os.environ.get("SLUICE_MOCK", "sluice-mock")
+MOCK = os.environ.get("SLUICE_MOCK") or os.path.join(os.environ.get("SLUICE_BIN", ""), "sluice-mock")
 LIMIT = 10  # seconds after which anything counts as hung
 
 
