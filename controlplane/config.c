@@ -69,7 +69,7 @@ struct config *config_load(const char *path, const struct config_options *o)
 {
     struct config *c = config_new();
 
-    CHECK(o->env != NULL);
+    CHECK(o->env != NULL && o->read == NULL);
     c->root = document_load(&c->arena, path, o->env, &c->problems);
     build(c, o);
     return c;
@@ -77,10 +77,11 @@ struct config *config_load(const char *path, const struct config_options *o)
 
 struct config *config_parse(const char *name, struct slice text, const struct config_options *o)
 {
+    const struct document_env from = {o->env, o->read};
     struct config *c = config_new();
 
     CHECK(o->env != NULL);
-    c->root = document_parse(&c->arena, name, text, o->env, &c->problems);
+    c->root = document_parse(&c->arena, name, text, &from, &c->problems);
     build(c, o);
     return c;
 }

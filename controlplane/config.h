@@ -26,6 +26,8 @@
 
 struct config_options {
     const struct env *env;   // variables (document_read_env); required, borrowed during the call
+    env_read_fn read;        // config_parse: for file:/path and keys[].file; NULL: the file system.
+                             // For texts that come over the network: document_no_files.
     const char *catalog_dir; // NULL: the built-in catalogue
     bool demo;               // provider mock and model mock/gpt exist although nothing names them
 };

@@ -21,8 +21,7 @@
 #define ENCODED_TEXT_MAX ((size_t)64 << 20)
 #define DEFAULT_ATTEMPTS 5u
 
-// --- helpers of the other files
-// -------------------------------------------------------------------
+// --- helpers of the other files ------------------------------------------------------------------
 
 void config_compile_add(struct config_compile *k, struct resource *r)
 {
@@ -87,8 +86,7 @@ const struct resource_pair *config_compile_pairs(struct resource *r, const struc
     return out;
 }
 
-// --- settings
-// -------------------------------------------------------------------------------------
+// --- settings ------------------------------------------------------------------------------------
 
 static uint64_t cache_bytes(const struct schema_store *s)
 {
@@ -158,8 +156,7 @@ static void emit_settings(struct config_compile *k)
     config_compile_add(k, r);
 }
 
-// --- virtual keys
-// ---------------------------------------------------------------------------------
+// --- virtual keys --------------------------------------------------------------------------------
 
 static bool alphanumeric(struct slice s, size_t min, size_t max)
 {
@@ -263,8 +260,7 @@ static void emit_keys(struct config_compile *k)
     conf_leave(k->ctx, top);
 }
 
-// --- what does nothing yet
-// ------------------------------------------------------------------------
+// --- what does nothing yet -----------------------------------------------------------------------
 
 static void check_helicone(struct config_compile *k)
 {
@@ -281,8 +277,7 @@ static void check_helicone(struct config_compile *k)
                 "has no effect: this version has no Helicone exporter, nothing is sent anywhere");
 }
 
-// --- the end
-// --------------------------------------------------------------------------------------
+// --- the end -------------------------------------------------------------------------------------
 
 static int by_kind_and_id(const void *a, const void *b)
 {

@@ -10,8 +10,7 @@
 #define PER_MAX_US  ((uint64_t)30 * 24 * HOUR_US)
 #define NANO_DIGITS 9
 
-// --- limits
-// ---------------------------------------------------------------------------------------
+// --- limits --------------------------------------------------------------------------------------
 
 // A decimal number of USD as nano-USD.
 static bool parse_usd(struct slice s, uint64_t *ret)
@@ -174,8 +173,7 @@ const struct resource_limit *config_limit_all(struct config_compile *k, struct r
     return used == 0 ? NULL : out;
 }
 
-// --- cache
-// ----------------------------------------------------------------------------------------
+// --- cache ---------------------------------------------------------------------------------------
 
 static void check_directive(struct config_compile *k, const struct conf_text *t)
 {
@@ -214,8 +212,7 @@ struct resource_cache config_limit_cache(struct config_compile *k, struct resour
     };
 }
 
-// --- retries, deadlines
-// ---------------------------------------------------------------------------
+// --- retries, deadlines --------------------------------------------------------------------------
 
 uint32_t config_limit_attempts(struct config_compile *k, const struct schema_retries *s)
 {

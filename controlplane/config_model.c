@@ -12,75 +12,104 @@ static bool from_catalogue(const struct config_compile *k, const struct conf_ent
     return e >= k->catalog->models.items && e < k->catalog->models.items + k->catalog->models.n;
 }
 
+// The model of the document or catalogue that has a name or alias.
+static void claim(struct config_compile *k, const struct conf_entry *e,
+                  const struct conf_text *alias)
+{
+    struct slice name = slice_str(alias == NULL ? e->name : alias->s);
+    const struct conf_entry *other = map_get(&k->model_names, name);
+
+    if (other == NULL) {
+        (void)map_put(&k->model_names, name, (void *)(uintptr_t)e);
+    } else if (alias != NULL && other != e && !from_catalogue(k, e)) {
+        conf_complain(k->ctx, PROBLEM_ERROR, alias->node, false, "\"%s\" has this name already",
+                      other->name);
+    }
+}
+
+static void claim_aliases(struct config_compile *k, const struct conf_entry *e)
+{
+    const struct schema_model *m = e->value;
+    size_t one = conf_enter(k->ctx, e->name, SIZE_MAX);
+
+    for (size_t i = 0; i < m->aliases.n; i++) {
+        size_t mark = conf_enter(k->ctx, "aliases", i);
+
+        claim(k, e, &m->aliases.items[i]);
+        conf_leave(k->ctx, mark);
+    }
+    conf_leave(k->ctx, one);
+}
+
+// Providers that list a model by its full name, so that a bare name finds them.
+static void collect_listed(struct config_compile *k)
+{
+    map_init(&k->listed);
+    for (size_t i = 0; i < k->doc->providers.n; i++) {
+        const struct conf_entry *e = &k->doc->providers.items[i];
+        const struct conf_texts *t = &((const struct schema_provider *)e->value)->models;
+
+        for (size_t j = 0; j < t->n; j++) {
+            if (map_get(&k->listed, slice_str(t->items[j].s)) == NULL) {
+                (void)map_put(&k->listed, slice_str(t->items[j].s), (void *)(uintptr_t)e);
+            }
+        }
+    }
+}
+
+static void name_providers(struct config_compile *k, const struct schema_model *m)
+{
+    for (size_t i = 0; i < m->at.n; i++) {
+        const struct schema_model_at *at = m->at.items[i].value;
+
+        (void)config_provider_named(k, slice_str(at->provider.s));
+    }
+}
+
 void config_model_collect(struct config_compile *k)
 {
+    const struct conf_entries *from[] = {&k->doc->models, &k->catalog->models};
+    size_t mark = conf_enter(k->ctx, "models", SIZE_MAX);
+
     map_init(&k->models);
-    for (size_t i = 0; i < k->doc->models.n; i++) {
-        const struct schema_model *m = k->doc->models.items[i].value;
+    map_init(&k->model_names);
+    for (size_t i = 0; i < ARRAY_LEN(from); i++) {
+        for (size_t j = 0; j < from[i]->n; j++) {
+            struct conf_entry *e = &from[i]->items[j];
 
-        for (size_t j = 0; j < m->at.n; j++) {
-            const struct schema_model_at *at = m->at.items[j].value;
-
-            (void)config_provider_named(k, slice_str(at->provider.s));
+            if (map_get(&k->models, slice_str(e->name)) == NULL) {
+                (void)map_put(&k->models, slice_str(e->name), e);
+                claim(k, e, NULL);
+            }
         }
-        (void)map_put(&k->models, slice_str(k->doc->models.items[i].name),
-                      &k->doc->models.items[i]);
-    }
-    for (size_t i = 0; i < k->catalog->models.n; i++) {
-        struct slice name = slice_str(k->catalog->models.items[i].name);
-
-        if (map_get(&k->models, name) == NULL) {
-            (void)map_put(&k->models, name, &k->catalog->models.items[i]);
-        }
-    }
-}
-
-// --- references
-// -----------------------------------------------------------------------------------
-
-static bool lists(const struct conf_texts *t, struct slice name)
-{
-    for (size_t i = 0; i < t->n; i++) {
-        if (slice_eq_str(name, t->items[i].s)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool is_known(const struct config_compile *k, struct slice name)
-{
-    if (map_get(&k->models, name) != NULL) {
-        return true;
     }
     map_foreach (it, &k->models) {
-        const struct conf_entry *e = it->value;
-
-        if (lists(&((const struct schema_model *)e->value)->aliases, name)) {
-            return true;
-        }
+        claim_aliases(k, it->value);
     }
-    return false;
+    for (size_t i = 0; i < k->doc->models.n; i++) {
+        name_providers(k, k->doc->models.items[i].value);
+    }
+    conf_leave(k->ctx, mark);
+    collect_listed(k);
 }
 
-// A provider of the document that lists the model, or whose `model-names` match it.
+// --- references ----------------------------------------------------------------------------------
+
+// A provider of the document that lists the model, or one whose `model-names` match it.
 static const char *vendor_of(const struct config_compile *k, struct slice name)
 {
-    const struct conf_entry *e;
+    const struct conf_entry *e = map_get(&k->listed, name);
 
-    for (size_t i = 0; i < k->doc->providers.n; i++) {
+    for (size_t i = 0; i < k->doc->providers.n && e == NULL; i++) {
         const struct schema_provider *p = k->doc->providers.items[i].value;
 
-        if (lists(&p->models, name)) {
-            return k->doc->providers.items[i].name;
-        }
         for (size_t n = 0; n < p->model_names.n; n++) {
             if (text_glob(slice_str(p->model_names.items[n].s), name)) {
                 return k->doc->providers.items[i].name;
             }
         }
     }
-    e = catalog_vendor(k->catalog, name);
+    e = e != NULL ? e : catalog_vendor(k->catalog, name);
     return e == NULL ? NULL : e->name;
 }
 
@@ -99,15 +128,14 @@ const char *config_model_ref(struct config_compile *k, struct arena *a, struct s
             return arena_printf(a, "%s/" SLICE_FMT, p->name, SLICE_ARG(model));
         }
     }
-    if (is_known(k, name)) {
+    if (map_get(&k->model_names, name) != NULL) {
         return arena_strndup(a, name.p, name.n);
     }
     vendor = vendor_of(k, name);
     return vendor == NULL ? NULL : arena_printf(a, "%s/" SLICE_FMT, vendor, SLICE_ARG(name));
 }
 
-// --- resources
-// ------------------------------------------------------------------------------------
+// --- resources -----------------------------------------------------------------------------------
 
 static uint64_t price_of(const struct schema_price *p, const char *key, uint64_t value)
 {
@@ -180,30 +208,6 @@ static void put_equivalents(struct config_compile *k, struct resource *r,
     r->u.model->n_equivalents = n;
 }
 
-// Names that two models claim, the document's against everybody's.
-static void check_aliases(struct config_compile *k, const struct conf_entry *e)
-{
-    const struct schema_model *m = e->value;
-
-    for (size_t i = 0; i < m->aliases.n; i++) {
-        struct slice alias = slice_str(m->aliases.items[i].s);
-
-        map_foreach (it, &k->models) {
-            const struct conf_entry *other = it->value;
-
-            if (other != e &&
-                (slice_eq_str(alias, other->name) ||
-                 lists(&((const struct schema_model *)other->value)->aliases, alias))) {
-                size_t mark = conf_enter(k->ctx, "aliases", i);
-
-                conf_complain(k->ctx, PROBLEM_ERROR, m->aliases.items[i].node, false,
-                              "\"%s\" has this name already", other->name);
-                conf_leave(k->ctx, mark);
-            }
-        }
-    }
-}
-
 static void emit_one(struct config_compile *k, const struct conf_entry *e)
 {
     const struct schema_model *m = e->value;
@@ -219,9 +223,6 @@ static void emit_one(struct config_compile *k, const struct conf_entry *e)
     r = resource_new(RESOURCE_MODEL, id, 1);
     put_places(k, r, m, strict);
     put_equivalents(k, r, m, strict);
-    if (strict) {
-        check_aliases(k, e);
-    }
     r->u.model->aliases = config_compile_strs(r, &m->aliases, &r->u.model->n_aliases);
     r->u.model->modalities = config_compile_strs(r, &m->modalities, &r->u.model->n_modalities);
     r->u.model->context = (uint32_t)m->context;
@@ -247,4 +248,6 @@ void config_model_emit(struct config_compile *k)
     }
     conf_leave(k->ctx, top);
     map_done(&k->models);
+    map_done(&k->model_names);
+    map_done(&k->listed);
 }

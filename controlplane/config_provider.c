@@ -41,8 +41,7 @@ static const struct {
     {SLICE("openai-responses"), false},
 };
 
-// --- which there are
-// ------------------------------------------------------------------------------
+// --- which there are -----------------------------------------------------------------------------
 
 static struct config_provider *find(struct config_compile *k, struct slice name)
 {
@@ -167,8 +166,7 @@ void config_provider_collect(struct config_compile *k)
     conf_leave(k->ctx, mark);
 }
 
-// --- URLs
-// -----------------------------------------------------------------------------------------
+// --- URLs ----------------------------------------------------------------------------------------
 
 // What the document says, else the catalogue, else `def`.
 static struct conf_text pick(const struct config_provider *p, size_t offset, const char *def)
@@ -287,8 +285,7 @@ static void put_urls(struct config_compile *k, const struct config_provider *p, 
     r->u.provider->raw_url = with_slash(&r->arena, url);
 }
 
-// --- headers, dialect
-// -----------------------------------------------------------------------------
+// --- headers, dialect ----------------------------------------------------------------------------
 
 static bool is_token(const char *s)
 {
@@ -425,8 +422,7 @@ static bool put_dialect(struct config_compile *k, const struct config_provider *
     return false;
 }
 
-// --- keys
-// -----------------------------------------------------------------------------------------
+// --- keys ----------------------------------------------------------------------------------------
 
 struct key_source {
     struct slice value;
@@ -496,7 +492,8 @@ static bool add_listed(struct config_compile *k, const struct config_provider *p
         return false;
     }
     if (s->file.s != NULL) {
-        text = document_read_file(NULL, s->file.s, ENV_VALUE_MAX, &n, &err);
+        text = (k->options->read != NULL ? k->options->read : document_read_file)(
+            NULL, s->file.s, ENV_VALUE_MAX, &n, &err);
         if (text == NULL) {
             conf_complain(k->ctx, PROBLEM_ERROR, s->file.node, false, "%s", err.message);
             return false;
@@ -624,8 +621,7 @@ static void put_keys(struct config_compile *k, const struct config_provider *p, 
     }
 }
 
-// --- resources
-// ------------------------------------------------------------------------------------
+// --- resources -----------------------------------------------------------------------------------
 
 static void emit_one(struct config_compile *k, const struct config_provider *p)
 {

@@ -12,8 +12,7 @@ static const char *const endpoints[] = {
     "messages", "moderations", "rerank",      "images",     "audio",
 };
 
-// --- targets
-// --------------------------------------------------------------------------------------
+// --- targets -------------------------------------------------------------------------------------
 
 // Splits what was written into provider and model; complaints at s->node.
 static bool read_target(struct config_compile *k, struct resource *r, const struct schema_target *s,
@@ -96,6 +95,10 @@ static struct conf_entries models_of(struct config_compile *k, const struct node
     for (const struct node *it = n->first; it != NULL; it = it->next) {
         max += 1 + node_count(it);
     }
+    if (max > CONF_ITEMS_MAX) {
+        conf_complain(k->ctx, PROBLEM_ERROR, n, false, "has more than %u entries", CONF_ITEMS_MAX);
+        return out;
+    }
     out.items = arena_zalloc(k->ctx->arena, max * sizeof(*out.items));
     for (const struct node *it = n->first; it != NULL; it = it->next) {
         const struct node *one = n->kind == NODE_MAP && it->kind == NODE_LIST ? it->first : it;
@@ -115,8 +118,7 @@ static struct conf_entries models_of(struct config_compile *k, const struct node
     return out;
 }
 
-// --- balances
-// -------------------------------------------------------------------------------------
+// --- balances ------------------------------------------------------------------------------------
 
 static bool is_by_model(int strategy)
 {
@@ -233,8 +235,7 @@ static void put_fallbacks(struct config_compile *k, struct resource *r,
     r->u.router->n_fallbacks = n;
 }
 
-// --- mappings
-// -------------------------------------------------------------------------------------
+// --- mappings ------------------------------------------------------------------------------------
 
 const struct resource_mapping *config_router_mappings(struct config_compile *k, struct resource *r,
                                                       const struct conf_entries *e, size_t *ret_n)
@@ -264,8 +265,7 @@ const struct resource_mapping *config_router_mappings(struct config_compile *k, 
     return out;
 }
 
-// --- resources
-// ------------------------------------------------------------------------------------
+// --- resources -----------------------------------------------------------------------------------
 
 static bool usable_name(struct config_compile *k, const struct conf_entry *e)
 {

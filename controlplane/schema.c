@@ -2,7 +2,8 @@
 // The tables of the configuration document. Nothing is decided here: a key that has no effect says
 // so in its `inert` sentence, everything else is given meaning by config_compile.
 //
-// A table near the top is used by one further down; the document's own is last.
+// A table near the top is used by one further down; the document's own is last. Those of providers
+// and models are in schema_provider.c.
 #include "controlplane/schema.h"
 
 #include "proto/resource.h"
@@ -21,307 +22,19 @@
                                                 __VA_ARGS__}
 #define AT(type, member) .offset = offsetof(struct type, member)
 
-static const struct conf_word yes_no[] = {{"true", SCHEMA_TRUE},
-                                          {"yes", SCHEMA_TRUE},
-                                          {"false", SCHEMA_FALSE},
-                                          {"no", SCHEMA_FALSE},
-                                          {NULL, 0}};
+// One field, one paragraph: the tables are laid out by hand.
+// clang-format off
 
-// --- providers
-// ------------------------------------------------------------------------------------
-
-static const struct conf_field auth_header_fields[] = {
-    {.key = "header",
-     .type = CONF_STRING,
-     AT(schema_auth_header, header),
-     .help = "Header that carries the key. Default: `authorization`."},
-    {.key = "scheme",
-     .type = CONF_STRING,
-     AT(schema_auth_header, scheme),
-     .help = "Word in front of the key; `\"\"` for the key alone. Default: `Bearer`, with another "
-             "header the key alone."},
-};
-TABLE(auth_header, struct schema_auth_header, .help = "How a key is sent to the provider.");
-
-static const struct conf_field provider_key_fields[] = {
-    {.key = "env",
-     .type = CONF_STRING,
-     AT(schema_provider_key, env),
-     .help = "Environment variable that holds the key."},
-    {.key = "file",
-     .type = CONF_STRING,
-     AT(schema_provider_key, file),
-     .help = "File that holds the key."},
-    {.key = "value",
-     .type = CONF_SECRET,
-     AT(schema_provider_key, value),
-     .help = "The key itself, as `${NAME}` or `file:/path`; keys written into the file end up in "
-             "backups."},
-    {.key = "name",
-     .type = CONF_STRING,
-     AT(schema_provider_key, name),
-     .help = "Name of this key in the admin API. Default: the variable or `key-N`."},
-    {.key = "weight",
-     .type = CONF_INT,
-     AT(schema_provider_key, weight),
-     .def = "1",
-     .min = 1,
-     .max = 1000000,
-     .help = "Its share of the requests, relative to the other keys."},
-};
-TABLE(provider_key, struct schema_provider_key, .shorthand = "value",
-      .help =
-          "Keys of the provider, a pool: each has its own weight, health and cool-down. Exactly "
-          "one of `env`, `file` and `value`. Without this list `<PROVIDER>_API_KEY` is taken "
-          "from the environment (Gemini: `GEMINI_API_KEY` or `GOOGLE_API_KEY`).");
-
-static const struct conf_word probes[] = {{"off", SCHEMA_PROBE_OFF},
-                                          {"models", SCHEMA_PROBE_MODELS},
-                                          {"tcp", SCHEMA_PROBE_TCP},
-                                          {NULL, 0}};
-static const struct conf_field probing_fields[] = {
-    {.key = "probe",
-     .type = CONF_ENUM,
-     AT(schema_probing, probe),
-     .def = "off",
-     .words = probes,
-     .inert = "active probes are not part of this version: health is learnt from requests",
-     .help = "What the control plane asks to see if the provider is there."},
-    {.key = "interval",
-     .type = CONF_DURATION,
-     AT(schema_probing, interval_us),
-     .def = "15s",
-     .min = SEC,
-     .max = DAY,
-     .help = "Time between two probes."},
-};
-TABLE(probing, struct schema_probing, .help = "Active probes.");
-
-static const struct conf_field provider_fields[] = {
-    {.key = "dialect",
-     .type = CONF_STRING,
-     AT(schema_provider, dialect),
-     .reload = true,
-     .help = "Wire format. This version speaks `openai`. Default: the catalogue's, else `openai`."},
-    {.key = "base-url",
-     .type = CONF_STRING,
-     AT(schema_provider, base_url),
-     .reload = true,
-     .help =
-         "What `chat/completions` is appended to. If its path is empty or `/`, `path` is put "
-         "in; a slash at the end does not matter. Needed for a provider that the catalogue does "
-         "not know."},
-    {.key = "raw-url",
-     .type = CONF_STRING,
-     AT(schema_provider, raw_url),
-     .reload = true,
-     .help =
-         "What the rest of `/{provider}/REST` is appended to. Default: `base-url` less `path`."},
-    {.key = "path",
-     .type = CONF_STRING,
-     AT(schema_provider, path),
-     .reload = true,
-     .help = "The path of the API below the host. Default: the catalogue's, else `v1/`."},
-    {.key = "auth",
-     .type = CONF_SECTION,
-     AT(schema_provider, auth),
-     .table = &auth_header_table,
-     .reload = true,
-     .help = ""},
-    {.key = "keys",
-     .type = CONF_LIST,
-     AT(schema_provider, keys),
-     .table = &provider_key_table,
-     .reload = true,
-     .help = ""},
-    {.key = "key-variables",
-     .type = CONF_STRINGS,
-     AT(schema_provider, key_variables),
-     .reload = true,
-     .help = "Variables looked at when there is no `keys` list; the first that is set counts."},
-    {.key = "key-required",
-     .type = CONF_ENUM,
-     AT(schema_provider, key_required),
-     .words = yes_no,
-     .reload = true,
-     .help = "Whether the provider is left out of routing while it has no key. Default: the "
-             "catalogue's; for others true if `keys` is given."},
-    {.key = "models",
-     .type = CONF_STRINGS,
-     AT(schema_provider, models),
-     .reload = true,
-     .help = "Models it takes, `*` in a name matches anything. Default: all."},
-    {.key = "headers",
-     .type = CONF_PAIRS,
-     AT(schema_provider, headers),
-     .reload = true,
-     .help = "Headers added to every request."},
-    {.key = "query",
-     .type = CONF_PAIRS,
-     AT(schema_provider, query),
-     .reload = true,
-     .help = "Query parameters added to every request."},
-    {.key = "version",
-     .type = CONF_STRING,
-     AT(schema_provider, version),
-     .reload = true,
-     .help = "API version; sent in `version-header`."},
-    {.key = "version-header",
-     .type = CONF_STRING,
-     AT(schema_provider, version_header),
-     .reload = true,
-     .help = "Header for `version`. Default: the catalogue's."},
-    {.key = "stream-options",
-     .type = CONF_ENUM,
-     AT(schema_provider, stream_options),
-     .words = yes_no,
-     .reload = true,
-     .help =
-         "Whether it understands `stream_options.include_usage`. Default: the catalogue's, else "
-         "true."},
-    {.key = "health",
-     .type = CONF_SECTION,
-     AT(schema_provider, health),
-     .table = &probing_table,
-     .reload = true,
-     .help = ""},
-    {.key = "aliases",
-     .type = CONF_STRINGS,
-     AT(schema_provider, aliases),
-     .reload = true,
-     .help = "Other names for it in this file (the catalogue has `google` for `gemini`)."},
-    {.key = "model-names",
-     .type = CONF_STRINGS,
-     AT(schema_provider, model_names),
-     .reload = true,
-     .help = "Bare model names that are this provider's although the catalogue does not list them; "
-             "`*` matches anything."},
-    {.key = "only-when-named", .type = CONF_BOOL, AT(schema_provider, only_when_named)},
-};
-const struct conf_table schema_provider_table = {
-    .name = "provider",
-    .size = sizeof(struct schema_provider),
-    .fields = provider_fields,
-    .n = ARRAY_LEN(provider_fields),
-    .help =
-        "Providers by name. What the catalogue knows need not be said; a name of your own makes "
-        "a new provider. A name must not be the first part of a path of the data plane (`v1`, "
-        "`ai`, `router`, `api`, `health`, ...).",
-};
-
-// --- models
-// ---------------------------------------------------------------------------------------
-
-#define PRICE(k, m, h)                                                                             \
-    {                                                                                              \
-        .key = k, .type = CONF_DECIMAL, .scale = 6, AT(schema_price, m), .max = 1000000000000,     \
-        .reload = true, .help = h                                                                  \
-    }
-static const struct conf_field price_fields[] = {
-    PRICE("input", input, "USD for 1,000,000 prompt tokens."),
-    PRICE("cached", cached, "The same, for tokens read from the provider's cache."),
-    PRICE("cache-write", cache_write, "The same, for tokens written to it."),
-    PRICE("output", output, "USD for 1,000,000 generated tokens."),
-};
-TABLE(price, struct schema_price, .help = "What is not given is unknown, not free.");
-
-static const struct conf_field model_at_fields[] = {
-    {.key = "provider",
-     .type = CONF_STRING,
-     AT(schema_model_at, provider),
-     .required = true,
-     .reload = true,
-     .help = "Name of the provider."},
-    {.key = "id",
-     .type = CONF_STRING,
-     AT(schema_model_at, id),
-     .reload = true,
-     .help = "Its id there. Default: the model's name."},
-    {.key = "price",
-     .type = CONF_SECTION,
-     AT(schema_model_at, price),
-     .table = &price_table,
-     .reload = true,
-     .help = ""},
-};
-TABLE(model_at, struct schema_model_at, .shorthand = "provider",
-      .help = "Where the model is served, best first.");
-
-static const struct conf_field model_fields[] = {
-    {.key = "at",
-     .type = CONF_LIST,
-     AT(schema_model, at),
-     .table = &model_at_table,
-     .required = true,
-     .reload = true,
-     .help = ""},
-    {.key = "equivalents",
-     .type = CONF_STRINGS,
-     AT(schema_model, equivalents),
-     .reload = true,
-     .help = "Models that stand in for it at providers that lack it, best first."},
-    {.key = "aliases",
-     .type = CONF_STRINGS,
-     AT(schema_model, aliases),
-     .reload = true,
-     .help = "Other names that clients may use."},
-    {.key = "modalities",
-     .type = CONF_STRINGS,
-     AT(schema_model, modalities),
-     .reload = true,
-     .help = "What it takes: `text`, `image`, `audio`, `video`, `file`."},
-    {.key = "context",
-     .type = CONF_INT,
-     AT(schema_model, context),
-     .max = UINT32_MAX,
-     .reload = true,
-     .help = "Context window in tokens; 0: unknown."},
-    {.key = "max-output",
-     .type = CONF_INT,
-     AT(schema_model, max_output),
-     .max = UINT32_MAX,
-     .reload = true,
-     .help = "Most tokens it generates; 0: unknown."},
-    {.key = "kind",
-     .type = CONF_STRING,
-     AT(schema_model, kind),
-     .def = "chat",
-     .reload = true,
-     .help = "`chat`, `embeddings`, ..."},
-};
-const struct conf_table schema_model_table = {
-    .name = "model",
-    .size = sizeof(struct schema_model),
-    .fields = model_fields,
-    .n = ARRAY_LEN(model_fields),
-    .help =
-        "Models by name, in addition to the catalogue's; an entry here replaces the catalogue's "
-        "of the same name.",
-};
-
-// --- routers
-// --------------------------------------------------------------------------------------
+// --- routers -------------------------------------------------------------------------------------
 
 static const struct conf_field target_fields[] = {
-    {.key = "provider",
-     .type = CONF_STRING,
-     AT(schema_target, provider),
-     .reload = true,
+    {.key = "provider", .type = CONF_STRING, AT(schema_target, provider), .reload = true,
      .help = "Name of a provider, or `provider/model`."},
-    {.key = "model",
-     .type = CONF_STRING,
-     AT(schema_target, model),
-     .reload = true,
+    {.key = "model", .type = CONF_STRING, AT(schema_target, model), .reload = true,
      .help = "Model id at that provider, or `provider/model`. Default: the model the client asked "
-             "for, or its equivalent there."},
-    {.key = "weight",
-     .type = CONF_DECIMAL,
-     .scale = 3,
-     AT(schema_target, weight),
-     .def = "1",
-     .min = 1,
-     .max = 1000000000,
-     .reload = true,
+     "for, or its equivalent there."},
+    {.key = "weight", .type = CONF_DECIMAL, .scale = 3, AT(schema_target, weight), .def = "1",
+     .min = 1, .max = 1000000000, .reload = true,
      .help = "Its share, relative to the others; they need not add up to 1."},
 };
 const struct conf_table schema_target_table = {
@@ -346,30 +59,18 @@ static const struct conf_word strategies[] = {
     {NULL, 0},
 };
 static const struct conf_field balance_fields[] = {
-    {.key = "strategy",
-     .type = CONF_ENUM,
-     AT(schema_balance, strategy),
-     .words = strategies,
-     .required = true,
-     .reload = true,
+    {.key = "strategy", .type = CONF_ENUM, AT(schema_balance, strategy), .words = strategies,
+     .required = true, .reload = true,
      .help = "`latency`: the better of two random targets by smoothed time to first byte and "
-             "requests in flight. `weighted`: shares. `model-weighted`, `model-latency`: the same "
-             "over `models`. `priority`: in order. `cost`: the cheapest. `least-busy`: fewest "
-             "requests in flight."},
-    {.key = "providers",
-     .type = CONF_LIST,
-     AT(schema_balance, providers),
-     .aliases = "targets",
-     .table = &schema_target_table,
-     .reload = true,
-     .help = ""},
-    {.key = "models",
-     .type = CONF_ANY,
-     AT(schema_balance, models),
-     .aliases = "inner",
+     "requests in flight. `weighted`: shares. `model-weighted`, `model-latency`: the same "
+     "over `models`. `priority`: in order. `cost`: the cheapest. `least-busy`: fewest "
+     "requests in flight."},
+    {.key = "providers", .type = CONF_LIST, AT(schema_balance, providers), .aliases = "targets",
+     .table = &schema_target_table, .reload = true, .help = ""},
+    {.key = "models", .type = CONF_ANY, AT(schema_balance, models), .aliases = "inner",
      .reload = true,
      .help = "The same, for `model-weighted` and `model-latency`: a list of `provider/model` or "
-             "`{model: provider/model, weight: 0.5}`."},
+     "`{model: provider/model, weight: 0.5}`."},
 };
 TABLE(balance, struct schema_balance,
       .help = "By endpoint: `chat`, `completions`, `embeddings`, `responses`, `messages`, ... or "
@@ -392,41 +93,23 @@ static const struct conf_word store_types[] = {
         .help = "Read; not used by this version."                                                  \
     }
 static const struct conf_field cache_store_fields[] = {
-    {.key = "type",
-     .type = CONF_ENUM,
-     AT(schema_store, type),
-     .def = "in-memory",
-     .words = store_types,
-     .inert = CACHE_REDIS,
-     .reload = true,
+    {.key = "type", .type = CONF_ENUM, AT(schema_store, type), .def = "in-memory",
+     .words = store_types, .inert = CACHE_REDIS, .reload = true,
      .help = "`in-memory`: each proxy has its own. `redis` is not part of this version."},
-    {.key = "max-bytes",
-     .type = CONF_SIZE,
-     AT(schema_store, max_bytes),
-     .def = "256MiB",
-     .max = 1024 * GIB,
-     .help = "Bound of the store of one proxy; 0: no cache."},
-    {.key = "max-size",
-     .type = CONF_INT,
-     AT(schema_store, max_size),
-     .max = UINT32_MAX,
-     .inert =
-         "is a number of answers in Helicone; taken as so many of 16 KiB each, at most 256 MiB: "
-         "say max-bytes instead",
-     .help = "Helicone's spelling: a number of answers."},
+    {.key = "max-bytes", .type = CONF_SIZE, AT(schema_store, max_bytes), .def = "256MiB",
+     .max = 1024 * GIB, .help = "Bound of the store of one proxy; 0: no cache."},
+    {.key = "max-size", .type = CONF_INT, AT(schema_store, max_size), .max = UINT32_MAX,
+     .inert = "is a number of answers in Helicone; taken as so many of 16 KiB each, at most 256 MiB: "
+     "say max-bytes instead", .help = "Helicone's spelling: a number of answers."},
     STORE_URL("Read; not used by this version."),
     STORE_TIMEOUT,
 };
 TABLE(cache_store, struct schema_store, .shorthand = "type", .help = "Where answers are cached.");
 static const struct conf_field limit_store_fields[] = {
-    {.key = "type",
-     .type = CONF_ENUM,
-     AT(schema_store, type),
-     .def = "in-memory",
+    {.key = "type", .type = CONF_ENUM, AT(schema_store, type), .def = "in-memory",
      .words = store_types,
-     .help =
-         "Read; whatever it says, limits are counted in the control plane's Redis, exactly, over "
-         "all proxies."},
+     .help = "Read; whatever it says, limits are counted in the control plane's Redis, exactly, over "
+     "all proxies."},
     STORE_URL("Read; not used: see `redis.url`."),
     STORE_TIMEOUT,
 };
@@ -434,63 +117,28 @@ TABLE(limit_store, struct schema_store, .shorthand = "type", .help = "Helicone's
 
 static const struct conf_word scopes[] = {{"team", 0}, {"key", 1}, {"router", 2}, {NULL, 0}};
 static const struct conf_field cache_fields[] = {
-    {.key = "enabled",
-     .type = CONF_BOOL,
-     AT(schema_cache, enabled),
-     .def = "true",
-     .reload = true,
+    {.key = "enabled", .type = CONF_BOOL, AT(schema_cache, enabled), .def = "true", .reload = true,
      .help = "`false` turns it off here, also where `global.cache` turns it on."},
-    {.key = "directive",
-     .type = CONF_STRING,
-     AT(schema_cache, directive),
-     .reload = true,
+    {.key = "directive", .type = CONF_STRING, AT(schema_cache, directive), .reload = true,
      .help = "`Cache-Control` syntax: `max-age=3600, max-stale=1800`. A request's own "
-             "`cache-control` goes before it."},
-    {.key = "buckets",
-     .type = CONF_INT,
-     AT(schema_cache, buckets),
-     .def = "1",
-     .min = 1,
-     .max = 100,
-     .reload = true,
+     "`cache-control` goes before it."},
+    {.key = "buckets", .type = CONF_INT, AT(schema_cache, buckets), .def = "1", .min = 1,
+     .max = 100, .reload = true,
      .help = "Different answers kept for one request; one of them is picked at random."},
-    {.key = "seed",
-     .type = CONF_STRING,
-     AT(schema_cache, seed),
-     .reload = true,
+    {.key = "seed", .type = CONF_STRING, AT(schema_cache, seed), .reload = true,
      .help = "Routers with different seeds do not share answers."},
-    {.key = "scope",
-     .type = CONF_ENUM,
-     AT(schema_cache, scope),
-     .def = "team",
-     .words = scopes,
-     .reload = true,
-     .help = "Who shares answers."},
-    {.key = "store",
-     .type = CONF_SECTION,
-     AT(schema_cache, store),
-     .table = &cache_store_table,
+    {.key = "scope", .type = CONF_ENUM, AT(schema_cache, scope), .def = "team", .words = scopes,
+     .reload = true, .help = "Who shares answers."},
+    {.key = "store", .type = CONF_SECTION, AT(schema_cache, store), .table = &cache_store_table,
      .help = NULL},
 };
 TABLE(cache, struct schema_cache, .help = "Response cache.");
 
 static const struct conf_field bucket_fields[] = {
-    {.key = "capacity",
-     .type = CONF_INT,
-     AT(schema_bucket, capacity),
-     .def = "500",
-     .min = 1,
-     .max = UINT32_MAX,
-     .reload = true,
-     .help = "Requests that may come at once."},
-    {.key = "refill-frequency",
-     .type = CONF_DURATION,
-     AT(schema_bucket, refill_us),
-     .def = "1s",
-     .aliases = "refill_frequency",
-     .min = 100000,
-     .max = 30 * DAY,
-     .reload = true,
+    {.key = "capacity", .type = CONF_INT, AT(schema_bucket, capacity), .def = "500", .min = 1,
+     .max = UINT32_MAX, .reload = true, .help = "Requests that may come at once."},
+    {.key = "refill-frequency", .type = CONF_DURATION, AT(schema_bucket, refill_us), .def = "1s",
+     .aliases = "refill_frequency", .min = 100000, .max = 30 * DAY, .reload = true,
      .help = "Time in which an empty bucket is full again; over one hour it is a window."},
 };
 TABLE(bucket, struct schema_bucket,
@@ -502,48 +150,22 @@ static const struct conf_word limit_scopes[] = {
     {"per-key", SCHEMA_PER_KEY}, {"total", SCHEMA_TOTAL}, {NULL, 0}};
 static const struct conf_word on_loss[] = {{"default", 0}, {"open", 1}, {"closed", 2}, {NULL, 0}};
 static const struct conf_field limit_fields[] = {
-    {.key = "unit",
-     .type = CONF_ENUM,
-     AT(schema_limit, unit),
-     .def = "requests",
-     .words = units,
-     .reload = true,
-     .help = "What is counted."},
-    {.key = "amount",
-     .type = CONF_STRING,
-     AT(schema_limit, amount),
-     .required = true,
-     .reload = true,
-     .help = "How much; a whole number, for `usd` with decimals."},
-    {.key = "per",
-     .type = CONF_STRING,
-     AT(schema_limit, per),
-     .required = true,
-     .reload = true,
-     .help =
-         "`1s` to `1h`: a bucket that refills; up to `30d`: a window; `day`, `week`, `month`: a "
-         "calendar window."},
-    {.key = "time-zone",
-     .type = CONF_STRING,
-     AT(schema_limit, time_zone),
-     .reload = true,
+    {.key = "unit", .type = CONF_ENUM, AT(schema_limit, unit), .def = "requests", .words = units,
+     .reload = true, .help = "What is counted."},
+    {.key = "amount", .type = CONF_STRING, AT(schema_limit, amount), .required = true,
+     .reload = true, .help = "How much; a whole number, for `usd` with decimals."},
+    {.key = "per", .type = CONF_STRING, AT(schema_limit, per), .required = true, .reload = true,
+     .help = "`1s` to `1h`: a bucket that refills; up to `30d`: a window; `day`, `week`, `month`: a "
+     "calendar window."},
+    {.key = "time-zone", .type = CONF_STRING, AT(schema_limit, time_zone), .reload = true,
      .help = "IANA name, for calendar windows. Default: UTC."},
-    {.key = "scope",
-     .type = CONF_ENUM,
-     AT(schema_limit, scope),
-     .def = "per-key",
-     .words = limit_scopes,
-     .reload = true,
+    {.key = "scope", .type = CONF_ENUM, AT(schema_limit, scope), .def = "per-key",
+     .words = limit_scopes, .reload = true,
      .help = "`per-key`: for each virtual key; `total`: for all together."},
-    {.key = "on-control-loss",
-     .type = CONF_ENUM,
-     AT(schema_limit, on_control_loss),
-     .def = "default",
-     .words = on_loss,
-     .reload = true,
-     .help =
-         "Without a control plane: `open` lets requests through, `closed` refuses them. Default: "
-         "open for requests and tokens, closed for `usd`."},
+    {.key = "on-control-loss", .type = CONF_ENUM, AT(schema_limit, on_control_loss),
+     .def = "default", .words = on_loss, .reload = true,
+     .help = "Without a control plane: `open` lets requests through, `closed` refuses them. Default: "
+     "open for requests and tokens, closed for `usd`."},
 };
 TABLE(limit, struct schema_limit, .help = "Limits; a request must fit into all of them.");
 
@@ -553,33 +175,16 @@ static const struct conf_field limit_redis_fields[] = {
 TABLE(limit_redis, struct schema_store, .shorthand = "host-url", .help = "Helicone's section.");
 
 static const struct conf_field rate_limit_fields[] = {
-    {.key = "per-api-key",
-     .type = CONF_SECTION,
-     AT(schema_rate_limit, per_api_key),
-     .table = &bucket_table,
-     .reload = true,
-     .help = ""},
-    {.key = "limits",
-     .type = CONF_LIST,
-     AT(schema_rate_limit, limits),
-     .table = &limit_table,
-     .reload = true,
-     .help = ""},
-    {.key = "store",
-     .type = CONF_SECTION,
-     AT(schema_rate_limit, store),
-     .table = &limit_store_table,
-     .help = NULL},
-    {.key = "redis",
-     .type = CONF_SECTION,
-     AT(schema_rate_limit, redis),
-     .table = &limit_redis_table,
-     .help = NULL},
-    {.key = "cleanup-interval",
-     .type = CONF_DURATION,
-     AT(schema_rate_limit, cleanup_us),
-     .max = 365 * DAY,
-     .help = NULL},
+    {.key = "per-api-key", .type = CONF_SECTION, AT(schema_rate_limit, per_api_key),
+     .table = &bucket_table, .reload = true, .help = ""},
+    {.key = "limits", .type = CONF_LIST, AT(schema_rate_limit, limits), .table = &limit_table,
+     .reload = true, .help = ""},
+    {.key = "store", .type = CONF_SECTION, AT(schema_rate_limit, store),
+     .table = &limit_store_table, .help = NULL},
+    {.key = "redis", .type = CONF_SECTION, AT(schema_rate_limit, redis),
+     .table = &limit_redis_table, .help = NULL},
+    {.key = "cleanup-interval", .type = CONF_DURATION, AT(schema_rate_limit, cleanup_us), .max = 365
+     * DAY, .help = NULL},
 };
 TABLE(rate_limit, struct schema_rate_limit,
       .help = "Limits are exact over all proxies. Helicone's `store`, `redis` and "
@@ -593,110 +198,49 @@ static const struct conf_word backoffs[] = {{"default", SCHEMA_BACKOFF_DEFAULT},
     "has no effect: the pause before another attempt is built in (full jitter, within the "        \
     "request's deadline)"
 static const struct conf_field retries_fields[] = {
-    {.key = "enabled",
-     .type = CONF_BOOL,
-     AT(schema_retries, enabled),
-     .def = "true",
-     .reload = true,
-     .help = "`false`: one attempt only."},
-    {.key = "max-attempts",
-     .type = CONF_INT,
-     AT(schema_retries, max_attempts),
-     .max = 20,
-     .reload = true,
-     .help = "Attempts of one request over all targets. Default: 5."},
-    {.key = "max-retries",
-     .type = CONF_INT,
-     AT(schema_retries, max_retries),
-     .max = 19,
-     .reload = true,
-     .help = "Helicone's spelling: `max-attempts` less one."},
-    {.key = "strategy",
-     .type = CONF_ENUM,
-     AT(schema_retries, strategy),
-     .def = "default",
-     .words = backoffs,
-     .reload = true,
+    {.key = "enabled", .type = CONF_BOOL, AT(schema_retries, enabled), .def = "true",
+     .reload = true, .help = "`false`: one attempt only."},
+    {.key = "max-attempts", .type = CONF_INT, AT(schema_retries, max_attempts), .max = 20,
+     .reload = true, .help = "Attempts of one request over all targets. Default: 5."},
+    {.key = "max-retries", .type = CONF_INT, AT(schema_retries, max_retries), .max = 19,
+     .reload = true, .help = "Helicone's spelling: `max-attempts` less one."},
+    {.key = "strategy", .type = CONF_ENUM, AT(schema_retries, strategy), .def = "default",
+     .words = backoffs, .reload = true,
      .help = "Helicone's; read. The pause between attempts is built in."},
-    {.key = "delay",
-     .type = CONF_DURATION,
-     AT(schema_retries, delay_us),
-     .max = DAY,
-     .inert = BACKOFF,
-     .help = "Helicone's; no effect."},
-    {.key = "min-delay",
-     .type = CONF_DURATION,
-     AT(schema_retries, min_delay_us),
-     .max = DAY,
-     .inert = BACKOFF,
-     .help = "Helicone's; no effect."},
-    {.key = "max-delay",
-     .type = CONF_DURATION,
-     AT(schema_retries, max_delay_us),
-     .max = DAY,
-     .inert = BACKOFF,
-     .help = "Helicone's; no effect."},
-    {.key = "factor",
-     .type = CONF_DECIMAL,
-     .scale = 3,
-     AT(schema_retries, factor),
-     .def = "2",
-     .max = 1000000,
-     .inert = BACKOFF,
-     .help = "Helicone's; no effect."},
+    {.key = "delay", .type = CONF_DURATION, AT(schema_retries, delay_us), .max = DAY,
+     .inert = BACKOFF, .help = "Helicone's; no effect."},
+    {.key = "min-delay", .type = CONF_DURATION, AT(schema_retries, min_delay_us), .max = DAY,
+     .inert = BACKOFF, .help = "Helicone's; no effect."},
+    {.key = "max-delay", .type = CONF_DURATION, AT(schema_retries, max_delay_us), .max = DAY,
+     .inert = BACKOFF, .help = "Helicone's; no effect."},
+    {.key = "factor", .type = CONF_DECIMAL, .scale = 3, AT(schema_retries, factor), .def = "2",
+     .max = 1000000, .inert = BACKOFF, .help = "Helicone's; no effect."},
 };
 TABLE(retries, struct schema_retries,
       .help = "Failover before the first content of an answer: other targets first, then the same "
               "again.");
 
-#define TIMEOUTS(d_total, d_connect, d_hold)                                                       \
-    {.key = "timeout",                                                                             \
-     .type = CONF_DURATION,                                                                        \
-     AT(schema_timeouts, total_us),                                                                \
-     .aliases = "total",                                                                           \
-     .def = d_total,                                                                               \
-     .max = DAY,                                                                                   \
-     .reload = true,                                                                               \
-     .help = "The whole request, all attempts."},                                                  \
-        {.key = "connection-timeout",                                                              \
-         .type = CONF_DURATION,                                                                    \
-         AT(schema_timeouts, connect_us),                                                          \
-         .aliases = "connection_timeout connect",                                                  \
-         .def = d_connect,                                                                         \
-         .max = 3600 * SEC,                                                                        \
-         .reload = true,                                                                           \
-         .help = "Connecting to a provider, TLS included."},                                       \
-        {.key = "first-byte-timeout",                                                              \
-         .type = CONF_DURATION,                                                                    \
-         AT(schema_timeouts, first_byte_us),                                                       \
-         .aliases = "first_byte_timeout first-byte",                                               \
-         .max = DAY,                                                                               \
-         .reload = true,                                                                           \
-         .help = "From the request being sent to the first byte of the answer; 0s: no bound."},    \
-        {.key = "idle-timeout",                                                                    \
-         .type = CONF_DURATION,                                                                    \
-         AT(schema_timeouts, idle_us),                                                             \
-         .aliases = "idle_timeout idle",                                                           \
-         .max = DAY,                                                                               \
-         .reload = true,                                                                           \
-         .help = "Between two pieces of an answer; 0s: no bound."},                                \
-        {.key = "hold",                                                                            \
-         .type = CONF_DURATION,                                                                    \
-         AT(schema_timeouts, hold_us),                                                             \
-         .def = d_hold,                                                                            \
-         .max = DAY,                                                                               \
-         .reload = true,                                                                           \
-         .help =                                                                                   \
-             "How long a stream without content is held back so that another target can still "    \
-             "answer; then the client gets the head and keep-alive comments."},                    \
-        {.key = "per-attempt",                                                                     \
-         .type = CONF_DURATION,                                                                    \
-         AT(schema_timeouts, per_attempt_us),                                                      \
-         .max = DAY,                                                                               \
-         .reload = true,                                                                           \
-         .inert = "has no effect in this version: bound an attempt with connection-timeout, "      \
-                  "first-byte-timeout and idle-timeout",                                           \
-         .help = "Read; not used by this version."},
+#define TIMEOUTS(d_total, d_connect, d_hold) \
+    {.key = "timeout", .type = CONF_DURATION, AT(schema_timeouts, total_us), .aliases = "total", \
+     .def = d_total, .max = DAY, .reload = true, .help = "The whole request, all attempts."}, \
+    {.key = "connection-timeout", .type = CONF_DURATION, AT(schema_timeouts, connect_us), \
+     .aliases = "connection_timeout connect", .def = d_connect, .max = 3600 * SEC, \
+     .reload = true, .help = "Connecting to a provider, TLS included."}, \
+    {.key = "first-byte-timeout", .type = CONF_DURATION, AT(schema_timeouts, first_byte_us), \
+     .aliases = "first_byte_timeout first-byte", .max = DAY, .reload = true, \
+     .help = "From the request being sent to the first byte of the answer; 0s: no bound."}, \
+    {.key = "idle-timeout", .type = CONF_DURATION, AT(schema_timeouts, idle_us), \
+     .aliases = "idle_timeout idle", .max = DAY, .reload = true, \
+     .help = "Between two pieces of an answer; 0s: no bound."}, \
+    {.key = "hold", .type = CONF_DURATION, AT(schema_timeouts, hold_us), .def = d_hold, \
+     .max = DAY, .reload = true, \
+     .help = "How long a stream without content is held back so that another target can still " \
+             "answer; then the client gets the head and keep-alive comments."}, \
+    {.key = "per-attempt", .type = CONF_DURATION, AT(schema_timeouts, per_attempt_us), \
+     .max = DAY, .reload = true, \
+     .inert = "has no effect in this version: bound an attempt with connection-timeout, " \
+              "first-byte-timeout and idle-timeout", \
+     .help = "Read; not used by this version."},
 static const struct conf_field timeouts_fields[] = {TIMEOUTS(NULL, NULL, NULL)};
 TABLE(timeouts, struct schema_timeouts,
       .help = "Deadlines of this router; 0s or absent: those of `dispatcher`.");
@@ -709,38 +253,18 @@ static const struct conf_word features[] = {{"none", 0}, {"auth", 1},      {"obs
     "has no effect: callers are checked by Sluice itself (auth.mode and virtual keys), and nothing " \
     "is sent to Helicone"
 static const struct conf_field helicone_fields[] = {
-    {.key = "api-key",
-     .type = CONF_SECRET,
-     AT(schema_helicone, api_key),
-     .reload = true,
+    {.key = "api-key", .type = CONF_SECRET, AT(schema_helicone, api_key), .reload = true,
      .help = "Read, kept secret, not used by this version."},
-    {.key = "base-url",
-     .type = CONF_STRING,
-     AT(schema_helicone, base_url),
-     .reload = true,
+    {.key = "base-url", .type = CONF_STRING, AT(schema_helicone, base_url), .reload = true,
      .help = "Read; not used by this version."},
-    {.key = "websocket-url",
-     .type = CONF_STRING,
-     AT(schema_helicone, websocket_url),
+    {.key = "websocket-url", .type = CONF_STRING, AT(schema_helicone, websocket_url),
      .help = "Read; Sluice has its own control plane."},
-    {.key = "features",
-     .type = CONF_ENUM,
-     AT(schema_helicone, features),
-     .def = "none",
-     .words = features,
-     .inert = HELICONE_AUTH,
-     .help = "Read; see `auth.mode`."},
-    {.key = "authentication",
-     .type = CONF_BOOL,
-     AT(schema_helicone, authentication),
-     .aliases = "enable-auth",
-     .inert = HELICONE_AUTH,
-     .help = NULL},
-    {.key = "observability",
-     .type = CONF_BOOL,
-     AT(schema_helicone, observability),
-     .aliases = "enable enabled",
-     .help = NULL},
+    {.key = "features", .type = CONF_ENUM, AT(schema_helicone, features), .def = "none",
+     .words = features, .inert = HELICONE_AUTH, .help = "Read; see `auth.mode`."},
+    {.key = "authentication", .type = CONF_BOOL, AT(schema_helicone, authentication),
+     .aliases = "enable-auth", .inert = HELICONE_AUTH, .help = NULL},
+    {.key = "observability", .type = CONF_BOOL, AT(schema_helicone, observability),
+     .aliases = "enable enabled", .help = NULL},
     {.key = "__prompts", .type = CONF_BOOL, AT(schema_helicone, prompts), .help = NULL},
 };
 TABLE(helicone, struct schema_helicone,
@@ -749,112 +273,50 @@ TABLE(helicone, struct schema_helicone,
           "is sent anywhere, and one line at start says so.");
 
 static const struct conf_field router_fields[] = {
-    {.key = "load-balance",
-     .type = CONF_MAP,
-     AT(schema_router, load_balance),
-     .table = &balance_table,
-     .reload = true,
-     .help = ""},
-    {.key = "fallbacks",
-     .type = CONF_LIST,
-     AT(schema_router, fallbacks),
-     .table = &schema_target_table,
-     .reload = true,
-     .help = ""},
-    {.key = "model-mappings",
-     .type = CONF_CHOICES,
-     AT(schema_router, mappings),
-     .reload = true,
-     .help =
-         "Model asked for: model or list of models that replace it at a provider that lacks it."},
-    {.key = "cache",
-     .type = CONF_SECTION,
-     AT(schema_router, cache),
-     .table = &cache_table,
-     .reload = true,
-     .help = ""},
-    {.key = "retries",
-     .type = CONF_SECTION,
-     AT(schema_router, retries),
-     .table = &retries_table,
-     .reload = true,
-     .help = ""},
-    {.key = "rate-limit",
-     .type = CONF_SECTION,
-     AT(schema_router, rate_limit),
-     .table = &rate_limit_table,
-     .reload = true,
-     .help = ""},
-    {.key = "limits",
-     .type = CONF_LIST,
-     AT(schema_router, limits),
-     .table = &limit_table,
-     .reload = true,
-     .help = ""},
-    {.key = "timeouts",
-     .type = CONF_SECTION,
-     AT(schema_router, timeouts),
-     .table = &timeouts_table,
-     .reload = true,
-     .help = ""},
-    {.key = "providers",
-     .type = CONF_ANY,
-     AT(schema_router, providers),
+    {.key = "load-balance", .type = CONF_MAP, AT(schema_router, load_balance),
+     .table = &balance_table, .reload = true, .help = ""},
+    {.key = "fallbacks", .type = CONF_LIST, AT(schema_router, fallbacks),
+     .table = &schema_target_table, .reload = true, .help = ""},
+    {.key = "model-mappings", .type = CONF_CHOICES, AT(schema_router, mappings), .reload = true,
+     .help = "Model asked for: model or list of models that replace it at a provider that lacks it."},
+    {.key = "cache", .type = CONF_SECTION, AT(schema_router, cache), .table = &cache_table,
+     .reload = true, .help = ""},
+    {.key = "retries", .type = CONF_SECTION, AT(schema_router, retries), .table = &retries_table,
+     .reload = true, .help = ""},
+    {.key = "rate-limit", .type = CONF_SECTION, AT(schema_router, rate_limit),
+     .table = &rate_limit_table, .reload = true, .help = ""},
+    {.key = "limits", .type = CONF_LIST, AT(schema_router, limits), .table = &limit_table,
+     .reload = true, .help = ""},
+    {.key = "timeouts", .type = CONF_SECTION, AT(schema_router, timeouts), .table = &timeouts_table,
+     .reload = true, .help = ""},
+    {.key = "providers", .type = CONF_ANY, AT(schema_router, providers),
      .inert = "has no effect: base URLs are the providers' (providers.<name>.base-url), not a "
-              "router's",
-     .help = "Helicone's; no effect."},
-    {.key = "forward-unknown",
-     .type = CONF_BOOL,
-     AT(schema_router, forward_unknown),
-     .def = "false",
-     .reload = true,
+     "router's", .help = "Helicone's; no effect."},
+    {.key = "forward-unknown", .type = CONF_BOOL, AT(schema_router, forward_unknown),
+     .def = "false", .reload = true,
      .help = "Keep fields that a translation between dialects does not know."},
-    {.key = "drop-unsupported",
-     .type = CONF_BOOL,
-     AT(schema_router, drop_unsupported),
-     .def = "false",
-     .reload = true,
+    {.key = "drop-unsupported", .type = CONF_BOOL, AT(schema_router, drop_unsupported),
+     .def = "false", .reload = true,
      .help = "Drop what the provider's dialect cannot express instead of answering 400."},
-    {.key = "helicone",
-     .type = CONF_SECTION,
-     AT(schema_router, helicone),
-     .table = &helicone_table,
-     .reload = true,
-     .help = ""},
+    {.key = "helicone", .type = CONF_SECTION, AT(schema_router, helicone), .table = &helicone_table,
+     .reload = true, .help = ""},
 };
 TABLE(router, struct schema_router,
       .help = "Routers by name (`[A-Za-z0-9_-]{1,64}`), served at `/router/{name}/...`. The one "
               "called `default` serves the paths without a router; without it the unified API "
               "does.");
 
-// --- the rest
-// -------------------------------------------------------------------------------------
+// --- the rest ------------------------------------------------------------------------------------
 
 static const struct conf_field policy_fields[] = {
-    {.key = "cache",
-     .type = CONF_SECTION,
-     AT(schema_policy, cache),
-     .table = &cache_table,
-     .reload = true,
-     .help = ""},
-    {.key = "rate-limit",
-     .type = CONF_SECTION,
-     AT(schema_policy, rate_limit),
-     .table = &rate_limit_table,
-     .reload = true,
-     .help = ""},
-    {.key = "limits",
-     .type = CONF_LIST,
-     AT(schema_policy, limits),
-     .table = &limit_table,
-     .reload = true,
-     .help = ""},
-    {.key = "retries",
-     .type = CONF_SECTION,
-     AT(schema_policy, retries),
-     .table = &retries_table,
-     .reload = true,
-     .help = ""},
+    {.key = "cache", .type = CONF_SECTION, AT(schema_policy, cache), .table = &cache_table,
+     .reload = true, .help = ""},
+    {.key = "rate-limit", .type = CONF_SECTION, AT(schema_policy, rate_limit),
+     .table = &rate_limit_table, .reload = true, .help = ""},
+    {.key = "limits", .type = CONF_LIST, AT(schema_policy, limits), .table = &limit_table,
+     .reload = true, .help = ""},
+    {.key = "retries", .type = CONF_SECTION, AT(schema_policy, retries), .table = &retries_table,
+     .reload = true, .help = ""},
 };
 static const struct conf_table global_table = {
     .name = "global",
@@ -872,55 +334,26 @@ static const struct conf_table unified_table = {
 };
 
 static const struct conf_field virtual_key_fields[] = {
-    {.key = "key",
-     .type = CONF_SECRET,
-     AT(schema_virtual_key, key),
-     .required = true,
+    {.key = "key", .type = CONF_SECRET, AT(schema_virtual_key, key), .required = true,
      .reload = true,
      .help = "The whole key, `sk-sluice-<id>-<secret>`, as `${NAME}` or `file:/path`. Only a keyed "
-             "hash of it is stored. id: 4 to 32, secret: 24 to 128 letters and digits."},
-    {.key = "owner",
-     .type = CONF_STRING,
-     AT(schema_virtual_key, owner),
-     .reload = true,
+     "hash of it is stored. id: 4 to 32, secret: 24 to 128 letters and digits."},
+    {.key = "owner", .type = CONF_STRING, AT(schema_virtual_key, owner), .reload = true,
      .help = "Who it belongs to."},
-    {.key = "team",
-     .type = CONF_STRING,
-     AT(schema_virtual_key, team),
-     .reload = true,
+    {.key = "team", .type = CONF_STRING, AT(schema_virtual_key, team), .reload = true,
      .help = "Team; shares the cache."},
-    {.key = "expires-at",
-     .type = CONF_STRING,
-     AT(schema_virtual_key, expires_at),
-     .reload = true,
+    {.key = "expires-at", .type = CONF_STRING, AT(schema_virtual_key, expires_at), .reload = true,
      .help = "RFC 3339 time. Default: never."},
-    {.key = "models",
-     .type = CONF_STRINGS,
-     AT(schema_virtual_key, models),
-     .reload = true,
+    {.key = "models", .type = CONF_STRINGS, AT(schema_virtual_key, models), .reload = true,
      .help = "Models it may use, `*` in a name matches anything. Default: `[\"*\"]`."},
-    {.key = "routers",
-     .type = CONF_STRINGS,
-     AT(schema_virtual_key, routers),
-     .reload = true,
+    {.key = "routers", .type = CONF_STRINGS, AT(schema_virtual_key, routers), .reload = true,
      .help = "Routers it may use; `ai` is the unified API. Default: `[\"*\"]`."},
-    {.key = "limits",
-     .type = CONF_LIST,
-     AT(schema_virtual_key, limits),
-     .table = &limit_table,
-     .reload = true,
-     .help = ""},
-    {.key = "metadata",
-     .type = CONF_PAIRS,
-     AT(schema_virtual_key, metadata),
-     .reload = true,
+    {.key = "limits", .type = CONF_LIST, AT(schema_virtual_key, limits), .table = &limit_table,
+     .reload = true, .help = ""},
+    {.key = "metadata", .type = CONF_PAIRS, AT(schema_virtual_key, metadata), .reload = true,
      .help = "Your own labels."},
-    {.key = "enabled",
-     .type = CONF_BOOL,
-     AT(schema_virtual_key, enabled),
-     .def = "true",
-     .reload = true,
-     .help = "`false`: refused."},
+    {.key = "enabled", .type = CONF_BOOL, AT(schema_virtual_key, enabled), .def = "true",
+     .reload = true, .help = "`false`: refused."},
 };
 TABLE(virtual_key, struct schema_virtual_key,
       .help =
@@ -933,16 +366,10 @@ static const struct conf_word modes[] = {{"default", RESOURCE_AUTH_DEFAULT},
                                          {"off", RESOURCE_AUTH_OFF},
                                          {NULL, 0}};
 static const struct conf_field auth_fields[] = {
-    {.key = "mode",
-     .type = CONF_ENUM,
-     AT(schema_auth, mode),
-     .def = "default",
-     .words = modes,
+    {.key = "mode", .type = CONF_ENUM, AT(schema_auth, mode), .def = "default", .words = modes,
      .reload = true,
-     .help =
-         "`optional`: a caller without a virtual key is `anonymous`; `required`: refused; `off`: "
-         "nobody is checked. `default`: optional where a proxy listens on loopback, else "
-         "required."},
+     .help = "`optional`: a caller without a virtual key is `anonymous`; `required`: refused; `off`: "
+     "nobody is checked. `default`: optional where a proxy listens on loopback, else " "required."},
 };
 TABLE(auth, struct schema_auth, .shorthand = "mode", .help = "Who may call.");
 
@@ -951,101 +378,44 @@ TABLE(auth, struct schema_auth, .shorthand = "mode", .help = "Who may call.");
     "10 % errors of at least 20 requests within 60 s"
 static const struct conf_word health_types[] = {{"error-ratio", 0}, {NULL, 0}};
 static const struct conf_field grace_fields[] = {
-    {.key = "min-requests",
-     .type = CONF_INT,
-     AT(schema_grace, min_requests),
-     .def = "20",
-     .aliases = "min_requests",
-     .max = 1000000,
-     .inert = BUILT_IN,
+    {.key = "min-requests", .type = CONF_INT, AT(schema_grace, min_requests), .def = "20",
+     .aliases = "min_requests", .max = 1000000, .inert = BUILT_IN,
      .help = "Requests before the ratio counts."},
 };
 TABLE(grace, struct schema_grace, .help = "When a ratio means something.");
 static const struct conf_field health_fields[] = {
-    {.key = "type",
-     .type = CONF_ENUM,
-     AT(schema_health, type),
-     .def = "error-ratio",
-     .words = health_types,
-     .help = "The only one."},
-    {.key = "ratio",
-     .type = CONF_DECIMAL,
-     .scale = 3,
-     AT(schema_health, ratio),
-     .def = "0.1",
-     .max = 1000,
-     .inert = BUILT_IN,
-     .help = "Share of errors that takes a target out."},
-    {.key = "window",
-     .type = CONF_DURATION,
-     AT(schema_health, window_us),
-     .def = "60s",
-     .max = DAY,
-     .inert = BUILT_IN,
-     .help = "Time the ratio is measured over."},
-    {.key = "buckets",
-     .type = CONF_INT,
-     AT(schema_health, buckets),
-     .def = "10",
-     .max = 1000,
+    {.key = "type", .type = CONF_ENUM, AT(schema_health, type), .def = "error-ratio",
+     .words = health_types, .help = "The only one."},
+    {.key = "ratio", .type = CONF_DECIMAL, .scale = 3, AT(schema_health, ratio), .def = "0.1",
+     .max = 1000, .inert = BUILT_IN, .help = "Share of errors that takes a target out."},
+    {.key = "window", .type = CONF_DURATION, AT(schema_health, window_us), .def = "60s", .max = DAY,
+     .inert = BUILT_IN, .help = "Time the ratio is measured over."},
+    {.key = "buckets", .type = CONF_INT, AT(schema_health, buckets), .def = "10", .max = 1000,
      .help = "Helicone's; no effect."},
-    {.key = "interval",
-     .type = CONF_DURATION,
-     AT(schema_health, interval_us),
-     .def = "5s",
-     .max = DAY,
-     .help = "Helicone's; no effect: every answer counts at once."},
-    {.key = "grace-period",
-     .type = CONF_SECTION,
-     AT(schema_health, grace),
-     .aliases = "grace_period",
-     .table = &grace_table,
-     .help = ""},
-    {.key = "ejection",
-     .type = CONF_DURATION,
-     AT(schema_health, ejection_us),
-     .def = "30s",
-     .min = SEC,
-     .max = 300 * SEC,
-     .reload = true,
+    {.key = "interval", .type = CONF_DURATION, AT(schema_health, interval_us), .def = "5s",
+     .max = DAY, .help = "Helicone's; no effect: every answer counts at once."},
+    {.key = "grace-period", .type = CONF_SECTION, AT(schema_health, grace),
+     .aliases = "grace_period", .table = &grace_table, .help = ""},
+    {.key = "ejection", .type = CONF_DURATION, AT(schema_health, ejection_us), .def = "30s",
+     .min = SEC, .max = 300 * SEC, .reload = true,
      .help = "How long a target is out the first time; longer each further time, up to 300s."},
 };
 TABLE(health, struct schema_health, .help = "Passive health of targets.");
 static const struct conf_field monitor_fields[] = {
-    {.key = "health",
-     .type = CONF_SECTION,
-     AT(schema_monitor, health),
-     .table = &health_table,
+    {.key = "health", .type = CONF_SECTION, AT(schema_monitor, health), .table = &health_table,
      .help = NULL},
 };
 TABLE(monitor, struct schema_monitor, .help = "Helicone's place for `health`.");
 static const struct conf_field discover_fields[] = {
-    {.key = "decay",
-     .type = CONF_DURATION,
-     AT(schema_discover, decay_us),
-     .def = "30s",
-     .aliases = "discover-decay",
-     .min = 1000,
-     .max = DAY,
-     .reload = true,
+    {.key = "decay", .type = CONF_DURATION, AT(schema_discover, decay_us), .def = "30s",
+     .aliases = "discover-decay", .min = 1000, .max = DAY, .reload = true,
      .help = "`latency`: time in which an old measurement loses its weight."},
-    {.key = "default-rtt",
-     .type = CONF_DURATION,
-     AT(schema_discover, default_rtt_us),
-     .def = "250ms",
-     .min = 1000,
-     .max = 3600 * SEC,
-     .reload = true,
+    {.key = "default-rtt", .type = CONF_DURATION, AT(schema_discover, default_rtt_us),
+     .def = "250ms", .min = 1000, .max = 3600 * SEC, .reload = true,
      .help = "`latency`: what is assumed of a target before its first answer."},
-    {.key = "health",
-     .type = CONF_SECTION,
-     AT(schema_discover, health),
-     .table = &health_table,
+    {.key = "health", .type = CONF_SECTION, AT(schema_discover, health), .table = &health_table,
      .help = ""},
-    {.key = "monitor",
-     .type = CONF_SECTION,
-     AT(schema_discover, monitor),
-     .table = &monitor_table,
+    {.key = "monitor", .type = CONF_SECTION, AT(schema_discover, monitor), .table = &monitor_table,
      .help = NULL},
 };
 TABLE(discover, struct schema_discover,
@@ -1053,107 +423,45 @@ TABLE(discover, struct schema_discover,
 
 #define HEADERS_INERT "has no effect in this version: the headers are always sent"
 static const struct conf_field headers_fields[] = {
-    {.key = "provider",
-     .type = CONF_BOOL,
-     AT(schema_headers, provider),
-     .def = "true",
-     .inert = HEADERS_INERT,
-     .help = "`helicone-provider`, `x-sluice-provider`."},
-    {.key = "provider-request-id",
-     .type = CONF_BOOL,
-     AT(schema_headers, provider_request_id),
-     .def = "true",
-     .inert = HEADERS_INERT,
-     .help = "`helicone-provider-req-id`."},
+    {.key = "provider", .type = CONF_BOOL, AT(schema_headers, provider), .def = "true",
+     .inert = HEADERS_INERT, .help = "`helicone-provider`, `x-sluice-provider`."},
+    {.key = "provider-request-id", .type = CONF_BOOL, AT(schema_headers, provider_request_id),
+     .def = "true", .inert = HEADERS_INERT, .help = "`helicone-provider-req-id`."},
 };
 TABLE(headers, struct schema_headers, .help = "Headers that say who answered.");
 
 #define NO_EFFECT(what) "has no effect: " what
 #define BOOT(member)    .type = CONF_SECTION, AT(schema, boot.member), .help = ""
 static const struct conf_field schema_fields[] = {
-    {.key = "routers",
-     .type = CONF_MAP,
-     AT(schema, routers),
-     .table = &router_table,
-     .reload = true,
-     .help = ""},
-    {.key = "providers",
-     .type = CONF_MAP,
-     AT(schema, providers),
-     .table = &schema_provider_table,
-     .reload = true,
-     .help = ""},
-    {.key = "models",
-     .type = CONF_MAP,
-     AT(schema, models),
-     .table = &schema_model_table,
-     .reload = true,
-     .help = ""},
-    {.key = "default-model-mapping",
-     .type = CONF_CHOICES,
-     AT(schema, mappings),
-     .reload = true,
+    {.key = "routers", .type = CONF_MAP, AT(schema, routers), .table = &router_table, .max = 4096,
+     .reload = true, .help = ""},
+    {.key = "providers", .type = CONF_MAP, AT(schema, providers), .table = &schema_provider_table,
+     .reload = true, .help = ""},
+    {.key = "models", .type = CONF_MAP, AT(schema, models), .table = &schema_model_table,
+     .max = 4096, .reload = true, .help = ""},
+    {.key = "default-model-mapping", .type = CONF_CHOICES, AT(schema, mappings), .reload = true,
      .help = "As `model-mappings` of a router, for all of them. Then the catalogue's equivalents "
-             "are looked at."},
-    {.key = "unified-api",
-     .type = CONF_SECTION,
-     AT(schema, unified_api),
-     .table = &unified_table,
-     .reload = true,
+     "are looked at."},
+    {.key = "unified-api", .type = CONF_SECTION, AT(schema, unified_api), .table = &unified_table,
+     .reload = true, .help = ""},
+    {.key = "global", .type = CONF_SECTION, AT(schema, global), .table = &global_table,
+     .reload = true, .help = ""},
+    {.key = "auth", .type = CONF_SECTION, AT(schema, auth), .table = &auth_table, .reload = true,
      .help = ""},
-    {.key = "global",
-     .type = CONF_SECTION,
-     AT(schema, global),
-     .table = &global_table,
-     .reload = true,
-     .help = ""},
-    {.key = "auth",
-     .type = CONF_SECTION,
-     AT(schema, auth),
-     .table = &auth_table,
-     .reload = true,
-     .help = ""},
-    {.key = "keys",
-     .type = CONF_MAP,
-     AT(schema, keys),
-     .table = &virtual_key_table,
-     .reload = true,
-     .help = ""},
-    {.key = "dispatcher",
-     .type = CONF_SECTION,
-     AT(schema, dispatcher),
-     .table = &dispatcher_table,
-     .reload = true,
-     .help = ""},
-    {.key = "discover",
-     .type = CONF_SECTION,
-     AT(schema, discover),
-     .table = &discover_table,
-     .reload = true,
-     .help = ""},
-    {.key = "cache-store",
-     .type = CONF_SECTION,
-     AT(schema, cache_store),
-     .table = &cache_store_table,
-     .reload = true,
-     .help = ""},
-    {.key = "rate-limit-store",
-     .type = CONF_SECTION,
-     AT(schema, rate_limit_store),
-     .table = &limit_store_table,
-     .help = ""},
-    {.key = "response-headers",
-     .type = CONF_SECTION,
-     AT(schema, response_headers),
-     .table = &headers_table,
-     .help = ""},
-    {.key = "helicone",
-     .type = CONF_SECTION,
-     AT(schema, helicone),
-     .table = &helicone_table,
-     .aliases = "helicone-observability",
-     .reload = true,
-     .help = ""},
+    {.key = "keys", .type = CONF_MAP, AT(schema, keys), .table = &virtual_key_table, .max = 16384,
+     .reload = true, .help = ""},
+    {.key = "dispatcher", .type = CONF_SECTION, AT(schema, dispatcher), .table = &dispatcher_table,
+     .reload = true, .help = ""},
+    {.key = "discover", .type = CONF_SECTION, AT(schema, discover), .table = &discover_table,
+     .reload = true, .help = ""},
+    {.key = "cache-store", .type = CONF_SECTION, AT(schema, cache_store),
+     .table = &cache_store_table, .reload = true, .help = ""},
+    {.key = "rate-limit-store", .type = CONF_SECTION, AT(schema, rate_limit_store),
+     .table = &limit_store_table, .help = ""},
+    {.key = "response-headers", .type = CONF_SECTION, AT(schema, response_headers),
+     .table = &headers_table, .help = ""},
+    {.key = "helicone", .type = CONF_SECTION, AT(schema, helicone), .table = &helicone_table,
+     .aliases = "helicone-observability", .reload = true, .help = ""},
     {.key = "server", BOOT(server), .table = &boot_server_table},
     {.key = "control", BOOT(control), .table = &boot_control_table},
     {.key = "redis", BOOT(redis), .table = &boot_redis_table},
@@ -1161,26 +469,17 @@ static const struct conf_field schema_fields[] = {
     {.key = "logging", BOOT(logging), .table = &boot_logging_table},
     {.key = "telemetry", BOOT(telemetry), .table = &boot_telemetry_table},
     {.key = "egress", BOOT(egress), .table = &boot_egress_table},
-    {.key = "minio",
-     .type = CONF_ANY,
-     AT(schema, minio),
+    {.key = "minio", .type = CONF_ANY, AT(schema, minio),
      .inert = NO_EFFECT("Sluice stores no request or response bodies"),
      .help = "Helicone's; accepted, no effect."},
-    {.key = "database",
-     .type = CONF_ANY,
-     AT(schema, database),
+    {.key = "database", .type = CONF_ANY, AT(schema, database),
      .inert = NO_EFFECT("Sluice keeps its state in Redis (see redis)"),
      .help = "Helicone's; accepted, no effect."},
-    {.key = "control-plane",
-     .type = CONF_ANY,
-     AT(schema, control_plane),
+    {.key = "control-plane", .type = CONF_ANY, AT(schema, control_plane),
      .inert = NO_EFFECT("Sluice has its own control plane (see control)"),
      .help = "Helicone's; accepted, no effect."},
-    {.key = "deployment-target",
-     .type = CONF_ANY,
-     AT(schema, deployment_target),
-     .inert = NO_EFFECT("Sluice is deployed one way"),
-     .help = "Helicone's; accepted, no effect."},
+    {.key = "deployment-target", .type = CONF_ANY, AT(schema, deployment_target),
+     .inert = NO_EFFECT("Sluice is deployed one way"), .help = "Helicone's; accepted, no effect."},
 };
 const struct conf_table schema_table = {
     .name = "document",

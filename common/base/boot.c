@@ -19,14 +19,13 @@ enum format { FORMAT_TEXT, FORMAT_JSON };
 
 #define S(member) .offset = offsetof(struct boot_server, member)
 
+// One field, one paragraph: the tables are laid out by hand.
+// clang-format off
+
 static const struct conf_field tls_enabled_fields[] = {
-    {.key = "cert",
-     .type = CONF_STRING,
-     .required = true,
+    {.key = "cert", .type = CONF_STRING, .required = true,
      .offset = offsetof(struct boot_tls, helicone.cert) - offsetof(struct boot_tls, helicone)},
-    {.key = "key",
-     .type = CONF_STRING,
-     .required = true,
+    {.key = "key", .type = CONF_STRING, .required = true,
      .offset = offsetof(struct boot_tls, helicone.key) - offsetof(struct boot_tls, helicone)},
 };
 static const struct conf_table tls_enabled_table = {
@@ -36,18 +35,11 @@ static const struct conf_table tls_enabled_table = {
     .n = ARRAY_LEN(tls_enabled_fields),
 };
 static const struct conf_field tls_fields[] = {
-    {.key = "cert",
-     .type = CONF_STRING,
-     .offset = offsetof(struct boot_tls, cert),
+    {.key = "cert", .type = CONF_STRING, .offset = offsetof(struct boot_tls, cert),
      .help = "File with the certificate chain, PEM."},
-    {.key = "key",
-     .type = CONF_STRING,
-     .offset = offsetof(struct boot_tls, key),
+    {.key = "key", .type = CONF_STRING, .offset = offsetof(struct boot_tls, key),
      .help = "File with the private key, PEM."},
-    {.key = "Enabled",
-     .type = CONF_SECTION,
-     .table = &tls_enabled_table,
-     .aliases = "enabled",
+    {.key = "Enabled", .type = CONF_SECTION, .table = &tls_enabled_table, .aliases = "enabled",
      .offset = offsetof(struct boot_tls, helicone)},
     {.key = "word", .type = CONF_STRING, .offset = offsetof(struct boot_tls, word)},
 };
@@ -62,74 +54,30 @@ static const struct conf_table tls_table = {
 };
 
 static const struct conf_field server_fields[] = {
-    {.key = "address",
-     .type = CONF_STRING,
-     S(address),
-     .def = "127.0.0.1",
+    {.key = "address", .type = CONF_STRING, S(address), .def = "127.0.0.1",
      .help = "Address to listen on: IPv4 or IPv6; `0.0.0.0` or `::` for all."},
-    {.key = "port",
-     .type = CONF_INT,
-     S(port),
-     .def = "8080",
-     .max = 65535,
+    {.key = "port", .type = CONF_INT, S(port), .def = "8080", .max = 65535,
      .help = "Port of the data plane; 0 takes a free one."},
     {.key = "tls", .type = CONF_SECTION, S(tls), .table = &tls_table, .help = ""},
-    {.key = "max-body",
-     .type = CONF_SIZE,
-     S(max_body),
-     .def = "32MiB",
-     .min = KIB,
-     .max = 2 * GIB,
+    {.key = "max-body", .type = CONF_SIZE, S(max_body), .def = "32MiB", .min = KIB, .max = 2 * GIB,
      .help = "Largest request body; a larger one is answered with 413."},
-    {.key = "max-buffered",
-     .type = CONF_SIZE,
-     S(max_buffered),
-     .def = "1GiB",
-     .min = MIB,
+    {.key = "max-buffered", .type = CONF_SIZE, S(max_buffered), .def = "1GiB", .min = MIB,
      .max = 1024 * GIB,
      .help = "Bound for the bodies of all requests together; above it new ones get 503."},
-    {.key = "header-memory",
-     .type = CONF_SIZE,
-     S(header_memory),
-     .def = "16KiB",
-     .min = 4 * KIB,
-     .max = MIB,
-     .help = "Memory for the head of one request; a larger head is answered with 431."},
-    {.key = "max-connections",
-     .type = CONF_INT,
-     S(max_connections),
-     .def = "0",
-     .max = 10000000,
+    {.key = "header-memory", .type = CONF_SIZE, S(header_memory), .def = "16KiB", .min = 4 * KIB,
+     .max = MIB, .help = "Memory for the head of one request; a larger head is answered with 431."},
+    {.key = "max-connections", .type = CONF_INT, S(max_connections), .def = "0", .max = 10000000,
      .help = "Client connections at once; 0: as many as the limit of open files allows."},
-    {.key = "drain-delay",
-     .type = CONF_DURATION,
-     S(drain_delay_us),
-     .def = "0s",
-     .max = 3600 * SEC,
+    {.key = "drain-delay", .type = CONF_DURATION, S(drain_delay_us), .def = "0s", .max = 3600 * SEC,
      .help = "After SIGTERM: how long the listener stays open while readiness is already off."},
-    {.key = "shutdown-timeout",
-     .type = CONF_DURATION,
-     S(shutdown_timeout_us),
-     .def = "30s",
-     .aliases = "shutdown_timeout",
-     .max = DAY,
+    {.key = "shutdown-timeout", .type = CONF_DURATION, S(shutdown_timeout_us), .def = "30s",
+     .aliases = "shutdown_timeout", .max = DAY,
      .help = "After SIGTERM: how long requests may go on before they are cut."},
-    {.key = "workers",
-     .type = CONF_INT,
-     S(workers),
-     .def = "0",
-     .max = 1024,
+    {.key = "workers", .type = CONF_INT, S(workers), .def = "0", .max = 1024,
      .help = "Worker threads; 0: one for each core."},
-    {.key = "ops-address",
-     .type = CONF_STRING,
-     S(ops_address),
-     .def = "127.0.0.1",
+    {.key = "ops-address", .type = CONF_STRING, S(ops_address), .def = "127.0.0.1",
      .help = "Address of `/metrics`, `/healthz`, `/readyz` and `/debug/requests`."},
-    {.key = "ops-port",
-     .type = CONF_INT,
-     S(ops_port),
-     .def = "9464",
-     .max = 65535,
+    {.key = "ops-port", .type = CONF_INT, S(ops_port), .def = "9464", .max = 65535,
      .help = "Port of the same; 0 takes a free one."},
 };
 const struct conf_table boot_server_table = {
@@ -142,38 +90,23 @@ const struct conf_table boot_server_table = {
 
 #define C(member) .offset = offsetof(struct boot_control, member)
 static const struct conf_field control_fields[] = {
-    {.key = "endpoints",
-     .type = CONF_STRINGS,
-     C(endpoints),
+    {.key = "endpoints", .type = CONF_STRINGS, C(endpoints),
      .help = "Control planes a proxy connects to: `tcp://host:7400` or `ipc:///dir`."},
-    {.key = "listen",
-     .type = CONF_STRING,
-     C(listen),
-     .def = "tcp://127.0.0.1:7400",
+    {.key = "listen", .type = CONF_STRING, C(listen), .def = "tcp://127.0.0.1:7400",
      .help = "Where a control plane listens for proxies: `tcp://address:port` or `ipc:///dir`."},
-    {.key = "cluster-secret-file",
-     .type = CONF_STRING,
-     C(cluster_secret_file),
+    {.key = "cluster-secret-file", .type = CONF_STRING, C(cluster_secret_file),
      .help = "File with the secret that seals what the planes say to each other. Default: "
-             "`cluster-secret` in the data directory."},
-    {.key = "signing-key-file",
-     .type = CONF_STRING,
-     C(signing_key_file),
+     "`cluster-secret` in the data directory."},
+    {.key = "signing-key-file", .type = CONF_STRING, C(signing_key_file),
      .help = "Control plane: file with its signing key. Default: `signing-key` in the data "
-             "directory."},
-    {.key = "public-key-file",
-     .type = CONF_STRINGS,
-     C(public_key_file),
+     "directory."},
+    {.key = "public-key-file", .type = CONF_STRINGS, C(public_key_file),
      .help = "Proxy: files with the public keys of control planes it believes; several while a key "
-             "is being replaced."},
-    {.key = "max-stale",
-     .type = CONF_DURATION,
-     C(max_stale_us),
-     .def = "0s",
-     .max = 3650 * DAY,
+     "is being replaced."},
+    {.key = "max-stale", .type = CONF_DURATION, C(max_stale_us), .def = "0s", .max = 3650 * DAY,
      .reload = true,
      .help = "After so long without a heartbeat of a control plane, virtual keys are refused; 0s: "
-             "never."},
+     "never."},
 };
 const struct conf_table boot_control_table = {
     .name = "control",
@@ -189,24 +122,11 @@ static const struct conf_word levels[] = {
 static const struct conf_word formats[] = {{"text", FORMAT_TEXT}, {"json", FORMAT_JSON}, {NULL, 0}};
 #define L(member) .offset = offsetof(struct boot_logging, member)
 static const struct conf_field logging_fields[] = {
-    {.key = "level",
-     .type = CONF_ENUM,
-     L(level),
-     .def = "info",
-     .words = levels,
-     .reload = true,
+    {.key = "level", .type = CONF_ENUM, L(level), .def = "info", .words = levels, .reload = true,
      .help = "What is written to stderr."},
-    {.key = "format",
-     .type = CONF_ENUM,
-     L(format),
-     .def = "text",
-     .words = formats,
+    {.key = "format", .type = CONF_ENUM, L(format), .def = "text", .words = formats,
      .help = "Form of a line."},
-    {.key = "access",
-     .type = CONF_BOOL,
-     L(access),
-     .def = "true",
-     .aliases = "access-log",
+    {.key = "access", .type = CONF_BOOL, L(access), .def = "true", .aliases = "access-log",
      .help = "One line for each request, to stdout. Prompts and answers are never part of it."},
 };
 const struct conf_table boot_logging_table = {
@@ -226,40 +146,21 @@ static const struct conf_word telemetry_formats[] = {
     {"pretty", FORMAT_TEXT}, {"compact", FORMAT_TEXT}, {"json", FORMAT_JSON}, {NULL, 0}};
 #define T(member) .offset = offsetof(struct boot_telemetry, member)
 static const struct conf_field telemetry_fields[] = {
-    {.key = "level",
-     .type = CONF_STRING,
-     T(level),
-     .help =
-         "Helicone's spelling of `logging.level` (`info,ai_gateway=trace`): its first plain word "
-         "is used where `logging.level` is not set."},
-    {.key = "exporter",
-     .type = CONF_ENUM,
-     T(exporter),
-     .def = "none",
-     .words = exporters,
+    {.key = "level", .type = CONF_STRING, T(level),
+     .help = "Helicone's spelling of `logging.level` (`info,ai_gateway=trace`): its first plain word "
+     "is used where `logging.level` is not set."},
+    {.key = "exporter", .type = CONF_ENUM, T(exporter), .def = "none", .words = exporters,
      .inert = "OTLP export is not part of this version: nothing is sent; metrics are on the ops "
-              "port in Prometheus format",
+     "port in Prometheus format",
      .help = "Where telemetry goes besides the ops port. OTLP is not part of this version."},
-    {.key = "otlp-endpoint",
-     .type = CONF_STRING,
-     T(otlp_endpoint),
+    {.key = "otlp-endpoint", .type = CONF_STRING, T(otlp_endpoint),
      .def = "http://localhost:4317/v1/metrics",
      .help = "Where OTLP would be sent; read, not used by this version."},
-    {.key = "service-name",
-     .type = CONF_STRING,
-     T(service_name),
-     .def = "sluice",
+    {.key = "service-name", .type = CONF_STRING, T(service_name), .def = "sluice",
      .help = "Name of this service in OTLP; read, not used by this version."},
-    {.key = "propagate",
-     .type = CONF_BOOL,
-     T(propagate),
-     .def = "true",
+    {.key = "propagate", .type = CONF_BOOL, T(propagate), .def = "true",
      .help = "Pass `traceparent` on to providers."},
-    {.key = "format",
-     .type = CONF_ENUM,
-     T(format),
-     .def = "pretty",
-     .words = telemetry_formats,
+    {.key = "format", .type = CONF_ENUM, T(format), .def = "pretty", .words = telemetry_formats,
      .help = "Helicone's spelling of `logging.format`; used where that one is not set."},
 };
 const struct conf_table boot_telemetry_table = {
@@ -272,19 +173,13 @@ const struct conf_table boot_telemetry_table = {
 
 #define E(member) .offset = offsetof(struct boot_egress, member)
 static const struct conf_field egress_fields[] = {
-    {.key = "proxy",
-     .type = CONF_STRING,
-     E(proxy),
+    {.key = "proxy", .type = CONF_STRING, E(proxy),
      .help = "Proxy for connections to providers: `http://`, `https://`, `socks5://` or "
-             "`socks5h://host:port`."},
-    {.key = "ca-file",
-     .type = CONF_STRING,
-     E(ca_file),
+     "`socks5h://host:port`."},
+    {.key = "ca-file", .type = CONF_STRING, E(ca_file),
      .help = "PEM file of the authorities that certificates of providers are checked against. "
-             "Default: the system's."},
-    {.key = "allowed-networks",
-     .type = CONF_STRINGS,
-     E(allowed_networks),
+     "Default: the system's."},
+    {.key = "allowed-networks", .type = CONF_STRINGS, E(allowed_networks),
      .aliases = "allowed_networks",
      .help = "Networks (CIDR) that providers may be in; default: everywhere."},
 };
@@ -298,19 +193,11 @@ const struct conf_table boot_egress_table = {
 
 #define R(member) .offset = offsetof(struct boot_redis, member)
 static const struct conf_field redis_fields[] = {
-    {.key = "url",
-     .type = CONF_SECRET,
-     R(url),
-     .aliases = "host-url",
+    {.key = "url", .type = CONF_SECRET, R(url), .aliases = "host-url",
      .help = "`unix:/path` or `redis://[user:pass@]host:port/db`. `rediss://` is not part of this "
-             "version: use stunnel or a unix socket. `sluice up` starts its own Redis."},
-    {.key = "connection-timeout",
-     .type = CONF_DURATION,
-     R(connection_timeout_us),
-     .def = "1s",
-     .min = 1000,
-     .max = 60 * SEC,
-     .help = "How long a connection may take."},
+     "version: use stunnel or a unix socket. `sluice up` starts its own Redis."},
+    {.key = "connection-timeout", .type = CONF_DURATION, R(connection_timeout_us), .def = "1s",
+     .min = 1000, .max = 60 * SEC, .help = "How long a connection may take."},
 };
 const struct conf_table boot_redis_table = {
     .name = "redis",
@@ -323,22 +210,13 @@ const struct conf_table boot_redis_table = {
 
 #define A(member) .offset = offsetof(struct boot_admin, member)
 static const struct conf_field admin_fields[] = {
-    {.key = "address",
-     .type = CONF_STRING,
-     A(address),
-     .def = "127.0.0.1",
+    {.key = "address", .type = CONF_STRING, A(address), .def = "127.0.0.1",
      .help = "Address of the admin API."},
-    {.key = "port",
-     .type = CONF_INT,
-     A(port),
-     .def = "8081",
-     .max = 65535,
+    {.key = "port", .type = CONF_INT, A(port), .def = "8081", .max = 65535,
      .help = "Port of the admin API; 0 takes a free one."},
-    {.key = "token-file",
-     .type = CONF_STRING,
-     A(token_file),
+    {.key = "token-file", .type = CONF_STRING, A(token_file),
      .help = "File that holds the admin token (made if it is not there, mode 0600). Default: "
-             "`admin-token` in the data directory."},
+     "`admin-token` in the data directory."},
 };
 const struct conf_table boot_admin_table = {
     .name = "admin",
@@ -388,8 +266,9 @@ const char *const boot_other_sections[] = {
     NULL,
 };
 
-// --- checks
-// ---------------------------------------------------------------------------------------
+// clang-format on
+
+// --- checks --------------------------------------------------------------------------------------
 
 bool boot_is_loopback(const char *address)
 {
@@ -569,8 +448,7 @@ bool boot_check(struct conf_ctx *c, struct boot *b)
     return c->problems->errors == errors;
 }
 
-// --- reading
-// --------------------------------------------------------------------------------------
+// --- reading -------------------------------------------------------------------------------------
 
 static bool is_other_section(struct slice name)
 {

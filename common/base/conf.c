@@ -74,8 +74,7 @@ const char *conf_did_you_mean(struct conf_ctx *c, struct slice word, const struc
     return arena_printf(c->arena, " (did you mean \"" SLICE_FMT "\"?)", SLICE_ARG(near));
 }
 
-// --- finding the field of a key
-// -------------------------------------------------------------------
+// --- finding the field of a key ------------------------------------------------------------------
 
 static bool word_in(const char *words, struct slice word)
 {
@@ -114,8 +113,7 @@ static void unknown_key(struct conf_ctx *c, const struct conf_table *t, const st
                   conf_did_you_mean(c, n->key, known, count));
 }
 
-// --- scalars
-// --------------------------------------------------------------------------------------
+// --- scalars -------------------------------------------------------------------------------------
 
 static const char *noun_of(enum conf_type type)
 {
@@ -289,11 +287,26 @@ static struct conf_text read_text(struct conf_ctx *c, const struct conf_field *f
         expected(c, f, n);
         return (struct conf_text){0};
     }
+    if (n->text.n > CONF_STRING_MAX) {
+        conf_complain(c, PROBLEM_ERROR, n, false, "is longer than %u bytes", CONF_STRING_MAX);
+        return (struct conf_text){0};
+    }
     return (struct conf_text){n->text.p, n};
 }
 
-// --- lists and maps
-// -------------------------------------------------------------------------------
+// --- lists and maps ------------------------------------------------------------------------------
+
+// False, with a complaint, when a container holds more than its table allows.
+static bool fits(struct conf_ctx *c, const struct conf_field *f, const struct node *n)
+{
+    size_t max = f->max == 0 ? CONF_ITEMS_MAX : (size_t)f->max;
+
+    if (node_count(n) > max) {
+        conf_complain(c, PROBLEM_ERROR, n, false, "has more than %zu entries", max);
+        return false;
+    }
+    return true;
+}
 
 static struct conf_texts read_texts(struct conf_ctx *c, const struct conf_field *f,
                                     const struct node *n)
@@ -305,17 +318,22 @@ static struct conf_texts read_texts(struct conf_ctx *c, const struct conf_field 
         expected(c, f, n);
         return (struct conf_texts){0};
     }
+    if (!fits(c, f, n)) {
+        return (struct conf_texts){0};
+    }
     items = arena_zalloc(c->arena, (node_count(n) + 1) * sizeof(*items));
     out.items = items;
     if (n->kind == NODE_SCALAR) {
-        items[out.n++] = (struct conf_text){n->text.p, n};
+        items[0] = read_text(c, f, n);
+        out.n = items[0].s != NULL;
         return out;
     }
     for (const struct node *it = n->first; it != NULL; it = it->next) {
         size_t mark = conf_enter(c, NULL, out.n);
 
         if (it->kind == NODE_SCALAR && !node_is_null(it)) {
-            items[out.n++] = (struct conf_text){it->text.p, it};
+            items[out.n] = read_text(c, f, it);
+            out.n += items[out.n].s != NULL;
         } else {
             conf_complain(c, PROBLEM_ERROR, it, false, "expected a string, found %s",
                           it->kind == NODE_SCALAR ? "nothing" : node_kind_name(it));
@@ -356,6 +374,9 @@ static struct conf_entries read_entries(struct conf_ctx *c, const struct conf_fi
         expected(c, f, n);
         return (struct conf_entries){0};
     }
+    if (!fits(c, f, n)) {
+        return (struct conf_entries){0};
+    }
     out.items = arena_zalloc(c->arena, (node_count(n) + 1) * sizeof(*out.items));
     for (const struct node *it = n->first; it != NULL; it = it->next) {
         size_t mark = conf_enter(c, it->key.p, is_list ? out.n : SIZE_MAX);
@@ -369,8 +390,7 @@ static struct conf_entries read_entries(struct conf_ctx *c, const struct conf_fi
     return out;
 }
 
-// --- one field, one section
-// -----------------------------------------------------------------------
+// --- one field, one section ----------------------------------------------------------------------
 
 static void *at(void *base, const struct conf_field *f)
 {
@@ -545,8 +565,7 @@ bool conf_read(struct conf_ctx *c, const struct conf_table *t, const struct node
     return c->problems->errors == errors;
 }
 
-// --- what a reload does not apply
-// -----------------------------------------------------------------
+// --- what a reload does not apply ----------------------------------------------------------------
 
 static bool same_text(const char *a, const char *b)
 {

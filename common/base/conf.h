@@ -30,7 +30,9 @@
 #include "common/base/problem.h"
 #include "common/base/slice.h"
 
-#define CONF_PATH_MAX 512u
+#define CONF_PATH_MAX   512u
+#define CONF_STRING_MAX 4096u // bytes of a string
+#define CONF_ITEMS_MAX  1024u // entries of a list or map, unless its field says otherwise
 
 enum conf_type {
     CONF_BOOL,
@@ -84,10 +86,11 @@ struct conf_table;
 struct conf_field {
     const char *key; // kebab-case
     enum conf_type type;
-    size_t offset;                  // in the target struct
-    const char *def;                // default as it would be written; NULL = 0, false, not set
-    uint64_t min, max;              // of numbers, in the unit of the target; max 0 = no bound
-    unsigned scale;                 // CONF_DECIMAL: digits behind the point
+    size_t offset;     // in the target struct
+    const char *def;   // default as it would be written; NULL = 0, false, not set
+    uint64_t min, max; // of numbers, in the unit of the target; max 0 = no bound. Lists,
+                       // maps: most entries, 0 = CONF_ITEMS_MAX
+    unsigned scale;    // CONF_DECIMAL: digits behind the point
     const struct conf_word *words;  // CONF_ENUM; ends with {NULL, 0}
     const struct conf_table *table; // CONF_SECTION, CONF_MAP, CONF_LIST
     const char *aliases;            // other spellings, separated by spaces

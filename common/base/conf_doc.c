@@ -32,8 +32,7 @@ static bool is_shown(const struct conf_field *f)
     return f->help != NULL;
 }
 
-// --- rows
-// -----------------------------------------------------------------------------------------
+// --- rows ----------------------------------------------------------------------------------------
 
 static const char *type_name(const struct conf_field *f)
 {
@@ -166,8 +165,7 @@ static void put_row(struct buf *out, const struct conf_field *f)
     buf_append_str(out, " |\n");
 }
 
-// --- sections
-// -------------------------------------------------------------------------------------
+// --- sections ------------------------------------------------------------------------------------
 
 static const char *where_done(const struct doc *d, const struct conf_table *t)
 {

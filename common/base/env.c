@@ -101,8 +101,7 @@ void env_import(struct env *e, char *const *vars)
     }
 }
 
-// --- .env
-// -----------------------------------------------------------------------------------------
+// --- .env ----------------------------------------------------------------------------------------
 
 // The text behind '=' up to a closing quote. False without one, or with something behind it.
 static bool unquote(struct slice s, struct buf *out)
@@ -197,8 +196,7 @@ bool env_parse(struct env *e, const char *file, struct slice text, struct proble
     return problems->errors == errors;
 }
 
-// --- SLUICE__SECTION__KEY
-// -------------------------------------------------------------------------
+// --- SLUICE__SECTION__KEY ------------------------------------------------------------------------
 
 #define PREFIX     "SLUICE__"
 #define LEVELS_MAX 32u
@@ -345,8 +343,7 @@ bool env_overlay(const struct env *e, struct node *root, struct arena *a, env_ya
     return problems->errors == errors;
 }
 
-// --- ${NAME}, file:/path
-// --------------------------------------------------------------------------
+// --- ${NAME}, file:/path -------------------------------------------------------------------------
 
 struct expansion {
     const struct env *env;

@@ -99,39 +99,77 @@ bool document_read_env(struct env *e, const char *env_file, bool must_exist,
     return ok;
 }
 
-// Overrides and expansion on a parsed tree.
-static struct node *finish(struct arena *a, struct node *root, const struct env *env,
-                           struct problem_list *problems)
+char *document_no_files(void *ctx, const char *path, size_t max, size_t *ret_n, struct err *e)
 {
-    bool ok = env_overlay(env, root, a, yaml_parse_value, problems);
-
-    ok = env_expand(env, root, a, document_read_file, NULL, problems) && ok;
-    return ok ? root : NULL;
+    (void)ctx;
+    (void)path;
+    (void)max;
+    (void)ret_n;
+    err_set(e, ERR_DENIED, "files are not read for a document that came over the network");
+    return NULL;
 }
 
-struct node *document_parse(struct arena *a, const char *name, struct slice text,
-                            const struct env *env, struct problem_list *problems)
+// Takes the sections named in skip out of the top level.
+static void drop_sections(struct node *root, const char *const *skip)
+{
+    struct node *it = root->first;
+
+    root->first = root->last = NULL;
+    while (it != NULL) {
+        struct node *next = it->next;
+        const char *const *s = skip;
+
+        while (*s != NULL && !slice_eq_str(it->key, *s)) {
+            s++;
+        }
+        if (*s == NULL) {
+            node_append(root, it);
+        }
+        it = next;
+    }
+}
+
+static struct node *parse(struct arena *a, const char *name, struct slice text,
+                          const char *const *skip, const struct document_env *from,
+                          struct problem_list *problems)
 {
     struct node *root = yaml_parse(a, arena_strdup(a, name), text, problems);
+    env_read_fn read = from->read != NULL ? from->read : document_read_file;
+    bool ok;
 
-    if (root != NULL && root->kind != NODE_MAP) {
+    if (root == NULL) {
+        return NULL;
+    }
+    if (root->kind != NODE_MAP) {
         problem_add(problems, PROBLEM_ERROR, problem_place_of(root), "",
                     "expected a map of sections, found %s", node_kind_name(root));
         return NULL;
     }
-    return root == NULL ? NULL : finish(a, root, env, problems);
+    ok = env_overlay(from->env, root, a, yaml_parse_value, problems);
+    if (skip != NULL) {
+        drop_sections(root, skip);
+    }
+    ok = env_expand(from->env, root, a, read, NULL, problems) && ok;
+    return ok ? root : NULL;
 }
 
-struct node *document_load(struct arena *a, const char *path, const struct env *env,
-                           struct problem_list *problems)
+struct node *document_parse(struct arena *a, const char *name, struct slice text,
+                            const struct document_env *from, struct problem_list *problems)
 {
+    return parse(a, name, text, NULL, from, problems);
+}
+
+struct node *document_load_own(struct arena *a, const char *path, const char *const *skip,
+                               const struct env *env, struct problem_list *problems)
+{
+    const struct document_env from = {.env = env};
     struct node *root;
     struct err err;
     size_t n;
     char *text;
 
     if (path == NULL) {
-        return document_parse(a, "defaults", SLICE(""), env, problems);
+        return parse(a, "defaults", SLICE(""), skip, &from, problems);
     }
     text = document_read_file(NULL, path, YAML_BYTES_MAX, &n, &err);
     if (text == NULL) {
@@ -139,10 +177,16 @@ struct node *document_load(struct arena *a, const char *path, const struct env *
                     err.message);
         return NULL;
     }
-    root = document_parse(a, path, (struct slice){text, n}, env, problems);
+    root = parse(a, path, (struct slice){text, n}, skip, &from, problems);
     mem_wipe(text, n);
     mem_free(text);
     return root;
+}
+
+struct node *document_load(struct arena *a, const char *path, const struct env *env,
+                           struct problem_list *problems)
+{
+    return document_load_own(a, path, NULL, env, problems);
 }
 
 void document_wipe(struct node *n)

@@ -24,14 +24,31 @@ MUST_CHECK char *document_read_file(void *ctx, const char *path, size_t max, siz
 bool document_read_env(struct env *e, const char *env_file, bool must_exist,
                        struct problem_list *problems);
 
+// Where the values of a document come from besides its text.
+struct document_env {
+    const struct env *env;
+    env_read_fn read; // for file:/path; NULL: document_read_file
+};
+
+// An env_read_fn that refuses: for documents that do not come from this machine's owner.
+char *document_no_files(void *ctx, const char *path, size_t max, size_t *ret_n, struct err *e);
+
 // The tree of a text; name is copied. NULL after reporting.
 MUST_CHECK struct node *document_parse(struct arena *a, const char *name, struct slice text,
-                                       const struct env *env, struct problem_list *problems);
+                                       const struct document_env *from,
+                                       struct problem_list *problems);
 
 // The tree of a file; path NULL: an empty document with the overrides put
 // in. NULL after reporting.
 MUST_CHECK struct node *document_load(struct arena *a, const char *path, const struct env *env,
                                       struct problem_list *problems);
+
+// The same without the top-level sections named in `skip` (ends with NULL): what is not this
+// process's need not make sense to it, since it may name variables and files that only another
+// process has.
+MUST_CHECK struct node *document_load_own(struct arena *a, const char *path,
+                                          const char *const *skip, const struct env *env,
+                                          struct problem_list *problems);
 
 // Overwrites the text of every scalar below n that came from the environment or a file.
 void document_wipe(struct node *n);

@@ -56,8 +56,7 @@ static struct node *make(struct builder *b, enum node_kind kind, yaml_mark_t at)
     return n;
 }
 
-// --- where a finished or opened node goes
-// ---------------------------------------------------------
+// --- where a finished or opened node goes --------------------------------------------------------
 
 // Takes the pending key of the open map for value n. A duplicate is reported, and the later value
 // still becomes part of the tree (the document is refused anyway).
@@ -117,8 +116,7 @@ static void remember(struct builder *b, const char *anchor, struct node *n)
     }
 }
 
-// --- events
-// ---------------------------------------------------------------------------------------
+// --- events --------------------------------------------------------------------------------------
 
 static bool on_scalar(struct builder *b, const yaml_event_t *ev)
 {
@@ -245,8 +243,7 @@ static bool on_event(struct builder *b, const yaml_event_t *ev)
     return true;
 }
 
-// --- the whole text
-// -------------------------------------------------------------------------------
+// --- the whole text ------------------------------------------------------------------------------
 
 static void report_syntax(struct builder *b, const yaml_parser_t *p)
 {

@@ -112,8 +112,7 @@ static size_t count(enum resource_kind kind)
     return n;
 }
 
-// --- the file of the walk-through
-// -----------------------------------------------------------------
+// --- the file of the walk-through ----------------------------------------------------------------
 
 static void the_walk_through_file_loads(void **state)
 {
@@ -211,8 +210,7 @@ static void overrides_point_providers_at_a_mock(void **state)
     assert_non_null(find(RESOURCE_PROVIDER_KEY, "gemini.GOOGLE_API_KEY"));
 }
 
-// --- every sample of Helicone's documentation
-// ------------------------------------------------------
+// --- every sample of Helicone's documentation ----------------------------------------------------
 
 // "# Expected warnings: N" in the first line; none without.
 static size_t expected_warnings(const char *path)
@@ -331,8 +329,7 @@ static void a_router_without_load_balance_gets_helicones_default(void **state)
     assert_int_equal(router("r")->balances[0].n_targets, 3);
 }
 
-// --- providers
-// ------------------------------------------------------------------------------------
+// --- providers -----------------------------------------------------------------------------------
 
 static void base_urls_are_normalised(void **state)
 {
@@ -467,8 +464,7 @@ static void provider_mistakes(void **state)
     }
 }
 
-// --- secrets
-// --------------------------------------------------------------------------------------
+// --- secrets -------------------------------------------------------------------------------------
 
 static void secrets_are_in_no_message(void **state)
 {
@@ -486,8 +482,7 @@ static void secrets_are_in_no_message(void **state)
     assert_non_null(strstr(problems(), "the key \"OPENAI_API_KEY\" holds spaces"));
 }
 
-// --- routers
-// --------------------------------------------------------------------------------------
+// --- routers -------------------------------------------------------------------------------------
 
 static void router_mistakes(void **state)
 {
@@ -622,8 +617,7 @@ static void a_whole_router(void **state)
     assert_true(r->forward_unknown);
 }
 
-// --- models, keys, settings
-// -----------------------------------------------------------------------
+// --- models, keys, settings ----------------------------------------------------------------------
 
 static void the_catalogue_has_prices_and_equivalents(void **state)
 {
