@@ -187,7 +187,7 @@ static bool read_boot(struct dp_conf *c, const char *path)
     problem_list_init(&problems);
     ok = document_read_env(env, NULL, false, &problems);
     if (ok) {
-        root = document_load(&c->arena, path, env, &problems);
+        root = document_load_own(&c->arena, path, boot_other_sections, env, &problems);
         ok = root != NULL;
     }
     if (ok) {
