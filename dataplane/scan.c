@@ -1,310 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON scanner: one pass, no tree, no recursion.
-//
-// The position in the grammar is (depth, one bit per level: object or array, what may come next).
-// With at most 64 levels the stack is one 64-bit word. Strings are skipped 16 bytes at a time: only
-// a quote, a backslash, a control byte or a non-ASCII byte stops the skip, so a prompt of plain
-// text costs about a byte per 1/16 step, and UTF-8 is checked only where it occurs.
+// Objects, arrays and strings over the grammar of scan_lex.
 //
 // What is not here: interpretation. Numbers keep their bytes; strings are decoded on demand.
 #include "dataplane/scan.h"
 
 #include <string.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
+
+#include "common/base/hash.h"
+#include "dataplane/scan_lex.h"
 
 #define MEMBERS_MAX 4096u
-
-struct cursor {
-    const char *base, *p, *end;
-    const char *what; // set on failure: what was expected or found
-};
-
-static bool fail(struct cursor *c, const char *what)
-{
-    c->what = what;
-    return false;
-}
-
-static void skip_space(struct cursor *c)
-{
-    while (c->p < c->end && (*c->p == ' ' || *c->p == '\n' || *c->p == '\t' || *c->p == '\r')) {
-        c->p++;
-    }
-}
-
-// Length of the valid UTF-8 sequence at p (2..4), or 0. RFC 3629: no overlong forms, no surrogates.
-static size_t utf8_sequence(const char *p, const char *end)
-{
-    const unsigned char *s = (const unsigned char *)p;
-    size_t left = (size_t)(end - p);
-
-    if (s[0] >= 0xC2 && s[0] <= 0xDF) {
-        return left >= 2 && (s[1] & 0xC0) == 0x80 ? 2 : 0;
-    }
-    if (s[0] >= 0xE0 && s[0] <= 0xEF) {
-        if (left < 3 || (s[1] & 0xC0) != 0x80 || (s[2] & 0xC0) != 0x80) {
-            return 0;
-        }
-        if ((s[0] == 0xE0 && s[1] < 0xA0) || (s[0] == 0xED && s[1] > 0x9F)) {
-            return 0;
-        }
-        return 3;
-    }
-    if (s[0] >= 0xF0 && s[0] <= 0xF4) {
-        if (left < 4 || (s[1] & 0xC0) != 0x80 || (s[2] & 0xC0) != 0x80 || (s[3] & 0xC0) != 0x80) {
-            return 0;
-        }
-        if ((s[0] == 0xF0 && s[1] < 0x90) || (s[0] == 0xF4 && s[1] > 0x8F)) {
-            return 0;
-        }
-        return 4;
-    }
-    return 0;
-}
-
-// First byte at or after p that is not plain string content.
-static const char *skip_plain(const char *p, const char *end)
-{
-#ifdef __SSE2__
-    const __m128i quote = _mm_set1_epi8('"');
-    const __m128i slash = _mm_set1_epi8('\\');
-    const __m128i space = _mm_set1_epi8(0x20);
-
-    while (end - p >= 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-        // Signed compare: control bytes and bytes >= 0x80 are both below 0x20.
-        __m128i stop =
-            _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)),
-                         _mm_cmplt_epi8(v, space));
-        int mask = _mm_movemask_epi8(stop);
-
-        if (mask != 0) {
-            return p + __builtin_ctz((unsigned)mask);
-        }
-        p += 16;
-    }
-#endif
-    while (p < end && *p != '"' && *p != '\\' && (signed char)*p >= 0x20) {
-        p++;
-    }
-    return p;
-}
-
-static bool is_hex(char ch)
-{
-    return (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'f') || (ch >= 'A' && ch <= 'F');
-}
-
-// c->p is behind the backslash.
-static bool skip_escape(struct cursor *c)
-{
-    if (c->p >= c->end) {
-        return fail(c, "the text ends inside a string");
-    }
-    if (*c->p == 'u') {
-        if (c->end - c->p < 5 || !is_hex(c->p[1]) || !is_hex(c->p[2]) || !is_hex(c->p[3]) ||
-            !is_hex(c->p[4])) {
-            return fail(c, "expected four hex digits after \\u");
-        }
-        c->p += 5;
-        return true;
-    }
-    if (strchr("\"\\/bfnrt", *c->p) == NULL || *c->p == '\0') {
-        return fail(c, "unknown escape in a string");
-    }
-    c->p++;
-    return true;
-}
-
-// c->p is at the opening quote; afterwards behind the closing one.
-static bool skip_string(struct cursor *c, bool *ret_escaped)
-{
-    c->p++;
-    for (;;) {
-        c->p = skip_plain(c->p, c->end);
-        if (c->p >= c->end) {
-            return fail(c, "the text ends inside a string");
-        }
-        if (*c->p == '"') {
-            c->p++;
-            return true;
-        }
-        if (*c->p == '\\') {
-            *ret_escaped = true;
-            c->p++;
-            if (!skip_escape(c)) {
-                return false;
-            }
-            continue;
-        }
-        if ((unsigned char)*c->p < 0x20) {
-            return fail(c, "unescaped control byte in a string");
-        }
-        size_t n = utf8_sequence(c->p, c->end);
-        if (n == 0) {
-            return fail(c, "invalid UTF-8");
-        }
-        c->p += n;
-    }
-}
-
-static bool is_digit(const struct cursor *c)
-{
-    return c->p < c->end && *c->p >= '0' && *c->p <= '9';
-}
-
-static bool skip_digits(struct cursor *c)
-{
-    if (!is_digit(c)) {
-        return fail(c, "expected a digit");
-    }
-    while (is_digit(c)) {
-        c->p++;
-    }
-    return true;
-}
-
-static bool skip_number(struct cursor *c)
-{
-    if (*c->p == '-') {
-        c->p++;
-    }
-    if (c->p < c->end && *c->p == '0') {
-        c->p++;
-    } else if (!skip_digits(c)) {
-        return false;
-    }
-    if (c->p < c->end && *c->p == '.') {
-        c->p++;
-        if (!skip_digits(c)) {
-            return false;
-        }
-    }
-    if (c->p < c->end && (*c->p == 'e' || *c->p == 'E')) {
-        c->p++;
-        if (c->p < c->end && (*c->p == '+' || *c->p == '-')) {
-            c->p++;
-        }
-        return skip_digits(c);
-    }
-    return true;
-}
-
-static bool skip_word(struct cursor *c, struct slice word)
-{
-    if ((size_t)(c->end - c->p) < word.n || memcmp(c->p, word.p, word.n) != 0) {
-        return fail(c, "expected a value");
-    }
-    c->p += word.n;
-    return true;
-}
-
-static bool skip_scalar(struct cursor *c)
-{
-    bool escaped = false;
-
-    switch (*c->p) {
-    case '"':
-        return skip_string(c, &escaped);
-    case 't':
-        return skip_word(c, SLICE("true"));
-    case 'f':
-        return skip_word(c, SLICE("false"));
-    case 'n':
-        return skip_word(c, SLICE("null"));
-    default:
-        if (*c->p == '-' || (*c->p >= '0' && *c->p <= '9')) {
-            return skip_number(c);
-        }
-        return fail(c, "expected a value");
-    }
-}
-
-static bool skip_key(struct cursor *c)
-{
-    bool escaped = false;
-
-    if (c->p >= c->end || *c->p != '"') {
-        return fail(c, "expected a member name");
-    }
-    if (!skip_string(c, &escaped)) {
-        return false;
-    }
-    skip_space(c);
-    if (c->p >= c->end || *c->p != ':') {
-        return fail(c, "expected ':'");
-    }
-    c->p++;
-    skip_space(c);
-    return true;
-}
-
-// Behind a value inside a container: closes containers and steps over one comma. *depth 0 = all
-// done.
-static bool after_value(struct cursor *c, uint64_t objects, unsigned *depth)
-{
-    while (*depth > 0) {
-        bool object = (objects >> (*depth - 1) & 1) != 0;
-
-        skip_space(c);
-        if (c->p >= c->end) {
-            return fail(c, "the text ends inside an object or array");
-        }
-        if (*c->p == ',') {
-            c->p++;
-            skip_space(c);
-            return !object || skip_key(c);
-        }
-        if (*c->p != (object ? '}' : ']')) {
-            return fail(c, object ? "expected ',' or '}'" : "expected ',' or ']'");
-        }
-        c->p++;
-        (*depth)--;
-    }
-    return true;
-}
-
-// One value of any kind at c->p (no space before it); `outer` levels are open around it.
-static bool skip_value(struct cursor *c, unsigned outer)
-{
-    uint64_t objects = 0; // bit i: level i is an object
-    unsigned depth = 0;
-
-    for (;;) {
-        if (c->p >= c->end) {
-            return fail(c, "expected a value");
-        }
-        if (*c->p == '{' || *c->p == '[') {
-            bool object = *c->p == '{';
-
-            if (outer + depth >= SCAN_DEPTH_MAX) {
-                return fail(c, "nested deeper than 64 levels");
-            }
-            c->p++;
-            skip_space(c);
-            if (c->p < c->end && *c->p == (object ? '}' : ']')) {
-                c->p++;
-            } else {
-                objects = (objects & ~(1ULL << depth)) | ((uint64_t)object << depth);
-                depth++;
-                if (object && !skip_key(c)) {
-                    return false;
-                }
-                continue;
-            }
-        } else if (!skip_scalar(c)) {
-            return false;
-        }
-        if (!after_value(c, objects, &depth)) {
-            return false;
-        }
-        if (depth == 0) {
-            return true;
-        }
-    }
-}
 
 enum scan_type scan_type_of(struct slice value)
 {
@@ -338,27 +43,16 @@ static struct slice decoded_key(const struct scan_member *m, struct arena *a)
     return out;
 }
 
-// True when the newest member repeats an earlier one. Pairwise for the usual handful; above that by
-// a small hash set so that 4,096 members stay linear.
+// Names seen so far. Pairwise for the usual handful; above that a hash set, keyed since the names
+// are the client's choice, so that 4,096 members stay linear.
 struct seen {
     uint32_t *slots; // index + 1 into members
     size_t mask;
 };
 
-static uint64_t key_hash(struct slice k)
-{
-    uint64_t h =
-        1469598103934665603ULL; // FNV-1a; the set is bounded, a flood costs 4,096^2 compares
-
-    for (size_t i = 0; i < k.n; i++) {
-        h = (h ^ (unsigned char)k.p[i]) * 1099511628211ULL;
-    }
-    return h ^ (h >> 29);
-}
-
 static bool seen_add(struct seen *s, struct scan_member *members, size_t index)
 {
-    size_t at = (size_t)key_hash(members[index].key) & s->mask;
+    size_t at = (size_t)hash_bytes(hash_process_key(), members[index].key) & s->mask;
 
     while (s->slots[at] != 0) {
         if (slice_eq(members[s->slots[at] - 1].key, members[index].key)) {
@@ -370,28 +64,43 @@ static bool seen_add(struct seen *s, struct scan_member *members, size_t index)
     return true;
 }
 
+static bool seen_begin(struct seen *s, struct scan_object *o, struct arena *a)
+{
+    s->mask = 2u * MEMBERS_MAX - 1;
+    s->slots = arena_try_alloc(a, (s->mask + 1) * sizeof(*s->slots));
+    if (s->slots == NULL) {
+        return false;
+    }
+    memset(s->slots, 0, (s->mask + 1) * sizeof(*s->slots));
+    for (size_t i = 0; i + 1 < o->n; i++) {
+        (void)seen_add(s, o->members, i); // known to be distinct
+    }
+    return true;
+}
+
 #define PAIRWISE_MAX 32u
 
-static bool is_repeated(struct seen *s, struct scan_object *o, struct arena *a)
+// Is the newest member's name new?
+static bool check_distinct(struct scan_cursor *c, struct seen *s, struct scan_object *o,
+                           struct arena *a)
 {
     struct scan_member *last = &o->members[o->n - 1];
+    bool repeated = false;
 
     if (o->n <= PAIRWISE_MAX) {
         for (size_t i = 0; i + 1 < o->n; i++) {
-            if (slice_eq(o->members[i].key, last->key)) {
-                return true;
-            }
+            repeated = repeated || slice_eq(o->members[i].key, last->key);
         }
-        return false;
+    } else if (s->slots == NULL && !seen_begin(s, o, a)) {
+        return scan_lex_fail(c, "too many members");
+    } else {
+        repeated = !seen_add(s, o->members, o->n - 1);
     }
-    if (s->slots == NULL) {
-        s->mask = 2u * MEMBERS_MAX - 1;
-        s->slots = arena_zalloc(a, (s->mask + 1) * sizeof(*s->slots));
-        for (size_t i = 0; i + 1 < o->n; i++) {
-            (void)seen_add(s, o->members, i); // known to be distinct
-        }
+    if (repeated) {
+        c->p = c->base + last->begin;
+        return scan_lex_fail(c, "this member occurs twice");
     }
-    return !seen_add(s, o->members, o->n - 1);
+    return true;
 }
 
 static bool add_member(struct scan_object *o, struct arena *a, size_t *cap,
@@ -414,105 +123,91 @@ static bool add_member(struct scan_object *o, struct arena *a, size_t *cap,
     return true;
 }
 
-static bool read_member(struct cursor *c, struct arena *a, struct scan_member *m, unsigned outer)
+static bool read_member(struct scan_cursor *c, struct arena *a, struct scan_member *m)
 {
-    const char *key = c->p;
-    bool escaped = false;
+    const char *begin = c->p, *value;
 
-    if (c->p >= c->end || *c->p != '"') {
-        return fail(c, "expected a member name");
-    }
-    if (!skip_string(c, &escaped)) {
+    if (!scan_lex_name(c, &m->key, &m->key_escaped)) {
         return false;
     }
-    m->begin = (uint32_t)(key - c->base);
-    m->key = (struct slice){key + 1, (size_t)(c->p - key) - 2};
-    m->key_escaped = escaped;
-    skip_space(c);
-    if (c->p >= c->end || *c->p != ':') {
-        return fail(c, "expected ':'");
-    }
-    c->p++;
-    skip_space(c);
-    const char *value = c->p;
-    if (!skip_value(c, outer)) {
+    value = c->p;
+    if (!scan_lex_value(c, 1)) {
         return false;
     }
+    m->begin = (uint32_t)(begin - c->base);
+    m->end = (uint32_t)(c->p - c->base);
     m->value = (struct slice){value, (size_t)(c->p - value)};
     m->type = scan_type_of(m->value);
-    m->end = (uint32_t)(c->p - c->base);
     m->key = decoded_key(m, a);
     return true;
 }
 
+static bool close_object(struct scan_cursor *c, struct scan_object *o)
+{
+    o->close = (uint32_t)(c->p - c->base);
+    c->p++;
+    return true;
+}
+
 // Members of the object at c->p, which is '{'. Afterwards c->p is behind '}'.
-static bool read_object(struct cursor *c, struct arena *a, struct scan_object *o, bool distinct)
+static bool read_object(struct scan_cursor *c, struct arena *a, struct scan_object *o,
+                        bool distinct)
 {
     struct seen seen = {NULL, 0};
     size_t cap = 0;
 
     o->open = (uint32_t)(c->p - c->base);
     c->p++;
-    skip_space(c);
-    if (c->p < c->end && *c->p == '}') {
-        o->close = (uint32_t)(c->p - c->base);
-        c->p++;
-        return true;
+    scan_lex_space(c);
+    if (scan_lex_at(c, '}')) {
+        return close_object(c, o);
     }
     for (;;) {
         struct scan_member m;
 
-        if (!read_member(c, a, &m, 1)) {
+        if (!read_member(c, a, &m)) {
             return false;
         }
         if (o->n >= MEMBERS_MAX || !add_member(o, a, &cap, &m)) {
-            return fail(c, "too many members");
+            return scan_lex_fail(c, "too many members");
         }
-        if (distinct && is_repeated(&seen, o, a)) {
-            c->p = c->base + m.begin;
-            return fail(c, "this member occurs twice");
+        if (distinct && !check_distinct(c, &seen, o, a)) {
+            return false;
         }
-        skip_space(c);
-        if (c->p < c->end && *c->p == ',') {
-            c->p++;
-            skip_space(c);
-            continue;
+        scan_lex_space(c);
+        if (scan_lex_at(c, '}')) {
+            return close_object(c, o);
         }
-        if (c->p >= c->end || *c->p != '}') {
-            return fail(c, "expected ',' or '}'");
+        if (!scan_lex_at(c, ',')) {
+            return scan_lex_fail(c, "expected ',' or '}'");
         }
-        o->close = (uint32_t)(c->p - c->base);
         c->p++;
-        return true;
+        scan_lex_space(c);
     }
 }
 
-static bool report(const struct cursor *c, struct err *e)
+static bool report(const struct scan_cursor *c, struct err *e)
 {
     return err_set(e, ERR_INVALID, "at byte %zu: %s", (size_t)(c->p - c->base), c->what);
 }
 
 bool scan_object(struct slice src, struct arena *a, struct scan_object *ret, struct err *e)
 {
-    struct cursor c = {src.p, src.p, src.p + src.n, NULL};
+    struct scan_cursor c = scan_lex_begin(src);
     struct scan_object o = {NULL, 0, 0, 0};
 
     if (src.n >= UINT32_MAX) {
         return err_set(e, ERR_TOO_LARGE, "larger than 4 GiB");
     }
-    skip_space(&c);
-    if (c.p >= c.end) {
-        c.what = "expected an object, found nothing";
-        return report(&c, e);
-    }
-    if (*c.p != '{') {
-        c.what = "expected an object";
+    scan_lex_space(&c);
+    if (!scan_lex_at(&c, '{')) {
+        c.what = c.p == c.end ? "expected an object, found nothing" : "expected an object";
         return report(&c, e);
     }
     if (!read_object(&c, a, &o, true)) {
         return report(&c, e);
     }
-    skip_space(&c);
+    scan_lex_space(&c);
     if (c.p != c.end) {
         c.what = "unexpected bytes behind the object";
         return report(&c, e);
@@ -523,13 +218,13 @@ bool scan_object(struct slice src, struct arena *a, struct scan_object *ret, str
 
 bool scan_validate(struct slice src, struct err *e)
 {
-    struct cursor c = {src.p, src.p, src.p + src.n, NULL};
+    struct scan_cursor c = scan_lex_begin(src);
 
-    skip_space(&c);
-    if (!skip_value(&c, 0)) {
+    scan_lex_space(&c);
+    if (!scan_lex_value(&c, 0)) {
         return report(&c, e);
     }
-    skip_space(&c);
+    scan_lex_space(&c);
     if (c.p != c.end) {
         c.what = "unexpected bytes behind the value";
         return report(&c, e);
@@ -551,7 +246,7 @@ const struct scan_member *scan_find(const struct scan_object *o, const char *key
 
 bool scan_nested(struct slice object, struct arena *a, struct scan_object *ret)
 {
-    struct cursor c = {object.p, object.p, object.p + object.n, NULL};
+    struct scan_cursor c = scan_lex_begin(object);
     struct scan_object o = {NULL, 0, 0, 0};
 
     if (object.n == 0 || object.p[0] != '{' || !read_object(&c, a, &o, false)) {
@@ -564,26 +259,26 @@ bool scan_nested(struct slice object, struct arena *a, struct scan_object *ret)
 void scan_array(struct slice array, bool (*fn)(void *ctx, struct slice value, enum scan_type t),
                 void *ctx)
 {
-    struct cursor c = {array.p, array.p, array.p + array.n, NULL};
+    struct scan_cursor c = scan_lex_begin(array);
 
     if (array.n < 2 || array.p[0] != '[') {
         return;
     }
     c.p++;
     for (;;) {
-        skip_space(&c);
+        scan_lex_space(&c);
         if (c.p >= c.end || *c.p == ']') {
             return;
         }
         const char *from = c.p;
-        if (!skip_value(&c, 1)) {
+        if (!scan_lex_value(&c, 1)) {
             return;
         }
         struct slice value = {from, (size_t)(c.p - from)};
         if (!fn(ctx, value, scan_type_of(value))) {
             return;
         }
-        skip_space(&c);
+        scan_lex_space(&c);
         if (c.p >= c.end || *c.p != ',') {
             return;
         }
@@ -593,37 +288,33 @@ void scan_array(struct slice array, bool (*fn)(void *ctx, struct slice value, en
 
 bool scan_get(struct slice object, const char *key, struct slice *ret)
 {
-    struct cursor c = {object.p, object.p, object.p + object.n, NULL};
-    size_t n = strlen(key);
+    struct scan_cursor c = scan_lex_begin(object);
+    struct slice wanted = slice_str(key), name;
+    bool escaped;
 
-    skip_space(&c);
-    if (c.p >= c.end || *c.p != '{') {
+    scan_lex_space(&c);
+    if (!scan_lex_at(&c, '{')) {
         return false;
     }
-    c.p++;
-    skip_space(&c);
-    for (;;) {
-        const char *k = c.p;
+    do {
+        const char *value;
 
-        if (!skip_key(&c)) {
+        c.p++;
+        scan_lex_space(&c);
+        if (!scan_lex_name(&c, &name, &escaped)) {
             return false;
         }
-        bool match = (size_t)(c.p - k) > n + 2 && memcmp(k + 1, key, n) == 0 && k[n + 1] == '"';
-        const char *value = c.p;
-        if (!skip_value(&c, 1)) {
+        value = c.p;
+        if (!scan_lex_value(&c, 1)) {
             return false;
         }
-        if (match) {
+        if (slice_eq(name, wanted)) {
             *ret = (struct slice){value, (size_t)(c.p - value)};
             return true;
         }
-        skip_space(&c);
-        if (c.p >= c.end || *c.p != ',') {
-            return false;
-        }
-        c.p++;
-        skip_space(&c);
-    }
+        scan_lex_space(&c);
+    } while (scan_lex_at(&c, ','));
+    return false;
 }
 
 static uint32_t hex4(const char *p)
