@@ -70,6 +70,10 @@ struct json_value *json_parse(struct slice text, size_t max_bytes, unsigned max_
         err_set(e, ERR_TOO_LARGE, "JSON is nested deeper than %u levels", max_depth);
         return NULL;
     }
+    if (slice_find_char(text, '\0') != SIZE_MAX) { // jansson takes one at the end for the end
+        err_set(e, ERR_INVALID, "not valid JSON: it has a NUL byte");
+        return NULL;
+    }
     // jansson's message may quote the text, which may hold a secret: only the place is passed on.
     t = json_loadb(text.n == 0 ? "" : text.p, text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY,
                    &je);
