@@ -27,7 +27,7 @@
 #include "common/io/httpd_priv.h"
 
 #define CONNS_PER_DAEMON 16
-#define RUNS_PER_TURN    8 // of one daemon: fast uploads must not keep the others waiting
+#define RUNS_PER_TURN    4 // of one daemon: fast uploads must not keep the others waiting
 // Room for status line, date, connection, framing headers and the empty line in the response head.
 #define REPLY_HEAD_FIXED 192u
 #define POOL_PER_HEADER  64u // libmicrohttpd's struct per header and cookie, aligned

@@ -48,8 +48,7 @@ static void on_task(struct loop_task *t)
 {
     struct job *j = (struct job *)t;
 
-    answer(j->q);
-    mem_free(j);
+    answer(j->q); // on_done frees j
 }
 
 static void on_head(void *arg, struct httpd_req *q)
@@ -70,6 +69,7 @@ static void on_ready(void *arg, struct httpd_req *q)
     j = mem_zalloc(sizeof *j);
     j->t.fn = on_task;
     j->q = q;
+    httpd_set_user(q, j);
     loop_post(l, &j->t);
 }
 
@@ -82,9 +82,14 @@ static void on_refused(void *arg, struct httpd_req *q, enum httpd_refusal why)
 
 static void on_done(void *arg, struct httpd_req *q, enum httpd_end how)
 {
+    struct job *j = httpd_user(q);
+
     (void)arg;
-    (void)q;
     (void)how;
+    if (j != NULL) {
+        loop_unpost(l, &j->t); // the client left before the answer
+        mem_free(j);
+    }
 }
 
 static void on_signal(void *arg, int signo)
