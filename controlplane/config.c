@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
+#include "common/io/crypto.h"
 #include "common/io/document.h"
 #include "controlplane/config_compile.h"
 
@@ -27,8 +28,10 @@ static void drop_resources(struct config *c)
         secret_unref(&c->keys[i].secret);
     }
     mem_free(c->resources);
+    mem_free(c->where);
     mem_free(c->keys);
     c->resources = NULL;
+    c->where = NULL;
     c->keys = NULL;
     c->n_resources = c->cap_resources = c->n_keys = 0;
 }
@@ -84,6 +87,61 @@ struct config *config_parse(const char *name, struct slice text, const struct co
     c->root = document_parse(&c->arena, name, text, &from, &c->problems);
     build(c, o);
     return c;
+}
+
+void config_hash_keys(struct config *c, const uint8_t key_hash_key[32])
+{
+    for (size_t i = 0; i < c->n_keys; i++) {
+        struct slice secret = secret_reveal(c->keys[i].secret);
+        uint8_t *hash = c->keys[i].resource->u.key->hash;
+
+        crypto_keyed_hash(hash, 32, key_hash_key, &secret, 1);
+    }
+}
+
+// {routers: {router: <body>}}
+static struct node *wrap_router(struct arena *a, struct node *body)
+{
+    struct node *root = node_new(a, NODE_MAP), *routers = node_new(a, NODE_MAP);
+
+    root->file = routers->file = body->file;
+    routers->key = SLICE("routers");
+    body->key = SLICE("router");
+    node_append(routers, body);
+    node_append(root, routers);
+    return root;
+}
+
+bool config_validate_router(struct slice text, struct buf *why)
+{
+    struct env *env = env_new();
+    const struct config_options o = {.env = env, .read = document_no_files, .any_provider = true};
+    const struct document_env from = {env, document_no_files};
+    struct config *c = config_new();
+    struct node *body = document_parse(&c->arena, "router", text, &from, &c->problems);
+    struct buf all;
+    bool ok;
+
+    c->root = body == NULL ? NULL : wrap_router(&c->arena, body);
+    if (body != NULL) {
+        build(c, &o);
+    }
+    ok = config_ok(c);
+    buf_init(&all, (size_t)1 << 20);
+    for (const struct problem *p = c->problems.first; p != NULL && !ok; p = p->next) {
+        if (p->level == PROBLEM_ERROR) {
+            buf_clear(&all);
+            problem_render(p, &all);
+            if ((why->n > 0 && !buf_try_append(why, SLICE("\n"))) ||
+                !buf_try_append(why, buf_slice(&all))) {
+                break;
+            }
+        }
+    }
+    buf_done(&all);
+    config_free(&c);
+    env_free(&env);
+    return ok;
 }
 
 bool config_check(const char *file, const struct env *env, struct buf *report)

@@ -29,12 +29,13 @@ struct config_options {
     env_read_fn read;        // config_parse: for file:/path and keys[].file; NULL: the file system.
                              // For texts that come over the network: document_no_files.
     const char *catalog_dir; // NULL: the built-in catalogue
+    bool any_provider;       // routers may name providers that nobody has described
     bool demo;               // provider mock and model mock/gpt exist although nothing names them
 };
 
 // A virtual key that the document declares: its resource has no hash yet, since that is keyed by a
-// secret of the store. Whoever applies the configuration computes it from `secret` (the part behind
-// the id) and writes it into resource->u.key->hash before sharing the resource.
+// secret of the store. Whoever applies the configuration calls config_hash_keys before sharing the
+// resources.
 struct config_key {
     struct resource *resource; // borrowed from config.resources
     struct secret *secret;     // owned by the config
@@ -48,6 +49,7 @@ struct config {
     struct catalog catalog;
     struct resource **resources; // one reference each; kinds in the order provider, provider key,
                                  // router, virtual key, model, settings
+    const char **where;          // of each: "file.yaml:12", or the variable; NULL: not of the file
     size_t n_resources, cap_resources;
     struct config_key *keys;
     size_t n_keys;
@@ -71,6 +73,15 @@ static inline const struct boot *config_boot(const struct config *c)
 {
     return &c->schema.boot;
 }
+
+// Fills in the hashes of the virtual keys that the document declares, with the settings'
+// key_hash_key (32 bytes).
+void config_hash_keys(struct config *c, const uint8_t key_hash_key[32]);
+
+// One router as YAML or JSON, as /validate-router-config takes it: names of providers are not
+// looked up, files and variables are not read. *why gets the problems, a line each, as far as they
+// fit. Any thread.
+bool config_validate_router(struct slice text, struct buf *why);
 
 // --check-config: every problem of the file, a line each ("file:line:col: path: message"), and a
 // last line that says how it ends. env NULL: the process's environment. True if it may be used.

@@ -23,15 +23,23 @@
 
 // --- helpers of the other files ------------------------------------------------------------------
 
-void config_compile_add(struct config_compile *k, struct resource *r)
+const char *config_compile_add(struct config_compile *k, struct resource *r, const struct node *n)
 {
     struct config *c = k->out;
+    struct problem_place at = problem_place_of_key(n);
+    const char *where = NULL;
 
     if (c->n_resources == c->cap_resources) {
         c->cap_resources = c->cap_resources == 0 ? 64 : 2 * c->cap_resources;
-        c->resources = mem_realloc_array(c->resources, c->cap_resources, sizeof(struct resource *));
+        c->resources = mem_realloc_array(c->resources, c->cap_resources, sizeof(*c->resources));
+        c->where = mem_realloc_array(c->where, c->cap_resources, sizeof(*c->where));
     }
+    if (n != NULL) {
+        where = at.line == 0 ? at.file : arena_printf(k->ctx->arena, "%s:%u", at.file, at.line);
+    }
+    c->where[c->n_resources] = where;
     c->resources[c->n_resources++] = r;
+    return where;
 }
 
 bool config_compile_name(struct config_compile *k, const struct node *n, const char *name,
@@ -153,7 +161,7 @@ static void emit_settings(struct config_compile *k)
     s->cache_bytes = cache_bytes(&k->doc->cache_store);
     s->default_router = has_router(k->doc, "default") ? "default" : NULL;
     s->max_stale_us = k->doc->boot.control.max_stale_us;
-    config_compile_add(k, r);
+    (void)config_compile_add(k, r, NULL);
 }
 
 // --- virtual keys --------------------------------------------------------------------------------
@@ -243,7 +251,7 @@ static void emit_key(struct config_compile *k, const struct conf_entry *e)
     r->u.key->limits = config_limit_all(k, r, &limits, &r->u.key->n_limits);
     r->u.key->metadata = config_compile_pairs(r, &s->metadata, &r->u.key->n_metadata);
     r->u.key->origin = "file";
-    config_compile_add(k, r);
+    (void)config_compile_add(k, r, e->node);
     put_key_secret(k, r, secret);
 }
 
@@ -279,12 +287,31 @@ static void check_helicone(struct config_compile *k)
 
 // --- the end -------------------------------------------------------------------------------------
 
+struct placed {
+    struct resource *r;
+    const char *where;
+};
+
 static int by_kind_and_id(const void *a, const void *b)
 {
-    const struct resource *x = *(const struct resource *const *)a;
-    const struct resource *y = *(const struct resource *const *)b;
+    const struct resource *x = ((const struct placed *)a)->r, *y = ((const struct placed *)b)->r;
 
     return x->kind != y->kind ? (x->kind < y->kind ? -1 : 1) : strcmp(x->id, y->id);
+}
+
+static void sort_resources(struct config *c)
+{
+    struct placed *all = mem_zalloc_array(c->n_resources + 1, sizeof(*all));
+
+    for (size_t i = 0; i < c->n_resources; i++) {
+        all[i] = (struct placed){c->resources[i], c->where[i]};
+    }
+    qsort(all, c->n_resources, sizeof(*all), by_kind_and_id);
+    for (size_t i = 0; i < c->n_resources; i++) {
+        c->resources[i] = all[i].r;
+        c->where[i] = all[i].where;
+    }
+    mem_free(all);
 }
 
 // What a proxy would refuse to decode must not be published.
@@ -326,6 +353,6 @@ void config_compile(struct config *c, struct conf_ctx *ctx, const struct config_
     config_model_emit(&k);
     config_provider_emit(&k);
     check_helicone(&k);
-    qsort(c->resources, c->n_resources, sizeof(*c->resources), by_kind_and_id);
+    sort_resources(c);
     check_sizes(&k);
 }

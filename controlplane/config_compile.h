@@ -42,8 +42,9 @@ struct config_compile {
 
 // Fills c->resources and c->keys; problems go to c->problems.
 void config_compile(struct config *c, struct conf_ctx *ctx, const struct config_options *o);
-// Takes the reference.
-void config_compile_add(struct config_compile *k, struct resource *r);
+// Takes the reference. n: what it was made from, NULL for the catalogue's. Returns its place
+// ("f:12") or NULL.
+const char *config_compile_add(struct config_compile *k, struct resource *r, const struct node *n);
 // "[A-Za-z0-9][A-Za-z0-9._-]*" of at most max bytes, or a complaint at the key of n.
 bool config_compile_name(struct config_compile *k, const struct node *n, const char *name,
                          size_t max);

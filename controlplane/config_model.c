@@ -232,7 +232,7 @@ static void emit_one(struct config_compile *k, const struct conf_entry *e)
         resource_unref(&r);
         return;
     }
-    config_compile_add(k, r);
+    (void)config_compile_add(k, r, strict ? e->node : NULL);
 }
 
 void config_model_emit(struct config_compile *k)

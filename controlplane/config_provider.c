@@ -81,6 +81,10 @@ struct config_provider *config_provider_want(struct config_compile *k, const str
     struct slice known[128];
     size_t count = 0;
 
+    if (p == NULL && k->options->any_provider && name.n > 0) {
+        p = arena_zalloc(k->ctx->arena, sizeof(*p)); // only for its name
+        p->name = arena_strndup(k->ctx->arena, name.p, name.n);
+    }
     if (p != NULL) {
         return p;
     }
@@ -464,7 +468,7 @@ static bool add_key(struct config_compile *k, const struct config_provider *p,
     r->u.provider_key->origin = s->origin;
     secret_hint(r->u.provider_key->value, hint);
     r->u.provider_key->hint = arena_strdup(&r->arena, hint);
-    config_compile_add(k, r);
+    (void)config_compile_add(k, r, s->node);
     return true;
 }
 
@@ -641,7 +645,7 @@ static void emit_one(struct config_compile *k, const struct config_provider *p)
     } else {
         r->u.provider->needs_key = true; // and gets none: left out of routing
     }
-    config_compile_add(k, r);
+    (void)config_compile_add(k, r, p->file == NULL ? NULL : p->file->node);
 }
 
 void config_provider_emit(struct config_compile *k)

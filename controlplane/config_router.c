@@ -308,10 +308,7 @@ static void emit_one(struct config_compile *k, const struct conf_entry *e)
     r->u.router->forward_unknown = s->forward_unknown;
     r->u.router->drop_unsupported = s->drop_unsupported;
     r->u.router->origin = "file";
-    r->u.router->where = e->node->key_line == 0
-                             ? arena_strdup(&r->arena, e->node->file)
-                             : arena_printf(&r->arena, "%s:%u", e->node->file, e->node->key_line);
-    config_compile_add(k, r);
+    r->u.router->where = arena_strdup(&r->arena, config_compile_add(k, r, e->node));
 }
 
 void config_router_emit(struct config_compile *k)

@@ -12,6 +12,7 @@
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/io/crypto.h"
 #include "common/io/document.h"
 #include "controlplane/config.h"
 
@@ -686,6 +687,70 @@ static void virtual_keys_keep_their_secret_apart(void **state)
     assert_string_equal(k->origin, "file");
 }
 
+static void hashes_are_filled_in_with_the_stores_key(void **state)
+{
+    static const uint8_t hash_key[32] = {1, 2, 3};
+    const struct slice secret = SLICE("0123456789abcdefghijklmn");
+    uint8_t hash[32];
+
+    (void)state;
+    assert_true(parse("keys: {ci: {key: sk-sluice-abcd1234-0123456789abcdefghijklmn}}"));
+    config_hash_keys(c, hash_key);
+    crypto_keyed_hash(hash, sizeof(hash), hash_key, &secret, 1);
+    assert_memory_equal(c->keys[0].resource->u.key->hash, hash, sizeof(hash));
+}
+
+static void places_are_kept(void **state)
+{
+    (void)state;
+    set("OPENAI_API_KEY", "sk-test-0123456789");
+    assert_true(parse("routers:\n  p:\nproviders:\n  mine:\n    base-url: http://h\n"));
+    for (size_t i = 0; i < c->n_resources; i++) {
+        const char *id = c->resources[i]->id;
+        const char *want = strcmp(id, "p") == 0      ? "f.yaml:2"
+                           : strcmp(id, "mine") == 0 ? "f.yaml:4"
+                                                     : NULL;
+
+        if (want == NULL) {
+            assert_null(c->where[i]);
+        } else {
+            assert_string_equal(c->where[i], want);
+        }
+    }
+    assert_string_equal(router("p")->where, "f.yaml:2");
+}
+
+static void a_router_alone_can_be_validated(void **state)
+{
+    static const struct {
+        const char *text, *why; // NULL: fine
+    } cases[] = {
+        {"{\"load-balance\":{\"chat\":{\"strategy\":\"latency\",\"providers\":[\"openai\",\"mine\"]}}}",
+         NULL},
+        {"{}", NULL},
+        {"cache: {directive: max-age=5}", NULL},
+        {"{\"load-balance\":{\"chat\":{\"strategy\":\"x\",\"providers\":[\"openai\"]}}}",
+         "router:1:37: routers.router.load-balance.chat.strategy: expected one of"},
+        {"[]", "expected a map of sections"},
+        {"{", "not YAML"},
+        {"{\"cach\":{}}", "unknown key (did you mean \"cache\"?)"},
+        {"{\"cache\":{\"seed\":\"file:/etc/hostname\"}}", "files are not read"},
+        {"{\"cache\":{\"seed\":\"${HOME}\"}}", "HOME is not set"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        bool ok;
+
+        buf_clear(&report);
+        ok = config_validate_router(slice_str(cases[i].text), &report);
+        if (ok != (cases[i].why == NULL) ||
+            (!ok && strstr(buf_cstr(&report), cases[i].why) == NULL)) {
+            fail_msg("case %zu: %s", i, buf_cstr(&report));
+        }
+    }
+}
+
 static void settings_come_from_their_sections(void **state)
 {
     (void)state;
@@ -763,6 +828,9 @@ int main(void)
         T(the_catalogue_has_prices_and_equivalents),
         T(models_of_the_file_go_first),
         T(virtual_keys_keep_their_secret_apart),
+        T(hashes_are_filled_in_with_the_stores_key),
+        T(places_are_kept),
+        T(a_router_alone_can_be_validated),
         T(settings_come_from_their_sections),
         T(resources_survive_their_encoding),
         T(check_config_prints_every_problem),
