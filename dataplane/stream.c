@@ -7,10 +7,14 @@
 //                           passed on as the last event while RELAYING
 #include "dataplane/stream.h"
 
-void stream_begin(struct stream *s, const struct dialect *provider, bool hide_usage, bool tee)
+void stream_begin(struct stream *s, const struct dialect *provider, uint32_t choices,
+                  bool hide_usage, bool tee)
 {
-    *s =
-        (struct stream){.live = true, .dialect = provider, .hide_usage = hide_usage, .teeing = tee};
+    *s = (struct stream){.live = true,
+                         .dialect = provider,
+                         .choices = choices,
+                         .hide_usage = hide_usage,
+                         .teeing = tee};
     sse_init(&s->sse);
     buf_init(&s->held, STREAM_HOLD_MAX + SSE_EVENT_MAX);
     buf_init(&s->tee, STREAM_TEE_MAX);
@@ -134,6 +138,9 @@ bool stream_is_complete(const struct stream *s)
     if (s->failed) {
         return false;
     }
+    // Later choices are only counted when they finish (dialect_stream is cheap once content flows).
+    // Later choices are only counted when they finish (dialect_stream is cheap once content flows).
     return s->seen.terminated ||
-           (s->seen.choices_seen != 0 && s->seen.choices_seen == s->seen.choices_finished);
+           (s->seen.choices_seen == s->seen.choices_finished &&
+            (uint32_t)__builtin_popcount(s->seen.choices_finished) >= s->choices);
 }

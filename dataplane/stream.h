@@ -30,7 +30,8 @@ struct stream {
     struct sse sse;
     const struct dialect *dialect; // of the provider
     struct dialect_stream seen;
-    bool hide_usage; // the client did not ask for the usage event
+    uint32_t choices; // that the client asked for
+    bool hide_usage;  // the client did not ask for the usage event
     bool teeing;
     struct buf held, tee, error;               // error: data of the error event
     void (*emit)(void *ctx, struct slice raw); // NULL: events go to held
@@ -47,7 +48,9 @@ struct stream {
     uint64_t events, bytes;
 };
 
-void stream_begin(struct stream *s, const struct dialect *provider, bool hide_usage, bool tee);
+// choices: finish reasons to expect, >= 1.
+void stream_begin(struct stream *s, const struct dialect *provider, uint32_t choices,
+                  bool hide_usage, bool tee);
 // Frees the buffers, forgets everything.
 void stream_close(struct stream *s);
 // Feeds bytes of the provider. Stops by itself at an error event: look at s->failed.

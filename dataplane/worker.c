@@ -401,7 +401,7 @@ static void *thread_main(void *arg)
 
 // --- making ------------------------------------------------------------------------------------
 
-void worker_init_bare(struct worker *w, struct worker_shared *s, struct loop *l)
+bool worker_init_bare(struct worker *w, struct worker_shared *s, struct loop *l, struct err *e)
 {
     *w = (struct worker){.shared = s, .loop = l};
     list_init(&w->active);
@@ -412,6 +412,8 @@ void worker_init_bare(struct worker *w, struct worker_shared *s, struct loop *l)
     w->metrics = metrics_new(s->metrics);
     w->tick.fn = on_tick;
     w->publish.fn = on_turn_end;
+    w->mbox = mbox_new(l, MAILBOX_MAX, on_message, w, e);
+    return w->mbox != NULL;
 }
 
 void worker_done_bare(struct worker *w)
@@ -462,12 +464,10 @@ static bool setup_one(struct worker_shared *s, unsigned i, struct err *e)
     if (l == NULL) {
         return false;
     }
-    worker_init_bare(w, s, l);
-    w->index = i;
-    w->mbox = mbox_new(l, MAILBOX_MAX, on_message, w, e);
-    if (w->mbox == NULL) {
+    if (!worker_init_bare(w, s, l, e)) {
         return false;
     }
+    w->index = i;
     w->upstream = upstream_new(l, &s->conf.upstream, e);
     return w->upstream != NULL && listen_on(w, i == 0 ? s->conf.port : worker_port(s), e);
 }

@@ -131,8 +131,10 @@ bool worker_on_accept(void *arg, int fd);
 // A request that httpd refused at its head. Worker thread.
 void worker_count_refusal(struct worker *w, enum httpd_refusal why);
 
-// For the machine's unit tests: a worker without threads, listener and mailbox.
-void worker_init_bare(struct worker *w, struct worker_shared *s, struct loop *l);
+// For the machine's unit tests: a worker without thread, listener and upstream. Takes the loop,
+// also when it fails.
+MUST_CHECK bool worker_init_bare(struct worker *w, struct worker_shared *s, struct loop *l,
+                                 struct err *e);
 void worker_done_bare(struct worker *w);
 
 // A message that wakes a parked request: made once for a request object, kept with it.
