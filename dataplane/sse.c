@@ -7,14 +7,18 @@
 // Every byte is searched for a line end once: `line` and `scanned` remember where the search
 // stopped, so a long event that arrives in many pieces costs no quadratic work. A '\r' as the last
 // byte seen is undecided (it may be half of "\r\n") and waits for the next byte or the end.
+// The bound is on single events, wherever the reads are cut: what follows an unfinished event is
+// appended piece by piece, and goes the direct way again as soon as the tail is empty.
 #include "dataplane/sse.h"
 
 #include <string.h>
 
+#define PIECE ((size_t)64 * 1024) // appended to the tail at a time
+
 void sse_init(struct sse *s)
 {
     *s = (struct sse){.line = 0};
-    buf_init(&s->tail, SSE_EVENT_MAX);
+    buf_init(&s->tail, SSE_EVENT_MAX + PIECE);
     buf_init(&s->joined, SSE_EVENT_MAX);
 }
 
@@ -24,25 +28,42 @@ void sse_done(struct sse *s)
     buf_done(&s->joined);
 }
 
-// End of the line that starts at or before `from` in d: *ret_end is its length without the line
-// end, the return value the offset behind the line end; 0 = not complete yet. at_end: no more bytes
-// will come.
+#define BLOCK ((size_t)256)
+
+// First '\n' or '\r' at or after from, or d.n. In blocks: in a stream of one kind of line end the
+// search for the other must not run to the end of the data for every line.
+static size_t find_line_end(struct slice d, size_t from)
+{
+    while (from < d.n) {
+        size_t n = d.n - from < BLOCK ? d.n - from : BLOCK;
+        const char *nl = memchr(d.p + from, '\n', n);
+        const char *cr = memchr(d.p + from, '\r', nl == NULL ? n : (size_t)(nl - d.p) - from);
+
+        if (cr != NULL || nl != NULL) {
+            return (size_t)((cr != NULL ? cr : nl) - d.p);
+        }
+        from += n;
+    }
+    return d.n;
+}
+
+// Looks for the end of a line from `from` on: *ret_end is where the line ends, the return value the
+// offset behind its line end; 0 = not complete yet. at_end: no more bytes will come.
 static size_t line_end(struct slice d, size_t from, bool at_end, size_t *ret_end)
 {
-    const char *nl = memchr(d.p + from, '\n', d.n - from);
-    size_t limit = nl == NULL ? d.n : (size_t)(nl - d.p);
-    const char *cr = memchr(d.p + from, '\r', limit - from);
+    size_t at = find_line_end(d, from);
 
-    if (cr == NULL) {
-        *ret_end = limit;
-        return nl == NULL ? 0 : limit + 1;
-    }
-    size_t at = (size_t)(cr - d.p);
-    if (at + 1 == d.n && !at_end) {
+    *ret_end = at;
+    if (at == d.n) {
         return 0;
     }
-    *ret_end = at;
-    return at + 1 + (at + 1 < d.n && d.p[at + 1] == '\n' ? 1 : 0);
+    if (d.p[at] == '\n') {
+        return at + 1;
+    }
+    if (at + 1 == d.n) {
+        return at_end ? at + 1 : 0;
+    }
+    return at + 1 + (d.p[at + 1] == '\n' ? 1 : 0);
 }
 
 // Offset behind the blank line that ends the first event of d, or 0.
@@ -128,9 +149,12 @@ static struct sse_event parse(struct sse *s, struct slice raw)
     return e;
 }
 
-// Cuts events off the front of d; returns the bytes used, or SIZE_MAX when fn stopped.
-static size_t cut_events(struct sse *s, struct slice d,
-                         bool (*fn)(void *ctx, const struct sse_event *e), void *ctx)
+enum cut { CUT_MORE, CUT_STOPPED, CUT_TOO_LARGE };
+
+// Cuts events off the front of d; *ret_used: bytes of complete ones.
+static enum cut cut_events(struct sse *s, struct slice d,
+                           bool (*fn)(void *ctx, const struct sse_event *e), void *ctx,
+                           size_t *ret_used)
 {
     size_t used = 0;
 
@@ -138,31 +162,49 @@ static size_t cut_events(struct sse *s, struct slice d,
         struct slice rest = slice_from(d, used);
         size_t n = event_end(s, rest, false);
 
+        if ((n == 0 ? rest.n : n) > SSE_EVENT_MAX) {
+            return CUT_TOO_LARGE;
+        }
         if (n == 0) {
             break;
         }
         struct sse_event e = parse(s, slice_head(rest, n));
         used += n;
         if (!fn(ctx, &e)) {
-            return SIZE_MAX;
+            return CUT_STOPPED;
         }
     }
-    return used;
+    *ret_used = used;
+    return CUT_MORE;
 }
 
 bool sse_feed(struct sse *s, struct slice in, bool (*fn)(void *ctx, const struct sse_event *e),
               void *ctx)
 {
-    if (s->tail.n > 0) {
-        if (!buf_try_append(&s->tail, in)) {
+    while (in.n > 0) {
+        bool direct = s->tail.n == 0;
+        struct slice piece = direct ? in : slice_head(in, PIECE);
+        size_t used = 0;
+
+        if (!direct && !buf_try_append(&s->tail, piece)) {
             return false;
         }
-        size_t used = cut_events(s, buf_slice(&s->tail), fn, ctx);
-        buf_consume(&s->tail, used == SIZE_MAX ? s->tail.n : used);
-        return true;
+        switch (cut_events(s, direct ? in : buf_slice(&s->tail), fn, ctx, &used)) {
+        case CUT_MORE:
+            break;
+        case CUT_STOPPED:
+            buf_clear(&s->tail);
+            return true;
+        case CUT_TOO_LARGE:
+            return false;
+        }
+        if (direct) {
+            return used == in.n || buf_try_append(&s->tail, slice_from(in, used));
+        }
+        buf_consume(&s->tail, used);
+        in = slice_from(in, piece.n);
     }
-    size_t used = cut_events(s, in, fn, ctx);
-    return used == SIZE_MAX || used == in.n || buf_try_append(&s->tail, slice_from(in, used));
+    return true;
 }
 
 void sse_end(struct sse *s, bool (*fn)(void *ctx, const struct sse_event *e), void *ctx)
