@@ -6,6 +6,7 @@
 #include "dataplane/access.h"
 #include "dataplane/metrics.h"
 
+#define CLIENT_CLOSED 499 // as nginx logs a client that left before it got a status
 #define SEND_US (120 * MONO_SEC) // for a client to take what is queued
 
 static void clear_deadlines(struct req *r)
@@ -48,6 +49,7 @@ enum req_next req_step_cancel(struct req *r)
     if (r->out.live) {
         r->usage = r->out.seen.usage;
     }
+    r->status = r->status != 0 ? r->status : CLIENT_CLOSED;
     stop_work(r);
     if (!r->answered && r->q != NULL) {
         httpd_abort(r->q);
