@@ -3,7 +3,8 @@
 // what callers use; this header is for the files that share the work.
 //
 //   config_compile.c    order of work, settings, virtual keys, the helicone notice
-//   config_provider.c   providers and their keys
+//   config_provider.c   providers
+//   config_provider_key.c  their keys
 //   config_model.c      models, references to models
 //   config_router.c     routers: balances, fallbacks, mappings
 //   config_limit.c      limits, caches and retries, which several sections have
@@ -65,6 +66,11 @@ struct config_provider *config_provider_want(struct config_compile *k, const str
 void config_provider_emit(struct config_compile *k);
 // Will there be a resource for it?
 bool config_provider_present(const struct config_compile *k, const struct config_provider *p);
+
+// --- config_provider_key.c
+// Resources for the keys of p; fills in needs_key and key_variable of its resource r.
+void config_provider_key_put(struct config_compile *k, const struct config_provider *p,
+                             struct resource *r);
 
 // --- config_model.c
 void config_model_collect(struct config_compile *k);

@@ -12,8 +12,6 @@
 #include "common/base/mem.h"
 #include "common/io/yaml.h"
 
-extern char **environ;
-
 // Everything up to end of file into b; errno on failure, EFBIG when it does not fit.
 static bool read_all(int fd, struct buf *b)
 {
