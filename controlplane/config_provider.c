@@ -15,13 +15,12 @@
 
 // First segments of the data plane's own paths (interfaces.md, section 3).
 static const char *const reserved[] = {
-    "v1",          "v1beta",     "ai",       "router",       "api",
-    "admin",       "health",     "healthz",  "readyz",       "livez",
-    "ready",       "live",       "metrics",  "debug",        "chat",
-    "completions", "models",     "model",    "key",          "keys",
-    "embeddings",  "responses",  "messages", "moderations",  "rerank",
-    "images",      "audio",      "files",    "batches",      "fine_tuning",
-    "threads",     "assistants", "realtime", "openapi.json", "validate-router-config",
+    "auth",        "v1",      "v1beta",     "ai",         "router",       "api",
+    "admin",       "health",  "healthz",    "readyz",     "livez",        "ready",
+    "live",        "metrics", "debug",      "chat",       "completions",  "models",
+    "model",       "key",     "keys",       "embeddings", "responses",    "messages",
+    "moderations", "rerank",  "images",     "audio",      "files",        "batches",
+    "fine_tuning", "threads", "assistants", "realtime",   "openapi.json", "validate-router-config",
 };
 
 static const struct {
