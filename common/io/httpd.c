@@ -36,6 +36,7 @@ static struct httpd *make(struct loop *l, const struct httpd_config *c)
     h->daemons = mem_zalloc_array(h->max_daemons, sizeof(struct httpd_daemon *));
     h->listener.fd = -1;
     list_init(&h->dirty);
+    list_init(&h->later);
     list_init(&h->open);
     list_init(&h->drained);
     list_init(&h->conns);

@@ -534,6 +534,7 @@ void httpd_mhd_stop_all(struct httpd *h)
     h->daemons = NULL;
     h->n_daemons = 0;
     list_init(&h->dirty);
+    list_init(&h->later);
     list_init(&h->open);
 }
 
@@ -576,21 +577,20 @@ static void tell_drained(struct httpd *h)
 bool httpd_mhd_serve(struct loop_hook *hook, uint64_t *ret_next_us)
 {
     struct httpd *h = container_of(hook, struct httpd, hook);
-    struct list later;
     struct list_node *n;
 
     (void)ret_next_us; // deadlines are in the timer wheel
-    list_init(&later);
     h->turn++;
-    while ((n = list_pop_front(&h->dirty)) != NULL) {
-        struct httpd_daemon *d = container_of(n, struct httpd_daemon, dirty_node);
+    while (h->dirty.count > 0) {
+        struct httpd_daemon *d = container_of(h->dirty.head.next, struct httpd_daemon, dirty_node);
 
+        list_remove(&h->dirty, &d->dirty_node);
         if (!run(h, d)) {
-            list_push_back(&later, n);
+            list_push_back(&h->later, &d->dirty_node);
         }
         tell_drained(h);
     }
-    while ((n = list_pop_front(&later)) != NULL) {
+    while ((n = list_pop_front(&h->later)) != NULL) {
         list_push_back(&h->dirty, n);
     }
     return h->dirty.count > 0;

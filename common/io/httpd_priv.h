@@ -163,6 +163,7 @@ struct httpd {
     void *arg;
     struct loop_hook hook;
     struct list dirty;   // daemons to run in this serve phase
+    struct list later;   // daemons that have had their share of it
     struct list open;    // daemons with room for another connection
     struct list drained; // exchanges owed an on_drain
     struct httpd_daemon **daemons;

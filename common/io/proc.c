@@ -24,8 +24,6 @@
 #include "common/base/check.h"
 #include "common/base/mem.h"
 
-extern char **environ;
-
 // --- signals -------------------------------------------------------------------------------------
 
 // Made by main, owned by it; dispatches on the loop's thread.

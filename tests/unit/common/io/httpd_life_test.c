@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "httpd_rig.h"
+#include "tests/unit/common/io/httpd_rig.h"
 
 // --- the client leaves ---------------------------------------------------------------------------
 
@@ -93,7 +93,7 @@ static void gone_while_a_write_is_blocked(void **state)
         }
         PEER_UNTIL(rig.l, httpd_connections(rig.h) == 0);
     }
-    free(data);
+    mem_free(data);
 }
 
 static void gone_before_the_request_is_complete(void **state)
@@ -216,7 +216,7 @@ static void aborts_while_a_write_is_blocked(void **state)
         assert_false(rig_read(fd, false).whole);
         (void)close(fd);
     }
-    free(data);
+    mem_free(data);
 }
 
 // --- many, and closing down ----------------------------------------------------------------------
@@ -345,6 +345,8 @@ static void drain_finishes_what_is_there(void **state)
     (void)close(fresh);
 }
 
+#define TWO_HELD RIG_GET("/hold") RIG_GET("/hold")
+
 static void free_ends_everything_in_flight(void **state)
 {
     static const char *const half[] = {
@@ -355,7 +357,7 @@ static void free_ends_everything_in_flight(void **state)
         "POST /deny HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n12345",
         "POST /deny HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n12345",
         RIG_GET("/echo"),
-        RIG_GET("/hold") RIG_GET("/hold"),
+        TWO_HELD,
     };
     char *data = rig_filled(8u << 20);
     int fd[20];
@@ -391,7 +393,7 @@ static void free_ends_everything_in_flight(void **state)
     while (n > 0) {
         (void)close(fd[--n]);
     }
-    free(data);
+    mem_free(data);
 }
 
 // --- deadlines -----------------------------------------------------------------------------------
@@ -405,7 +407,7 @@ static void slow_clients_are_cut(void **state)
         "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n12345",
         "POST /deny HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n12345",
         "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n1",
-        RIG_GET("/echo"),
+        "GET /echo HTTP/1.1\r\nHost: h\r\n\r\n",
     };
     int fd[ARRAY_LEN(sent)];
     uint64_t begin;
@@ -479,7 +481,7 @@ static void readers_that_stop_are_cut_and_waits_are_not(void **state)
     for (size_t i = 0; i < ARRAY_LEN(fd); i++) {
         (void)close(fd[i]);
     }
-    free(data);
+    mem_free(data);
 }
 
 // --- starting ------------------------------------------------------------------------------------
@@ -538,7 +540,7 @@ static void serves_ipv6_and_names_mapped_peers_plainly(void **state)
 
 static char *slurp(const char *dir, const char *name)
 {
-    char path[160], *text = calloc(1, 16384);
+    char path[160], *text = mem_zalloc(16384);
     FILE *f;
 
     (void)snprintf(path, sizeof path, "%s/%s", dir, name);
@@ -552,7 +554,7 @@ static char *slurp(const char *dir, const char *name)
 // curl's output for a request with `body_n` bytes of body.
 static char *curl(const struct peer_tls *t, const char *path, const char *file)
 {
-    char url[128], data[160], *text = calloc(1, 4u << 20);
+    char url[128], data[160], *text = mem_zalloc(4u << 20);
     size_t n = 0;
     int out[2], status = -1;
     pid_t pid;
@@ -569,15 +571,19 @@ static char *curl(const struct peer_tls *t, const char *path, const char *file)
         _exit(127);
     }
     (void)close(out[1]);
-    for (ssize_t k = 1; k != 0;) {
-        k = -1;
+    for (;;) {
+        ssize_t k = -1;
+
         PEER_UNTIL(rig.l, (k = read(out[0], text + n, (4u << 20) - 1 - n)) >= 0);
+        if (k == 0) {
+            break;
+        }
         n += (size_t)k;
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     (void)close(out[0]);
     if (WEXITSTATUS(status) == 127) {
-        free(text);
+        mem_free(text);
         return NULL;
     }
     assert_int_equal(status, 0);
@@ -613,10 +619,10 @@ static void serves_tls(void **state)
         assert_memory_equal(got, got + 1000000, 1000000);
         assert_memory_equal(got + 999990, "000099999\n", 10);
         assert_int_equal(rig.n, 2);
-        free(got);
+        mem_free(got);
     }
-    free(cert);
-    free(key);
+    mem_free(cert);
+    mem_free(key);
     peer_tls_stop(&t);
 }
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "httpd_rig.h"
+#include "tests/unit/common/io/httpd_rig.h"
 
 // --- framing -------------------------------------------------------------------------------------
 
@@ -21,86 +21,87 @@
         (s), sizeof(s) - 1                                                                         \
     }
 
+static const struct slice badly_framed[] = {
+    // lengths and encodings
+    L(POST("Content-Length: 2\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n")),
+    L(POST("Transfer-Encoding: chunked\r\nContent-Length: 2\r\n", "0\r\n\r\n")),
+    L(POST("Content-Length: 2\r\nContent-Length: 2\r\n", "hi")),
+    L(POST("Content-Length: 2\r\nContent-Length: 3\r\n", "hi")),
+    L(POST("Content-Length: 2, 2\r\n", "hi")),
+    L(POST("Content-Length: +2\r\n", "hi")),
+    L(POST("Content-Length: -2\r\n", "hi")),
+    L(POST("Content-Length: 0x2\r\n", "hi")),
+    L(POST("Content-Length: 2 2\r\n", "hi")),
+    L(POST("Content-Length: two\r\n", "hi")),
+    L(POST("Content-Length:\r\n", "hi")),
+    L(POST("Content-Length: 99999999999999999999999\r\n", "hi")),
+    L(POST("Content-Length: 18446744073709551616\r\n", "hi")),
+    L(POST("Transfer-Encoding: gzip\r\n", "hi")),
+    L(POST("Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n")),
+    L(POST("Transfer-Encoding: chunked, gzip\r\n", "0\r\n\r\n")),
+    L(POST("Transfer-Encoding: identity\r\n", "hi")),
+    L(POST("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n")),
+    L(POST("Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n", "0\r\n\r\n")),
+    L(POST("Transfer-Encoding: xchunked\r\n", "0\r\n\r\n")),
+    L(POST("Transfer-Encoding: \"chunked\"\r\n", "0\r\n\r\n")),
+    L(POST("Transfer-Encoding: chunked;q=1\r\n", "0\r\n\r\n")),
+    L(POST("Transfer-Encoding:\r\n", "0\r\n\r\n")),
+    L(POST("Transfer-Encoding : chunked\r\n", "0\r\n\r\n")),
+    L(POST("Content-Length : 2\r\n", "hi")),
+    L("POST /echo HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    // Host
+    L("GET /echo HTTP/1.1\r\n\r\n"),
+    L("GET /echo HTTP/1.1\r\nX: y\r\n\r\n"),
+    L("GET /echo HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),
+    L("GET /echo HTTP/1.1\r\nHost: a\r\nX: y\r\nhost: b\r\n\r\n"),
+    L("GET /echo HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n"),
+    // control bytes
+    L(POST("X: a\0b\r\n", "")),
+    L(POST("X: a\0\r\n", "")),
+    L(POST("X: \0\r\n", "")),
+    L(POST("X\0: a\r\n", "")),
+    L(POST("X: a\0Content-Length: 2\r\n", "hi")),
+    L(POST("X: a\x01\r\n", "")),
+    L(POST("X: a\x7f\r\n", "")),
+    L(POST("X: a\x1b[31m\r\n", "")),
+    L(POST("X: 0123456789abcdef\x08zzzz\r\n", "")),
+    L(POST("X: a\rb\r\n", "")),
+    L(POST("X\x01: a\r\n", "")),
+    L(POST("X Y: a\r\n", "")),
+    L(POST("X\xc3\xa9: a\r\n", "")),
+    L(POST(": a\r\n", "")),
+    L(POST("X(: a\r\n", "")),
+    L("GET /ec\0ho HTTP/1.1\r\nHost: h\r\n\r\n"),
+    L("GET /echo\0 HTTP/1.1\r\nHost: h\r\n\r\n"),
+    L("GET /ec\x01ho HTTP/1.1\r\nHost: h\r\n\r\n"),
+    L("GET /ec\x7fho HTTP/1.1\r\nHost: h\r\n\r\n"),
+    L("GET /ec\tho HTTP/1.1\r\nHost: h\r\n\r\n"),
+    L("GET /ec ho HTTP/1.1\r\nHost: h\r\n\r\n"),
+    L("GET  /echo HTTP/1.1\r\nHost: h\r\n\r\n"),
+    L("GET /echo  HTTP/1.1\r\nHost: h\r\n\r\n"),
+    L("G(T /echo HTTP/1.1\r\nHost: h\r\n\r\n"),
+    L("G\x01T /echo HTTP/1.1\r\nHost: h\r\n\r\n"),
+    // lines
+    L("GET /echo HTTP/1.1\r\n X: y\r\nHost: h\r\n\r\n"),
+    L("GET /echo HTTP/1.1\r\nHost: h\r\nno colon\r\n\r\n"),
+    L("GET /echo HTTP/1.1\r\nHost: h\r\nX: y\r\n folded\r\n\r\n"),
+};
+
 static void bad_framing_is_400_and_close(void **state)
 {
-    static const struct slice request[] = {
-        // lengths and encodings
-        L(POST("Content-Length: 2\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n")),
-        L(POST("Transfer-Encoding: chunked\r\nContent-Length: 2\r\n", "0\r\n\r\n")),
-        L(POST("Content-Length: 2\r\nContent-Length: 2\r\n", "hi")),
-        L(POST("Content-Length: 2\r\nContent-Length: 3\r\n", "hi")),
-        L(POST("Content-Length: 2, 2\r\n", "hi")),
-        L(POST("Content-Length: +2\r\n", "hi")),
-        L(POST("Content-Length: -2\r\n", "hi")),
-        L(POST("Content-Length: 0x2\r\n", "hi")),
-        L(POST("Content-Length: 2 2\r\n", "hi")),
-        L(POST("Content-Length: two\r\n", "hi")),
-        L(POST("Content-Length:\r\n", "hi")),
-        L(POST("Content-Length: 99999999999999999999999\r\n", "hi")),
-        L(POST("Content-Length: 18446744073709551616\r\n", "hi")),
-        L(POST("Transfer-Encoding: gzip\r\n", "hi")),
-        L(POST("Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n")),
-        L(POST("Transfer-Encoding: chunked, gzip\r\n", "0\r\n\r\n")),
-        L(POST("Transfer-Encoding: identity\r\n", "hi")),
-        L(POST("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n")),
-        L(POST("Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n", "0\r\n\r\n")),
-        L(POST("Transfer-Encoding: xchunked\r\n", "0\r\n\r\n")),
-        L(POST("Transfer-Encoding: \"chunked\"\r\n", "0\r\n\r\n")),
-        L(POST("Transfer-Encoding: chunked;q=1\r\n", "0\r\n\r\n")),
-        L(POST("Transfer-Encoding:\r\n", "0\r\n\r\n")),
-        L(POST("Transfer-Encoding : chunked\r\n", "0\r\n\r\n")),
-        L(POST("Content-Length : 2\r\n", "hi")),
-        L("POST /echo HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-        // Host
-        L("GET /echo HTTP/1.1\r\n\r\n"),
-        L("GET /echo HTTP/1.1\r\nX: y\r\n\r\n"),
-        L("GET /echo HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),
-        L("GET /echo HTTP/1.1\r\nHost: a\r\nX: y\r\nhost: b\r\n\r\n"),
-        L("GET /echo HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n"),
-        // control bytes
-        L(POST("X: a\0b\r\n", "")),
-        L(POST("X: a\0\r\n", "")),
-        L(POST("X: \0\r\n", "")),
-        L(POST("X\0: a\r\n", "")),
-        L(POST("X: a\0Content-Length: 2\r\n", "hi")),
-        L(POST("X: a\x01\r\n", "")),
-        L(POST("X: a\x7f\r\n", "")),
-        L(POST("X: a\x1b[31m\r\n", "")),
-        L(POST("X: 0123456789abcdef\x08zzzz\r\n", "")),
-        L(POST("X: a\rb\r\n", "")),
-        L(POST("X\x01: a\r\n", "")),
-        L(POST("X Y: a\r\n", "")),
-        L(POST("X\xc3\xa9: a\r\n", "")),
-        L(POST(": a\r\n", "")),
-        L(POST("X(: a\r\n", "")),
-        L("GET /ec\0ho HTTP/1.1\r\nHost: h\r\n\r\n"),
-        L("GET /echo\0 HTTP/1.1\r\nHost: h\r\n\r\n"),
-        L("GET /ec\x01ho HTTP/1.1\r\nHost: h\r\n\r\n"),
-        L("GET /ec\x7fho HTTP/1.1\r\nHost: h\r\n\r\n"),
-        L("GET /ec\tho HTTP/1.1\r\nHost: h\r\n\r\n"),
-        L("GET /ec ho HTTP/1.1\r\nHost: h\r\n\r\n"),
-        L("GET  /echo HTTP/1.1\r\nHost: h\r\n\r\n"),
-        L("GET /echo  HTTP/1.1\r\nHost: h\r\n\r\n"),
-        L("G(T /echo HTTP/1.1\r\nHost: h\r\n\r\n"),
-        L("G\x01T /echo HTTP/1.1\r\nHost: h\r\n\r\n"),
-        // lines
-        L("GET /echo HTTP/1.1\r\n X: y\r\nHost: h\r\n\r\n"),
-        L("GET /echo HTTP/1.1\r\nHost: h\r\nno colon\r\n\r\n"),
-        L("GET /echo HTTP/1.1\r\nHost: h\r\nX: y\r\n folded\r\n\r\n"),
-    };
-
     (void)state;
     rig_start(NULL);
-    for (size_t i = 0; i < ARRAY_LEN(request); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(badly_framed); i++) {
         int fd = rig_connect();
         struct rig_answer a;
 
         rig.n = 0;
-        assert_true(rig_try_send(fd, request[i].p, request[i].n));
+        assert_true(rig_try_send(fd, badly_framed[i].p, badly_framed[i].n));
         a = rig_read(fd, false);
         // An absurd length is 413 in libmicrohttpd.
         if ((a.status != 400 && !(a.status == 413 && rig.n == 0)) || !a.close) {
-            fail_msg("%zu: %u instead of 400: %.*s", i, a.status, (int)request[i].n, request[i].p);
+            fail_msg("%zu: %u instead of 400: %.*s", i, a.status, (int)badly_framed[i].n,
+                     badly_framed[i].p);
         }
         peer_expect_closed(rig.l, fd);
         PEER_UNTIL(rig.l, httpd_connections(rig.h) == 0);
@@ -217,9 +218,8 @@ static void garbage_is_closed(void **state)
 // A request head of exactly n bytes.
 static char *head_of(size_t n, const char *end_of_head)
 {
-    char *p = malloc(n + 1);
+    char *p = mem_alloc(n + 1);
 
-    assert_non_null(p);
     (void)snprintf(p, n, "GET /echo HTTP/1.1\r\nHost: h\r\n");
     for (size_t at = strlen(p); at < n; at = strlen(p)) {
         size_t left = n - at - strlen(end_of_head);
@@ -261,14 +261,14 @@ static void long_heads_are_431(void **state)
             fail_msg("%zu bytes: %u", t[i].n, a.status);
         }
         (void)close(fd);
-        free(head);
+        mem_free(head);
     }
 }
 
 // Many small headers, cookies or arguments use up libmicrohttpd's pool beyond their bytes.
 static void heads_of_many_parts_are_answered(void **state)
 {
-    static const char *const unit[] = {"A:\r\n", "Cookie: a=b; c=d; e=f\r\n", "?&"};
+    static const char *const unit[] = {"A:\r\n", "Cookie: a=b; c=d; e=f\r\n", "a&"};
 
     (void)state;
     rig_start(NULL);
@@ -276,24 +276,17 @@ static void heads_of_many_parts_are_answered(void **state)
         bool refused = false;
 
         for (size_t n = 1; n < 8000; n += n / 3 + 1) {
-            char *head = malloc(n * 32 + 200), *p = head;
             int fd = rig_connect();
             struct rig_answer a;
+            struct buf head;
 
-            if (k == 2) {
-                p += sprintf(p, "GET /echo?");
-                for (size_t i = 0; i < n; i++) {
-                    p += sprintf(p, "a&");
-                }
-                p += sprintf(p, " HTTP/1.1\r\nHost: h\r\n\r\n");
-            } else {
-                p += sprintf(p, "GET /echo HTTP/1.1\r\nHost: h\r\n");
-                for (size_t i = 0; i < n; i++) {
-                    p += sprintf(p, "%s", unit[k]);
-                }
-                p += sprintf(p, "\r\n");
+            buf_init(&head, 1 << 20);
+            buf_append_str(&head, k == 2 ? "GET /echo?" : "GET /echo HTTP/1.1\r\nHost: h\r\n");
+            for (size_t i = 0; i < n; i++) {
+                buf_append_str(&head, unit[k]);
             }
-            (void)rig_try_send(fd, head, (size_t)(p - head));
+            buf_append_str(&head, k == 2 ? " HTTP/1.1\r\nHost: h\r\n\r\n" : "\r\n");
+            (void)rig_try_send(fd, buf_slice(&head).p, head.n);
             a = rig_read(fd, false);
             if (refused ? a.status != 431 && a.status != 414 && a.status != 413
                         : a.status != 200 && a.status != 431) {
@@ -304,7 +297,7 @@ static void heads_of_many_parts_are_answered(void **state)
                 assert_true(rig_value(a.head, "x-m").p != NULL);
             }
             (void)close(fd);
-            free(head);
+            buf_done(&head);
             rig.n = 0;
         }
         assert_true(refused);
@@ -331,7 +324,7 @@ static void bodies_over_the_limit_are_413(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
-        char head[200], *data = calloc(1, t[i].n), end[] = "\r\n0\r\n\r\n";
+        char head[200], *data = mem_zalloc(t[i].n), end[] = "\r\n0\r\n\r\n";
         struct rig_answer a;
         int fd;
 
@@ -361,7 +354,7 @@ static void bodies_over_the_limit_are_413(void **state)
             assert_int_equal(rig.ex[0].refusals, 1);
         }
         (void)close(fd);
-        free(data);
+        mem_free(data);
         httpd_free(&rig.h);
         assert_int_equal(rig.budget.used, 0);
         rig.n = 0;

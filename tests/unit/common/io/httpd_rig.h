@@ -7,7 +7,7 @@
 
 #include "common/base/mem.h"
 #include "common/io/httpd.h"
-#include "peer.h"
+#include "tests/unit/common/io/peer.h"
 
 #define RIG_MAX 64 // exchanges per test
 
@@ -380,9 +380,8 @@ static inline struct rig_answer rig_read(int fd, bool is_head)
         char *copy = NULL;
 
         while (!a.whole && open) { // quadratic, which is fine here
-            free(copy);
-            copy = malloc(rig.out.n + 1);
-            assert_non_null(copy);
+            mem_free(copy);
+            copy = mem_alloc(rig.out.n + 1);
             memcpy(copy, buf_slice(&rig.out).p + head_n, rig.out.n - head_n);
             a.whole = rig_dechunk(copy, rig.out.n - head_n, &body_n, &used);
             open = a.whole || rig_more(fd);
@@ -390,7 +389,7 @@ static inline struct rig_answer rig_read(int fd, bool is_head)
         if (a.whole) {
             memcpy(rig.out.p + rig.out.off + head_n, copy, body_n);
         }
-        free(copy);
+        mem_free(copy);
     } else {
         while (rig_more(fd)) {
         }
@@ -444,9 +443,8 @@ static inline int rig_hold(const char *request)
 
 static inline char *rig_filled(size_t n)
 {
-    char *p = malloc(n);
+    char *p = mem_alloc(n);
 
-    assert_non_null(p);
     for (size_t i = 0; i < n; i++) {
         p[i] = (char)(i * 7 + i / 251);
     }

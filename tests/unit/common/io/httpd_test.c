@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "httpd_rig.h"
+#include "tests/unit/common/io/httpd_rig.h"
 
 // --- answers -------------------------------------------------------------------------------------
 
@@ -212,7 +212,7 @@ static void takes_bodies_of_any_size(void **state)
         assert_memory_equal(a.body.p, data, n);
         (void)close(fd);
     }
-    free(data);
+    mem_free(data);
 }
 
 static void sends_100_continue_when_asked(void **state)
@@ -271,7 +271,7 @@ static void early_answers_wait_for_short_bodies(void **state)
         (void)close(fd);
         rig.n = i + 1;
     }
-    free(data);
+    mem_free(data);
 }
 
 // A blocking client that sends its whole body before it looks at the answer must see the answer.
@@ -295,7 +295,7 @@ static void early_answer_to_a_long_body_is_not_lost(void **state)
     peer_expect_closed(rig.l, fd);
     assert_int_equal(httpd_connections(rig.h), 0);
     (void)close(fd);
-    free(data);
+    mem_free(data);
 }
 
 static void end_bodyless(unsigned status, int64_t content_length)
@@ -431,7 +431,7 @@ static void response_heads_over_the_limit_are_cut(void **state)
         char request[9500] = "GET /hold HTTP/1.1\r\nHost: h\r\nX: ";
 
         memset(request + strlen(request), 'x', big_request ? 9300 : 10);
-        (void)strcat(request, "\r\n\r\n");
+        memcpy(request + strlen(request), "\r\n\r\n", 5);
         fd = rig_hold(request);
         httpd_reply(rig_last()->q, 200, h, ARRAY_LEN(h), NULL);
         a = rig_read(fd, false);
@@ -572,7 +572,7 @@ static void slow_readers_hold_back_the_writer(void **state)
         assert_memory_equal(a.body.p, data, a.body.n);
         (void)close(fd);
     }
-    free(data);
+    mem_free(data);
 }
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 
