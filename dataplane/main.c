@@ -10,6 +10,7 @@
 #include "dataplane/dp_conf.h"
 #include "dataplane/proxy.h"
 #include "dataplane/req.h"
+#include "proto/router_check.h"
 
 static void print(struct buf *text)
 {
@@ -52,6 +53,7 @@ static int check(const struct dp_conf_args *args)
 
 static int run(const struct dp_conf_args *args)
 {
+    static const struct proxy_parts parts = {.check_router = router_check};
     struct dp_conf conf;
     struct err e;
     int code = 2;
@@ -61,7 +63,7 @@ static int run(const struct dp_conf_args *args)
         log_access_setup(1, conf.boot.logging.access);
         proc_harden();
         code = 0;
-        if (!proxy_run(args, &conf, &e)) {
+        if (!proxy_run(args, &conf, &parts, &e)) {
             LOG(ERROR, "proxy.failed", LOG_ERR(&e));
             code = e.code == ERR_INVALID ? 2 : 1;
         }

@@ -202,19 +202,22 @@ static void on_second(struct loop_timer *t)
     loop_timer_set(p->loop, t, now + MONO_SEC);
 }
 
+// Second number of /proc/self/statm, in pages.
 static uint64_t resident_bytes(void)
 {
-    unsigned long long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
+    struct buf text;
+    struct slice size, pages;
+    uint64_t n = 0;
 
-    if (f == NULL) {
-        return 0;
+    buf_init(&text, 256);
+    if (proc_read_file("/proc/self/statm", 256, &text, NULL)) {
+        (void)slice_cut(slice_cut(buf_slice(&text), ' ', &size), ' ', &pages);
+        if (!slice_to_u64(pages, &n)) {
+            n = 0;
+        }
     }
-    if (fscanf(f, "%*u %llu", &pages) != 1) {
-        pages = 0;
-    }
-    (void)fclose(f); // only read
-    return pages * 4096;
+    buf_done(&text);
+    return n * 4096;
 }
 
 static void refresh(void *arg)
@@ -495,13 +498,15 @@ static void unmake(struct proxy *p)
     (void)pthread_mutex_destroy(&p->shared.latest_lock); // not held by anyone
 }
 
-bool proxy_run(const struct dp_conf_args *args, struct dp_conf *conf, struct err *e)
+bool proxy_run(const struct dp_conf_args *args, struct dp_conf *conf,
+               const struct proxy_parts *parts, struct err *e)
 {
     struct proxy *p = mem_zalloc(sizeof(*p));
     bool ok;
 
     p->args = args;
     p->conf = conf;
+    p->shared.validate = parts->check_router;
     p->drain_delay_us = conf->boot.server.drain_delay_us;
     p->shutdown_timeout_us = conf->boot.server.shutdown_timeout_us;
     req_install_panic_hook();
