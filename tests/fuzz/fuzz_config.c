@@ -8,7 +8,7 @@
 
 #include "common/base/check.h"
 #include "common/io/document.h"
-#include "controlplane/config.h"
+#include "proto/config/config.h"
 
 static void check_resource(const struct resource *r)
 {

@@ -5,7 +5,7 @@
 
 #include "common/base/mem.h"
 #include "common/io/document.h"
-#include "controlplane/config_doc.h"
+#include "proto/config/config_doc.h"
 
 static int write_page(const char *path, struct slice page)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // docs/configuration.md, made from the tables of the document (`sluice config docs`).
-#ifndef SLUICE_CONTROLPLANE_CONFIG_DOC_H
-#define SLUICE_CONTROLPLANE_CONFIG_DOC_H
+#ifndef SLUICE_PROTO_CONFIG_CONFIG_DOC_H
+#define SLUICE_PROTO_CONFIG_CONFIG_DOC_H
 
 #include "common/base/buf.h"
 

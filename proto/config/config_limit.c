@@ -3,7 +3,7 @@
 // deadlines. Paths in problems are relative to where the caller stands.
 #include "common/base/cachecontrol.h"
 #include "common/base/text.h"
-#include "controlplane/config_compile.h"
+#include "proto/config/config_compile.h"
 
 #define HOUR_US     ((uint64_t)3600 * 1000000)
 #define PER_MIN_US  ((uint64_t)1000000)

@@ -3,7 +3,7 @@
 // router's own policy.
 #include <string.h>
 
-#include "controlplane/config_compile.h"
+#include "proto/config/config_compile.h"
 
 #define NAME_MAX_BYTES 64u
 

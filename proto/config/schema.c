@@ -4,7 +4,7 @@
 //
 // A table near the top is used by one further down; the document's own is last. Those of providers
 // and models are in schema_provider.c.
-#include "controlplane/schema.h"
+#include "proto/config/schema.h"
 
 #include "proto/resource.h"
 

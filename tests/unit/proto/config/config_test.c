@@ -14,7 +14,7 @@
 #include "common/base/mem.h"
 #include "common/io/crypto.h"
 #include "common/io/document.h"
-#include "controlplane/config.h"
+#include "proto/config/config.h"
 
 #define SAMPLES SLUICE_SOURCE_DIR "/tests/config"
 

@@ -4,7 +4,7 @@
 #include "proto/router_check.h"
 
 #include "common/io/document.h"
-#include "controlplane/config.h"
+#include "proto/config/config.h"
 
 #define TEXT_MAX   (256u * 1024)
 #define HEADING    "routers:\n  checked:\n"

@@ -6,8 +6,8 @@
 //
 // Every problem is collected; a document with errors yields no resources. Blocking file reads: for
 // start, SIGHUP and the command line, not for a loop that serves. One thread.
-#ifndef SLUICE_CONTROLPLANE_CONFIG_H
-#define SLUICE_CONTROLPLANE_CONFIG_H
+#ifndef SLUICE_PROTO_CONFIG_CONFIG_H
+#define SLUICE_PROTO_CONFIG_CONFIG_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,8 +20,8 @@
 #include "common/base/problem.h"
 #include "common/base/secret.h"
 #include "common/base/slice.h"
-#include "controlplane/catalog.h"
-#include "controlplane/schema.h"
+#include "proto/config/catalog.h"
+#include "proto/config/schema.h"
 #include "proto/resource.h"
 
 struct config_options {

@@ -3,8 +3,8 @@
 // catalogue's files use the tables of providers and models, too. Strings and nodes live in the
 // arena the document was read with. What fields mean is in the tables' help texts, that is, in
 // docs/configuration.md.
-#ifndef SLUICE_CONTROLPLANE_SCHEMA_H
-#define SLUICE_CONTROLPLANE_SCHEMA_H
+#ifndef SLUICE_PROTO_CONFIG_SCHEMA_H
+#define SLUICE_PROTO_CONFIG_SCHEMA_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Models: those of the document go before those of the catalogue. A model keeps only the places
 // whose provider is there; one that is left without any is not published.
-#include "controlplane/config_compile.h"
+#include "proto/config/config_compile.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
 // catalogue may be there only because it is named.
 //
 //   collect providers, models -> routers -> settings, virtual keys -> models -> providers -> sort
-#include "controlplane/config_compile.h"
+#include "proto/config/config_compile.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
-#include "controlplane/config_compile.h"
+#include "proto/config/config_compile.h"
 
 #define NAME_MAX_BYTES 64u
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Providers and models known without being told: catalog/*.yaml, built into the program, or the
 // same two files of a directory.
-#ifndef SLUICE_CONTROLPLANE_CATALOG_H
-#define SLUICE_CONTROLPLANE_CATALOG_H
+#ifndef SLUICE_PROTO_CONFIG_CATALOG_H
+#define SLUICE_PROTO_CONFIG_CATALOG_H
 
 #include <stdbool.h>
 
@@ -10,7 +10,7 @@
 #include "common/base/conf.h"
 #include "common/base/problem.h"
 #include "common/base/slice.h"
-#include "controlplane/schema.h"
+#include "proto/config/schema.h"
 
 struct catalog {
     struct conf_entries providers; // struct schema_provider

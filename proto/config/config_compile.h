@@ -8,8 +8,8 @@
 //   config_model.c      models, references to models
 //   config_router.c     routers: balances, fallbacks, mappings
 //   config_limit.c      limits, caches and retries, which several sections have
-#ifndef SLUICE_CONTROLPLANE_CONFIG_COMPILE_H
-#define SLUICE_CONTROLPLANE_CONFIG_COMPILE_H
+#ifndef SLUICE_PROTO_CONFIG_CONFIG_COMPILE_H
+#define SLUICE_PROTO_CONFIG_CONFIG_COMPILE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,7 +17,7 @@
 #include "common/base/cdefs.h"
 #include "common/base/conf.h"
 #include "common/base/map.h"
-#include "controlplane/config.h"
+#include "proto/config/config.h"
 
 // A provider that the catalogue or the document knows.
 struct config_provider {

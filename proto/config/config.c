@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Puts the stages together and owns what they make.
-#include "controlplane/config.h"
+#include "proto/config/config.h"
 
 #include <stdlib.h>
 
@@ -8,7 +8,7 @@
 #include "common/base/mem.h"
 #include "common/io/crypto.h"
 #include "common/io/document.h"
-#include "controlplane/config_compile.h"
+#include "proto/config/config_compile.h"
 
 static struct config *config_new(void)
 {

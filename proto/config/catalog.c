@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The two files are read with the tables of the configuration document, so that they cannot drift
 // apart. The built-in copies are made by cmake/embed.cmake.
-#include "controlplane/catalog.h"
+#include "proto/config/catalog.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tables of providers and models: those of the document and of the catalogue's files.
-#include "controlplane/schema.h"
+#include "proto/config/schema.h"
 
 #define SEC ((uint64_t)1000000)
 #define DAY (86400 * SEC)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the tables cannot say (file, environment, syntax of values) stands here as text; the rest of
 // the page comes from them.
-#include "controlplane/config_doc.h"
+#include "proto/config/config_doc.h"
 
 #include "common/base/conf_doc.h"
-#include "controlplane/schema.h"
+#include "proto/config/schema.h"
 
 static const char introduction[] =
     "# Configuration\n"

@@ -7,7 +7,7 @@
 
 #include "common/base/mem.h"
 #include "common/io/document.h"
-#include "controlplane/config_compile.h"
+#include "proto/config/config_compile.h"
 
 #define KEY_MAX_BYTES ((size_t)RESOURCE_STRING_MAX)
 
