@@ -834,6 +834,69 @@ static void passes_raw_requests_through(void **state)
     fake_free(&q);
 }
 
+// --- answers of its own ------------------------------------------------------------------------
+
+static void answers_by_itself(void **state)
+{
+    static const struct {
+        const char *target;
+        unsigned status;
+        const char *has;
+    } cases[] = {
+        {"/v1/models", 200, "\"id\":\"one/gpt\""},
+        {"/models", 200, "\"id\":\"two/gpt-two\""},
+        {"/v1/models/one%2Fgpt", 200, "\"pricing\":{\"prompt\":\"0.000001\""},
+        {"/v1/models/gpt", 200, "\"id\":\"one/gpt\""},
+        {"/v1/models/nope", 404, "model_not_found"},
+        {"/router/main/models", 200, "\"object\":\"list\""},
+        {"/v1/key", 200, "\"label\":\"anonymous\""},
+        {"/health", 200, "\"ok\""},
+        {"/readyz", 503, "not ready"}, // nothing was published by worker_publish here
+    };
+
+    (void)state;
+    go();
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct httpd_req q;
+
+        fake_prepare(&q, "GET", cases[i].target, "");
+        fake_send(&q);
+        assert_int_equal(q.status, cases[i].status);
+        assert_true(fake_has(&q.out, cases[i].has));
+        fake_finish(&q);
+        fake_free(&q);
+    }
+    assert_int_equal(fake_n_calls, 0);
+}
+
+static bool check_router(struct slice text, struct buf *ret_why)
+{
+    buf_append_str(ret_why, "line 1: \"no\"");
+    return slice_eq_str(text, "good");
+}
+
+static void asks_whether_a_router_is_valid(void **state)
+{
+    struct httpd_req q;
+
+    (void)state;
+    go();
+    fake_request(&q, "/validate-router-config", "good");
+    assert_int_equal(q.status, 501); // a program without the checker
+    fake_finish(&q);
+    fake_free(&q);
+    shared.validate = check_router;
+    fake_request(&q, "/validate-router-config", "good");
+    assert_true(slice_eq(buf_slice(&q.out), SLICE("{\"valid\":true,\"error\":null}")));
+    fake_finish(&q);
+    fake_free(&q);
+    fake_request(&q, "/validate-router-config", "bad");
+    assert_true(
+        slice_eq(buf_slice(&q.out), SLICE("{\"valid\":false,\"error\":\"line 1: \\\"no\\\"\"}")));
+    fake_finish(&q);
+    fake_free(&q);
+}
+
 // --- the table ---------------------------------------------------------------------------------
 
 static void forbids_what_must_not_be(void **state)
@@ -962,6 +1025,8 @@ int main(void)
         T(answers_from_the_cache),
         T(never_stores_a_cut_stream),
         T(passes_raw_requests_through),
+        T(answers_by_itself),
+        T(asks_whether_a_router_is_valid),
         T(forbids_what_must_not_be),
         T(the_table_is_connected),
         T(the_drawing_is_the_table),
