@@ -2,6 +2,8 @@
 // Registry of dialects and what all of them share.
 #include "dataplane/dialect.h"
 
+#include "common/base/check.h"
+
 static const struct dialect *const dialects[] = {&dialect_openai, &dialect_anthropic};
 
 const struct dialect *dialect_find(struct slice name)
@@ -24,15 +26,16 @@ size_t dialect_spliced(struct slice body, const struct dialect_splice *sp, size_
 {
     size_t count = 0, at = 0, bytes = 0;
 
+    CHECK(max >= 2 * n + 1);
     for (size_t i = 0; i <= n; i++) {
         size_t until = i < n ? sp[i].begin : body.n;
 
-        if (until > at && count < max) {
+        if (until > at) {
             pieces[count++] = (struct slice){body.p + at, until - at};
             bytes += until - at;
         }
         if (i < n) {
-            if (sp[i].text.n > 0 && count < max) {
+            if (sp[i].text.n > 0) {
                 pieces[count++] = sp[i].text;
                 bytes += sp[i].text.n;
             }

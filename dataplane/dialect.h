@@ -30,8 +30,8 @@ enum dialect_endpoint {
 struct dialect_request {
     enum dialect_endpoint endpoint;
     struct scan_object top;
-    struct slice model; // decoded
-    const struct scan_member *model_member;
+    struct slice model;                     // decoded
+    const struct scan_member *model_member; // NULL: not given, model is the first of models
     bool stream;
     bool include_usage; // the client itself asked for stream usage
     const struct scan_member *stream_options;
@@ -56,6 +56,8 @@ struct dialect_splice {
     size_t begin, end;
     struct slice text; // arena
 };
+
+#define DIALECT_SPLICES_MAX 8u // most that edit_request makes
 
 // Counters of providers/README.md section 5. known = the provider said so.
 struct dialect_usage {
@@ -87,7 +89,8 @@ struct dialect_limits {
     bool has_requests, has_tokens;
     uint64_t remaining_requests, limit_requests, remaining_tokens, limit_tokens;
     uint64_t reset_us;       // until the nearer one is whole again; 0 unknown
-    uint64_t retry_after_us; // retry-after(-ms) or a reset header on a 429; 0 = not timed
+    uint64_t retry_after_us; // retry-after(-ms), else the reset of a counter that is at 0; 0 = not
+                             // timed
 };
 
 struct dialect_error {
@@ -109,7 +112,8 @@ struct dialect {
                           struct dialect_request *ret, const char **ret_code,
                           const char **ret_param, struct err *e);
     // Splices for an equal-dialect upstream: model name, extensions removed, include_usage injected
-    // when asked (want_usage) and not there. At most `max` splices; returns their number, sorted.
+    // when asked (want_usage) and not there. Returns their number, sorted. max >=
+    // DIALECT_SPLICES_MAX.
     size_t (*edit_request)(const struct dialect_request *r, struct slice body,
                            struct slice upstream_model, bool want_usage, struct arena *a,
                            struct dialect_splice *out, size_t max);
@@ -137,8 +141,8 @@ extern const struct dialect dialect_anthropic; // issue 2: write_error only for 
 // Prompt estimate in tokens from bytes (4 bytes a token, rounded up): used for reservations and
 // interrupted attempts.
 uint64_t dialect_estimate_tokens(uint64_t bytes);
-// Request body: number of bytes after the splices; and the pieces (<= 2n+1) to send, borrowed from
-// body and splices.
+// Request body: number of bytes after the splices; and the pieces (<= 2n+1, max at least that) to
+// send, borrowed from body and splices.
 size_t dialect_spliced(struct slice body, const struct dialect_splice *sp, size_t n,
                        struct slice *pieces, size_t max, size_t *ret_bytes);
 

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// What OpenAI-dialect answers say: content, finish reasons, errors, usage. Private to the dialect.
+#ifndef SLUICE_DATAPLANE_DIALECT_OPENAI_ANSWER_H
+#define SLUICE_DATAPLANE_DIALECT_OPENAI_ANSWER_H
+
+#include "common/base/slice.h"
+#include "dataplane/dialect.h"
+
+// struct dialect.observe_event.
+struct dialect_event dialect_openai_answer_event(struct dialect_stream *s, struct slice event,
+                                                 struct slice data);
+// struct dialect.observe_answer.
+struct dialect_usage dialect_openai_answer_usage(struct slice body);
+
+#endif

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is seen in answers and stream events of OpenAI's dialect and its vendors' variants.
+#include "dataplane/dialect_openai_answer.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static struct dialect_event see(struct dialect_stream *s, const char *data)
+{
+    return dialect_openai_answer_event(s, SLICE_NULL, slice_str(data));
+}
+
+#define DELTA(d) "{\"choices\":[{\"index\":0,\"delta\":" d ",\"finish_reason\":null}]}"
+
+// First content of a stream (architecture.md rule 4).
+static void first_content(void **state)
+{
+    static const struct {
+        const char *data;
+        bool content;
+    } cases[] = {
+        {DELTA("{}"), false},
+        {DELTA("{\"role\":\"assistant\"}"), false},
+        {DELTA("{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}"), false},
+        {DELTA("{\"role\":\"assistant\",\"content\":null}"), false},
+        {DELTA("{\"content\":\"\"}"), false},
+        {DELTA("{\"content\":[]}"), false},
+        {DELTA("{\"content\":\"a\"}"), true},
+        {DELTA("{\"content\":\" \"}"), true},
+        {DELTA("{\"content\":\"\\n\"}"), true},
+        {DELTA("{\"content\":[{\"type\":\"text\",\"text\":\"a\"}]}"), true},
+        {DELTA("{\"reasoning_content\":\"\"}"), false},
+        {DELTA("{\"reasoning_content\":\"a\"}"), true},
+        {DELTA("{\"reasoning\":\"a\"}"), true},
+        {DELTA("{\"reasoning\":null,\"reasoning_details\":[]}"), false},
+        {DELTA("{\"reasoning_details\":[{\"text\":\"a\"}]}"), true},
+        {DELTA("{\"refusal\":\"no\"}"), true},
+        {DELTA("{\"tool_calls\":[]}"), false},
+        {DELTA("{\"tool_calls\":[{\"index\":0,\"id\":\"x\",\"type\":\"function\"}]}"), false},
+        {DELTA("{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"\"}}]}"), false},
+        {DELTA("{\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"f\",\"arguments\":\"\"}}]}"),
+         true},
+        {DELTA("{\"tool_calls\":[{\"index\":0},{\"index\":1,\"function\":{\"arguments\":\"{\"}}]}"),
+         true},
+        {DELTA("{\"tool_calls\":[{\"index\":0,\"custom\":{\"name\":\"c\"}}]}"), true},
+        {DELTA("{\"function_call\":{\"name\":\"f\"}}"), true},
+        {DELTA("{\"function_call\":{\"name\":\"\",\"arguments\":\"\"}}"), false},
+        {DELTA("{\"audio\":{\"id\":\"a\",\"data\":\"AA==\"}}"), true},
+        {DELTA("{\"audio\":null}"), false},
+        {"{\"choices\":[{\"index\":0,\"text\":\"\",\"finish_reason\":null}]}", false},
+        {"{\"choices\":[{\"index\":0,\"text\":\"a\",\"finish_reason\":null}]}", true},
+        {"{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}", true},
+        {"{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"\"}]}", false},
+        {"{\"choices\":[],\"prompt_filter_results\":[{\"prompt_index\":0}]}", false},
+        {"{\"choices\":[]}", false},
+        {"{\"choices\":null}", false},
+        {"{}", false},
+        {"{\"usage\":null}", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct dialect_stream s = {.content_seen = false};
+        struct dialect_event ev = see(&s, cases[i].data);
+
+        if (ev.content != cases[i].content) {
+            fail_msg("%s", cases[i].data);
+        }
+        assert_int_equal(s.content_seen, cases[i].content);
+        assert_false(ev.malformed || ev.error || ev.terminator || ev.usage_only);
+    }
+}
+
+static void terminators_and_junk(void **state)
+{
+    static const struct {
+        const char *data;
+        bool terminator, malformed;
+    } cases[] = {
+        {"[DONE]", true, false},
+        {"[DONE] ", true, false},
+        {"[DONE]x", true, false},
+        {"[done]", false, true},
+        {"", false, false},
+        {"x", false, true},
+        {"{", false, true},
+        {"[]", false, true},
+        {"null", false, true},
+        {"\"a\"", false, true},
+        {" {\"choices\":[]}", false, false},
+        {"\n{}\n", false, false},
+        {"{}{}", false, true},
+        {"{\"a\":\"\xff\"}", false, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct dialect_stream s = {.content_seen = false};
+        struct dialect_event ev = see(&s, cases[i].data);
+
+        assert_int_equal(ev.terminator, cases[i].terminator);
+        assert_int_equal(s.terminated, cases[i].terminator);
+        assert_int_equal(ev.malformed, cases[i].malformed);
+        assert_false(ev.content);
+    }
+}
+
+// After the first content events are looked at by their words; nothing that matters is missed.
+static void after_the_first_content(void **state)
+{
+    struct dialect_stream s = {.content_seen = false};
+    struct dialect_event ev;
+
+    (void)state;
+    (void)see(&s, DELTA("{\"content\":\"a\"}"));
+    ev = see(&s, DELTA("{\"content\":\"\\\"finish_reason\\\":\\\"stop\\\" \\\"usage\\\" error\"}"));
+    assert_true(ev.content && !ev.finish);
+    ev = see(&s, "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"b\"}}],\"usage\":null,"
+                 "\"error\":null}");
+    assert_true(ev.content && !ev.error && !ev.usage_only);
+    ev = see(&s, "{\"choices\":[{\"index\":1,\"delta\":{},\"finish_reason\":null}]}");
+    assert_false(ev.content);
+    assert_int_equal(s.choices_seen, 3); // a second choice that begins late
+    ev = see(&s, "{\"choices\":[{\"delta\":{},\"finish_reason\" : \"stop\",\"index\":0}]}");
+    assert_true(ev.finish && ev.content);
+    assert_int_equal(s.choices_finished, 1);
+    ev = see(&s, "{\"choices\":[{\"index\":1,\"delta\":{},\"finish_reason\":\"length\"}],"
+                 "\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}");
+    assert_true(ev.finish && !ev.usage_only);
+    assert_int_equal(s.choices_finished, 3);
+    assert_int_equal(s.usage.output, 2);
+    ev = see(&s, "{\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":20}}");
+    assert_true(ev.usage_only && !ev.content);
+    assert_int_equal(s.usage.input, 10);
+    ev = see(&s, "{\"error\":{\"message\":\"x\"}}");
+    assert_true(ev.error);
+    ev = see(&s, "{\"object\":\"error\",\"message\":\"x\"}");
+    assert_true(ev.error);
+    ev = see(&s, "[DONE]");
+    assert_true(ev.terminator);
+}
+
+static void usage_events(void **state)
+{
+    static const struct {
+        const char *data;
+        bool only, known;
+    } cases[] = {
+        {"{\"choices\":[],\"usage\":{\"prompt_tokens\":1}}", true, true},
+        {"{\"usage\":{\"prompt_tokens\":1}}", true, true},
+        {"{\"choices\":[],\"usage\":null}", false, false},
+        {"{\"choices\":[],\"usage\":{}}", true, false},
+        {"{\"choices\":[],\"usage\":{\"prompt_tokens\":null,\"completion_tokens\":null}}", true,
+         false},
+        {"{\"choices\":[{\"index\":0,\"delta\":{}}],\"usage\":{\"prompt_tokens\":1}}", false, true},
+        {"{\"choices\":[],\"usage\":3}", false, false},
+    };
+    struct dialect_stream s = {.content_seen = false};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        s = (struct dialect_stream){.content_seen = false};
+        assert_int_equal(see(&s, cases[i].data).usage_only, cases[i].only);
+        assert_int_equal(s.usage.known, cases[i].known);
+    }
+    // Cumulative usage: the last counts; an empty object afterwards takes nothing away.
+    s = (struct dialect_stream){.content_seen = false};
+    (void)see(&s, "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}],"
+                  "\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}");
+    (void)see(&s, "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}],"
+                  "\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}");
+    (void)see(&s, "{\"choices\":[],\"usage\":{}}");
+    assert_true(s.usage.known);
+    assert_int_equal(s.usage.output, 2);
+}
+
+static void error_events(void **state)
+{
+    static const struct {
+        const char *data;
+        unsigned status;
+    } cases[] = {
+        {"{\"error\":{\"message\":\"m\"}}", 500},
+        {"{\"error\":{\"code\":429,\"message\":\"m\"}}", 429},
+        {"{\"error\":{\"code\":\"503\",\"message\":\"m\"}}", 503},
+        {"{\"error\":{\"status\":529}}", 529},
+        {"{\"error\":{\"code\":200}}", 500},
+        {"{\"error\":{\"type\":\"rate_limit_error\"}}", 429},
+        {"{\"error\":{\"code\":\"rate_limit_exceeded\",\"type\":\"tokens\"}}", 429},
+        {"{\"error\":{\"code\":\"RateLimitReached\"}}", 429},
+        {"{\"error\":{\"type\":\"insufficient_quota\"}}", 429},
+        {"{\"error\":{\"status\":\"RESOURCE_EXHAUSTED\"}}", 429},
+        {"{\"error\":{\"type\":\"overloaded_error\"}}", 503},
+        {"{\"error\":{\"type\":\"engine_overloaded_error\"}}", 503},
+        {"{\"error\":{\"type\":\"service_unavailable\"}}", 503},
+        {"{\"error\":{\"type\":\"timeout_error\"}}", 504},
+        {"{\"error\":{\"type\":\"invalid_request_error\",\"code\":null}}", 400},
+        {"{\"error\":{\"code\":\"context_length_exceeded\"}}", 400},
+        {"{\"error\":{\"type\":\"authentication_error\"}}", 401},
+        {"{\"error\":{\"type\":\"permission_error\"}}", 403},
+        {"{\"error\":{\"code\":\"model_not_found\"}}", 404},
+        {"{\"error\":{\"type\":\"server_error\"}}", 500},
+        {"{\"error\":\"text\"}", 500},
+        {"{\"error\":\"text\",\"code\":\"429\"}", 429},
+        {"{\"error\":\"text\",\"code\":\"The service is unavailable\"}", 503},
+        {"{\"error\":{}}", 500},
+        {"{\"object\":\"error\",\"message\":\"m\",\"code\":400}", 400},
+        {"{\"object\":\"error\",\"type\":\"invalid_request_error\"}", 400},
+        {"{\"choices\":[{\"finish_reason\":\"error\"}],\"error\":{\"code\":502}}", 502},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        for (int seen = 0; seen < 2; seen++) {
+            struct dialect_stream s = {.content_seen = seen == 1};
+            struct dialect_event ev = see(&s, cases[i].data);
+
+            if (!ev.error || ev.error_status != cases[i].status) {
+                fail_msg("%s: %u", cases[i].data, ev.error_status);
+            }
+            assert_false(ev.content || ev.finish);
+        }
+    }
+}
+
+static void usage_of_answers(void **state)
+{
+    static const struct {
+        const char *body;
+        struct dialect_usage u;
+    } cases[] = {
+        {"{\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":20,\"total_tokens\":120,"
+         "\"prompt_tokens_details\":{\"cached_tokens\":64,\"cache_write_tokens\":8},"
+         "\"completion_tokens_details\":{\"reasoning_tokens\":5}}}",
+         {true, 100, 64, 8, 20, 5}},
+        {"{\"usage\":{\"prompt_tokens\":5,\"total_tokens\":5}}", {true, 5, 0, 0, 0, 0}},
+        {"{\"usage\":{\"input_tokens\":7,\"output_tokens\":8,\"input_tokens_details\":{"
+         "\"cached_tokens\":3},\"output_tokens_details\":{\"reasoning_tokens\":2}}}",
+         {true, 7, 3, 0, 8, 2}},
+        // DeepSeek
+        {"{\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":20,\"total_tokens\":120,"
+         "\"prompt_cache_hit_tokens\":64,\"prompt_cache_miss_tokens\":36}}",
+         {true, 100, 64, 0, 20, 0}},
+        // xAI: reasoning beside the completion
+        {"{\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":20,\"total_tokens\":170,"
+         "\"completion_tokens_details\":{\"reasoning_tokens\":50}}}",
+         {true, 100, 0, 0, 70, 50}},
+        // the same numbers where reasoning is inside
+        {"{\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":70,\"total_tokens\":170,"
+         "\"completion_tokens_details\":{\"reasoning_tokens\":50}}}",
+         {true, 100, 0, 0, 70, 50}},
+        // Groq, Moonshot, Mistral
+        {"{\"x_groq\":{\"id\":\"r\",\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}}",
+         {true, 1, 0, 0, 2, 0}},
+        {"{\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1,\"cached_tokens\":4}}",
+         {true, 9, 4, 0, 1, 0}},
+        {"{\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1,\"num_cached_tokens\":4}}",
+         {true, 9, 4, 0, 1, 0}},
+        {"{\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1,\"prompt_token_details\":{"
+         "\"cached_tokens\":4}}}",
+         {true, 9, 4, 0, 1, 0}},
+        // nothing, nulls, other types
+        {"{}", {false, 0, 0, 0, 0, 0}},
+        {"{\"usage\":null}", {false, 0, 0, 0, 0, 0}},
+        {"{\"usage\":[]}", {false, 0, 0, 0, 0, 0}},
+        {"{\"usage\":{\"prompt_tokens\":null}}", {false, 0, 0, 0, 0, 0}},
+        {"{\"usage\":{\"prompt_tokens\":\"5\",\"completion_tokens\":-1}}", {false, 0, 0, 0, 0, 0}},
+        {"{\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":null,\"prompt_tokens_details\":"
+         "null,\"completion_tokens_details\":null}}",
+         {true, 3, 0, 0, 0, 0}},
+        {"{\"usage\":{\"prompt_tokens\":18446744073709551615,\"completion_tokens\":1}}",
+         {true, (uint64_t)1 << 40, 0, 0, 1, 0}},
+        {"not json", {false, 0, 0, 0, 0, 0}},
+        {"", {false, 0, 0, 0, 0, 0}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct dialect_usage u = dialect_openai_answer_usage(slice_str(cases[i].body));
+        const struct dialect_usage *x = &cases[i].u;
+
+        if (u.known != x->known || u.input != x->input || u.cached != x->cached ||
+            u.cache_write != x->cache_write || u.output != x->output ||
+            u.reasoning != x->reasoning) {
+            fail_msg("%s", cases[i].body);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(first_content),
+        cmocka_unit_test(terminators_and_junk),
+        cmocka_unit_test(after_the_first_content),
+        cmocka_unit_test(usage_events),
+        cmocka_unit_test(error_events),
+        cmocka_unit_test(usage_of_answers),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
