@@ -552,7 +552,7 @@ struct dial_conn *dial_start(struct dial *d, const char *origin, uint64_t timeou
                              void *arg, struct err *e)
 {
     struct slice host;
-    bool tls;
+    bool tls = false;
 
     if (!parse_origin(slice_str(origin), &tls, &host, e)) {
         return NULL;
