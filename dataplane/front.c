@@ -132,14 +132,24 @@ static bool match_family(struct slice method, struct slice path, struct front_ro
     return match_api(method, path, ret);
 }
 
+static bool is_clean(struct slice target)
+{
+    for (size_t i = 0; i < target.n; i++) {
+        if ((unsigned char)target.p[i] <= ' ' || target.p[i] == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void front_parse(struct slice method, struct slice target, struct front_route *ret)
 {
     struct slice path, after;
     const struct api *root;
 
     *ret = (struct front_route){.kind = FRONT_UNKNOWN, .label = "unknown"};
-    if (target.n == 0 || target.p[0] != '/') {
-        return; // "*" or absolute form
+    if (target.n == 0 || target.p[0] != '/' || !is_clean(target)) {
+        return; // "*", absolute form, or what could end a request line of ours early
     }
     (void)slice_cut(slice_from(target, 1), '?', &path);
     if (match_family(method, path, ret)) {

@@ -35,10 +35,31 @@ const char *reply_code_text(enum reply_code c)
 
 // --- headers -----------------------------------------------------------------------------------
 
+// Some values come from request bodies (a model's name): a control byte in one must not become a
+// header of its own.
+static struct slice harmless(struct arena *a, struct slice value)
+{
+    char *copy = NULL;
+
+    for (size_t i = 0; i < value.n; i++) {
+        unsigned char c = (unsigned char)value.p[i];
+
+        if (c >= ' ' && c != 0x7f) {
+            continue;
+        }
+        if (copy == NULL) {
+            copy = arena_strndup(a, value.p, value.n);
+            value.p = copy;
+        }
+        copy[i] = '?';
+    }
+    return value;
+}
+
 void reply_head_add(struct reply_head *h, const char *name, struct slice value)
 {
     if (h->n < REPLY_HEADERS_MAX && value.p != NULL) {
-        h->h[h->n++] = (struct httpd_header){slice_str(name), value};
+        h->h[h->n++] = (struct httpd_header){slice_str(name), harmless(h->arena, value)};
     }
 }
 

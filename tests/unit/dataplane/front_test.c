@@ -57,6 +57,8 @@ static void routes(void **state)
         {"GET", "/", FRONT_UNKNOWN, NULL, NULL, NULL, NULL, false},
         {"GET", "/?a/b", FRONT_UNKNOWN, NULL, NULL, NULL, NULL, false},
         {"GET", "/x?a/b", FRONT_UNKNOWN, NULL, NULL, NULL, NULL, false},
+        {"GET", "/openai/a b", FRONT_UNKNOWN, NULL, NULL, NULL, NULL, false},
+        {"GET", "/openai/a\r\nx: y", FRONT_UNKNOWN, NULL, NULL, NULL, NULL, false},
         {"OPTIONS", "*", FRONT_UNKNOWN, NULL, NULL, NULL, NULL, false},
         {"GET", "", FRONT_UNKNOWN, NULL, NULL, NULL, NULL, false},
         {"POST", "/router/", FRONT_UNKNOWN, NULL, NULL, NULL, NULL, false},

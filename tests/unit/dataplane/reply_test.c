@@ -73,7 +73,11 @@ static void never_overflows(void **state)
         reply_head_printf(&h, "x", "%0300u", i); // longer than the text's room: cut
     }
     assert_int_equal(h.n, REPLY_HEADERS_MAX);
+    h.n = 0;
     reply_head_add(&h, "y", SLICE_NULL); // absent values make no header
+    assert_int_equal(h.n, 0);
+    reply_head_add(&h, "y", SLICE("a\r\nset-cookie: b\x7f"));
+    assert_true(slice_eq_str(h.h[0].value, "a??set-cookie: b?"));
     arena_done(&a);
 }
 
