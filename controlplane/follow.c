@@ -42,6 +42,7 @@ struct follow {
     struct loop_timer again; // CHECK in a while
     bool init;
     bool suspect;    // the next CHECK is to end in a LOAD
+    uint64_t floor;  // highest seq that anybody has seen in this epoch
     uint64_t behind; // our seq + 1 when a quiet stream did not have what Redis's seq promised
     uint64_t bad;
     struct map owners; // field -> struct follow_owner, owned
@@ -486,6 +487,7 @@ static void on_check(void *arg, const struct redis_reply *r, const struct err *e
     struct slice epoch = redis_text(redis_item(r, 0));
     uint64_t seq = (uint64_t)redis_int(redis_item(r, 1));
     bool gap = f->suspect;
+    uint64_t known;
 
     f->suspect = false;
     if (e != NULL) {
@@ -510,15 +512,14 @@ static void on_check(void *arg, const struct redis_reply *r, const struct err *e
         load(f, epoch, seq);
         return;
     }
-    if (memcmp(epoch.p, state_epoch(f->state), STATE_EPOCH_BYTES) != 0 ||
-        seq < state_seq(f->state)) {
+    known = state_seq(f->state) > f->floor ? state_seq(f->state) : f->floor;
+    if (memcmp(epoch.p, state_epoch(f->state), STATE_EPOCH_BYTES) != 0 || seq < known) {
         char message[160];
 
         (void)snprintf(message, sizeof(message),
                        "Redis went back in time: its sequence is %llu, %llu was seen before",
-                       (unsigned long long)seq, (unsigned long long)state_seq(f->state));
-        set_status(f, FOLLOW_REGRESSED,
-                   seq < state_seq(f->state) ? message : "Redis has another epoch");
+                       (unsigned long long)seq, (unsigned long long)known);
+        set_status(f, FOLLOW_REGRESSED, seq < known ? message : "Redis has another epoch");
         look_again(f);
         return;
     }
@@ -631,6 +632,13 @@ void follow_suspect(struct follow *f)
     // The blocked XREAD would only end within its second: a new connection looks at once.
     if (f->status == FOLLOW_CURRENT) {
         redis_reconnect(f->redis);
+    }
+}
+
+void follow_seen(struct follow *f, uint64_t seq)
+{
+    if (seq > f->floor) {
+        f->floor = seq;
     }
 }
 

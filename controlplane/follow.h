@@ -48,6 +48,8 @@ enum follow_status follow_status(const struct follow *f);
 const char *follow_status_name(enum follow_status s);
 // A write found out that Redis is not what it was: look now.
 void follow_suspect(struct follow *f);
+// A proxy has applied this sequence of our epoch: if Redis has less at the next look, it regressed.
+void follow_seen(struct follow *f, uint64_t seq);
 // NULL: owned by the API (or absent). Borrowed until the next change.
 const struct follow_owner *follow_owner(const struct follow *f, enum resource_kind kind,
                                         struct slice id);

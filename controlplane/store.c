@@ -114,7 +114,9 @@ static void script_answer(struct commit *c, const struct redis_reply *r)
         c->payload = mem_strndup(payload.n == 0 ? "" : payload.p, payload.n);
         c->result.payload = SLICE_MAKE(c->payload, payload.n);
         c->result.seq = (uint64_t)redis_int(redis_item(r, 2));
-        commit_ready(c, STORE_AGAIN, "");
+        c->state = COMMIT_WAITING; // another replica may have made it just now
+        c->result.outcome = STORE_AGAIN;
+        loop_post(s->loop, &s->task);
     } else if (slice_eq_str(word, "reused")) {
         commit_ready(c, STORE_REUSED, "");
     } else if (slice_eq_str(word, "known")) {

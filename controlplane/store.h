@@ -59,7 +59,8 @@ struct store_op {
 
 enum store_outcome {
     STORE_DONE,        // in force as of `seq`, and the state here has it
-    STORE_AGAIN,       // the idempotency key was used for this very request: `payload`, `seq`
+    STORE_AGAIN,       // the idempotency key was used for this very request: `payload`, `seq`;
+                       // the state here has that, too
     STORE_REUSED,      // ... for another request
     STORE_CONFLICT,    // some resource has another version: `version`
     STORE_KNOWN,       // the file was applied before

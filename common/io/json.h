@@ -34,6 +34,9 @@ MUST_CHECK struct json_value *json_parse(struct slice text, size_t max_bytes, un
 // *v becomes NULL; NULL allowed. Everything borrowed from it dies.
 void json_free(struct json_value **v);
 
+// "2.14": of the library in use.
+const char *json_library_version(void);
+
 // --- reading ------------------------------------------------------------------------------------
 
 // A place in a document, on the caller's stack. `up` must outlive it.

@@ -17,7 +17,6 @@
 // redisAsyncFree from inside one of its callbacks: it is always done from a timer or a task.
 #include "common/io/redis.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -30,6 +29,8 @@
 #include "common/base/mono.h"
 #include "common/base/rng.h"
 #include "common/base/secret.h"
+#include "common/io/dns.h"
+#include "common/io/redis_url.h"
 
 #define GREETING_US    (2 * MONO_SEC)   // from the first SYN to UP
 #define SILENCE_US     (3 * MONO_SEC)   // a timeout after so long without any reply: reconnect
@@ -39,20 +40,14 @@
 
 enum state {
     STATE_DOWN,       // waiting for the back-off timer
+    STATE_RESOLVING,  // the name is being looked up
     STATE_CONNECTING, // ac is there, not connected yet
     STATE_GREETING,   // connected; AUTH, SELECT, SCRIPT LOAD, PING on their way
     STATE_UP,
     STATE_LOST, // hiredis is handing back what was pending; ac is about to go
 };
 
-// Where and as whom. Strings owned by the struct redis.
-struct place {
-    char *path; // unix socket, or NULL
-    char *host; // numeric address or name, or NULL
-    uint16_t port;
-    uint32_t db;
-    struct secret *user, *password;
-};
+#define ADDRESS_MAX 64 // of a numeric address
 
 struct call {
     struct list_node node; // in r->calls (sent) or r->failed
@@ -70,7 +65,7 @@ struct call {
 struct redis {
     struct loop *loop;
     struct redis_config c;
-    struct place place;
+    struct redis_url place;
     char name[300];
     enum state state;
     redisAsyncContext *ac; // owned by hiredis; NULL when there is none
@@ -88,183 +83,14 @@ struct redis {
     char sha[SCRIPTS_MAX][41];
     uint64_t heard_us;
     uint64_t backoff_us;
+    struct dns *dns;         // owned; NULL: the host needs no lookup
+    struct dns_query *query; // while RESOLVING
+    char address[ADDRESS_MAX];
+    unsigned tries; // counts connects: the addresses of a name are taken in turn
     struct rng rng;
 };
 
-static void connect_now(struct redis *r);
-
-// --- URL ----------------------------------------------------------------------------------------
-
-static bool unescape(struct slice s, char *out, size_t max)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-
-        if (c == '%') {
-            char hex[3] = {0};
-            char *end;
-
-            if (i + 2 >= s.n) {
-                return false;
-            }
-            memcpy(hex, s.p + i + 1, 2);
-            c = (char)strtoul(hex, &end, 16);
-            if (end != hex + 2 || c == '\0') {
-                return false;
-            }
-            i += 2;
-        }
-        if (n + 1 >= max) {
-            return false;
-        }
-        out[n++] = c;
-    }
-    out[n] = '\0';
-    return true;
-}
-
-static bool parse_db(struct slice s, uint32_t *ret, struct err *e)
-{
-    uint64_t v = 0;
-
-    if (s.n > 0 && (!slice_to_u64(s, &v) || v > 65535)) {
-        return err_set(e, ERR_INVALID, "redis URL: the database must be a number");
-    }
-    *ret = (uint32_t)v;
-    return true;
-}
-
-static bool parse_unix(struct slice rest, struct place *p, struct err *e)
-{
-    struct slice path, query = slice_cut(rest, '?', &path);
-
-    if (slice_starts(path, SLICE("//"))) {
-        path = slice_from(path, 2);
-    }
-    if (path.n == 0 || path.p[0] != '/' || path.n > 107) {
-        return err_set(e, ERR_INVALID,
-                       "redis URL: unix: wants an absolute path of at most 107 bytes");
-    }
-    if (query.n > 0) {
-        if (!slice_starts(query, SLICE("db="))) {
-            return err_set(e, ERR_INVALID, "redis URL: only ?db=N may follow a unix path");
-        }
-        query = slice_from(query, 3);
-    }
-    if (!parse_db(query, &p->db, e)) {
-        return false;
-    }
-    p->path = mem_strndup(path.p, path.n);
-    return true;
-}
-
-static struct slice cut_last(struct slice s, char sep, struct slice *ret_tail)
-{
-    for (size_t i = s.n; i > 0; i--) {
-        if (s.p[i - 1] == sep) {
-            *ret_tail = slice_from(s, i);
-            return slice_head(s, i - 1);
-        }
-    }
-    *ret_tail = s;
-    return SLICE_NULL;
-}
-
-static bool parse_login(struct slice login, struct place *p, struct err *e)
-{
-    struct slice user, password = slice_cut(login, ':', &user);
-    char text[512];
-
-    if (password.p == NULL) {
-        return err_set(e, ERR_INVALID, "redis URL: what stands before @ must be user:password");
-    }
-    if (!unescape(password, text, sizeof(text))) {
-        return err_set(e, ERR_INVALID, "redis URL: the password is badly escaped or too long");
-    }
-    p->password = secret_new(slice_str(text));
-    mem_wipe(text, sizeof(text));
-    if (user.n > 0) {
-        if (!unescape(user, text, sizeof(text))) {
-            return err_set(e, ERR_INVALID, "redis URL: the user is badly escaped or too long");
-        }
-        p->user = secret_new(slice_str(text));
-    }
-    return true;
-}
-
-static bool parse_tcp(struct slice rest, struct place *p, struct err *e)
-{
-    struct slice authority, host, port = SLICE_NULL;
-    struct slice db = slice_cut(rest, '/', &authority);
-    struct slice tail, login = cut_last(authority, '@', &tail);
-    uint64_t number = 6379;
-
-    if (login.p != NULL && !parse_login(login, p, e)) {
-        return false;
-    }
-    if (tail.n > 0 && tail.p[0] == '[') {
-        port = slice_cut(slice_from(tail, 1), ']', &host);
-        if (port.p == NULL || (port.n > 0 && port.p[0] != ':')) {
-            return err_set(e, ERR_INVALID, "redis URL: bad [address]");
-        }
-        port = port.n > 0 ? slice_from(port, 1) : SLICE_NULL;
-    } else {
-        port = slice_cut(tail, ':', &host);
-    }
-    if (host.n == 0 || host.n > 253) {
-        return err_set(e, ERR_INVALID, "redis URL: the host is missing or too long");
-    }
-    if (port.p != NULL && (!slice_to_u64(port, &number) || number == 0 || number > 65535)) {
-        return err_set(e, ERR_INVALID, "redis URL: the port must be 1 to 65535");
-    }
-    if (!parse_db(db, &p->db, e)) {
-        return false;
-    }
-    p->host = mem_strndup(host.p, host.n);
-    p->port = (uint16_t)number;
-    return true;
-}
-
-static void place_done(struct place *p)
-{
-    mem_free(p->path);
-    mem_free(p->host);
-    secret_unref(&p->user);
-    secret_unref(&p->password);
-    *p = (struct place){0};
-}
-
-// *p is zeroed; on failure it may be half filled (place_done).
-static bool parse_url(const char *url, struct place *p, struct err *e)
-{
-    struct slice u = slice_str(url);
-
-    if (slice_starts(u, SLICE("unix:"))) {
-        return parse_unix(slice_from(u, 5), p, e);
-    }
-    if (slice_starts(u, SLICE("redis://"))) {
-        return parse_tcp(slice_from(u, 8), p, e);
-    }
-    if (slice_starts(u, SLICE("rediss://"))) {
-        return err_set(
-            e, ERR_INVALID,
-            "rediss:// is not available in this build (hiredis without TLS): put stunnel "
-            "in front of Redis, or use a unix socket (unix:/path)");
-    }
-    return err_set(e, ERR_INVALID,
-                   "redis URL: expected unix:/path or redis://[user:password@]host[:port][/db]");
-}
-
-bool redis_check_url(const char *url, struct err *e)
-{
-    struct place p = {0};
-    bool ok = parse_url(url, &p, e);
-
-    place_done(&p);
-    return ok;
-}
+static void begin(struct redis *r);
 
 // --- calls --------------------------------------------------------------------------------------
 
@@ -575,7 +401,11 @@ static void on_timer(struct loop_timer *t)
 
     switch (r->state) {
     case STATE_DOWN:
-        connect_now(r);
+        begin(r);
+        break;
+    case STATE_RESOLVING:
+        dns_cancel(&r->query);
+        back_off(r, "its name was not found in time");
         break;
     case STATE_CONNECTING:
     case STATE_GREETING:
@@ -775,7 +605,7 @@ static redisAsyncContext *open_context(const struct redis *r)
     if (r->place.path != NULL) {
         return redisAsyncConnectUnix(r->place.path);
     }
-    return redisAsyncConnect(r->place.host, r->place.port);
+    return redisAsyncConnect(r->address, r->place.port);
 }
 
 static void connect_now(struct redis *r)
@@ -816,17 +646,60 @@ static void connect_now(struct redis *r)
     loop_timer_set(r->loop, &r->timer, loop_now_us(r->loop) + GREETING_US);
 }
 
+static void on_address(void *arg, const char *const *addresses, size_t n, const struct err *e)
+{
+    struct redis *r = arg;
+
+    r->query = NULL;
+    if (n == 0) {
+        back_off(r, e->message);
+        return;
+    }
+    (void)snprintf(r->address, sizeof(r->address), "%s", addresses[r->tries++ % n]);
+    connect_now(r);
+}
+
+// A name is looked up for each connection: it may have moved.
+static void begin(struct redis *r)
+{
+    struct err e;
+
+    if (r->dns == NULL) {
+        connect_now(r);
+        return;
+    }
+    r->state = STATE_RESOLVING;
+    loop_timer_set(r->loop, &r->timer, loop_now_us(r->loop) + GREETING_US);
+    r->query = dns_resolve(r->dns, r->place.host, on_address, r, &e);
+    if (r->query == NULL) {
+        back_off(r, e.message);
+    }
+}
+
+static bool prepare_host(struct redis *r, struct err *e)
+{
+    if (r->place.host == NULL) {
+        return true;
+    }
+    if (dns_is_numeric(slice_str(r->place.host)) && strlen(r->place.host) < ADDRESS_MAX) {
+        (void)snprintf(r->address, sizeof(r->address), "%s", r->place.host);
+        return true;
+    }
+    r->dns = dns_new(r->loop, e);
+    return r->dns != NULL;
+}
+
 struct redis *redis_new(struct loop *l, const struct redis_config *c, struct err *e)
 {
     struct redis *r = mem_zalloc(sizeof(*r));
 
     CHECK(c->n_scripts <= SCRIPTS_MAX);
-    if (!parse_url(c->url, &r->place, e)) {
-        place_done(&r->place);
+    r->loop = l;
+    if (!redis_url_parse(c->url, &r->place, e) || !prepare_host(r, e)) {
+        redis_url_done(&r->place);
         mem_free(r);
         return NULL;
     }
-    r->loop = l;
     r->c = *c;
     r->c.url = NULL;
     if (r->place.path != NULL) {
@@ -862,8 +735,10 @@ void redis_free(struct redis **rp)
     }
     loop_timer_cancel(r->loop, &r->timer);
     loop_unpost(r->loop, &r->task);
+    dns_cancel(&r->query);
+    dns_free(&r->dns);
     CHECK(r->calls.count == 0);
-    place_done(&r->place);
+    redis_url_done(&r->place);
     mem_free(r);
 }
 
@@ -877,6 +752,13 @@ void redis_reconnect(struct redis *r)
     r->drop = true;
     r->hurry = true;
     loop_post(r->loop, &r->task);
+}
+
+const char *redis_library(void)
+{
+#define TEXT_(x) #x
+#define TEXT(x)  TEXT_(x)
+    return "hiredis " TEXT(HIREDIS_MAJOR) "." TEXT(HIREDIS_MINOR) "." TEXT(HIREDIS_PATCH);
 }
 
 const char *redis_name(const struct redis *r)

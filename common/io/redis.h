@@ -53,9 +53,11 @@ struct redis_config {
 // (ERR_UNAVAILABLE, ERR_TIMEOUT: it may or may not have been carried out).
 typedef void (*redis_fn)(void *arg, const struct redis_reply *r, const struct err *e);
 
+// "hiredis 0.14.1": what this was built against. Static.
+const char *redis_library(void);
 // False with a sentence: scheme, host, port, database. Allocates nothing.
 MUST_CHECK bool redis_check_url(const char *url, struct err *e);
-// Starts to connect; NULL only for a bad URL.
+// Starts to connect; NULL only for a bad URL (or without threads to look up a name).
 MUST_CHECK struct redis *redis_new(struct loop *l, const struct redis_config *c, struct err *e);
 // Pending callbacks get ERR_UNAVAILABLE before it returns. Not from inside a callback. *r becomes
 // NULL; NULL allowed.

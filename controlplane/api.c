@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+// Server, routing and authentication. What a client may know is decided in this order: a token
+// (below /admin/v1), then the path (404), the method (405), the content type (415), the size (413),
+// then the body. Everything but the body is decided at the head, before a body is read.
+#include "controlplane/api.h"
+
+#include <stdio.h>
+
+#include "common/base/check.h"
+#include "common/base/mem.h"
+#include "common/base/mono.h"
+#include "controlplane/api_priv.h"
+
+#define BASE            "/admin/v1"
+#define CONNECTIONS_MAX 512u
+
+// Every route there is. What is still to come (teams, users, config, recovery, tokens, events) gets
+// its lines here and a file of handlers.
+const struct api_route api_routes[] = {
+    {"GET", BASE "/keys", api_keys_list, API_TOKEN, false},
+    {"POST", BASE "/keys", api_keys_create, API_TOKEN, true},
+    {"GET", BASE "/keys/{id}", api_keys_get, API_TOKEN, false},
+    {"PATCH", BASE "/keys/{id}", api_keys_patch, API_TOKEN, true},
+    {"DELETE", BASE "/keys/{id}", api_keys_delete, API_TOKEN, false},
+    {"POST", BASE "/keys/{id}/rotate", api_keys_rotate, API_TOKEN, true},
+    {"POST", BASE "/keys/{id}/disable", api_keys_disable, API_TOKEN, true},
+    {"POST", BASE "/keys/{id}/enable", api_keys_enable, API_TOKEN, true},
+
+    {"GET", BASE "/provider-keys", api_provider_keys_list, API_TOKEN, false},
+    {"POST", BASE "/provider-keys", api_provider_keys_create, API_TOKEN, true},
+    {"GET", BASE "/provider-keys/{id}", api_provider_keys_get, API_TOKEN, false},
+    {"PATCH", BASE "/provider-keys/{id}", api_provider_keys_patch, API_TOKEN, true},
+    {"DELETE", BASE "/provider-keys/{id}", api_provider_keys_delete, API_TOKEN, false},
+    {"POST", BASE "/provider-keys/{id}/rotate", api_provider_keys_rotate, API_TOKEN, true},
+    {"POST", BASE "/provider-keys/{id}/test", api_provider_keys_test, API_TOKEN, true},
+
+    {"GET", BASE "/routers", api_read_routers, API_TOKEN, false},
+    {"GET", BASE "/routers/{id}", api_read_router, API_TOKEN, false},
+    {"GET", BASE "/providers", api_read_providers, API_TOKEN, false},
+    {"GET", BASE "/providers/{id}", api_read_provider, API_TOKEN, false},
+    {"GET", BASE "/models", api_read_models, API_TOKEN, false},
+    {"GET", BASE "/models/{id...}", api_read_model, API_TOKEN, false},
+    {"GET", BASE "/proxies", api_read_proxies, API_TOKEN, false},
+    {"GET", BASE "/health/targets", api_read_targets, API_TOKEN, false},
+    {"GET", BASE "/usage", api_usage_get, API_TOKEN, false},
+    {"GET", BASE "/audit", api_read_audit, API_TOKEN, false},
+
+    {"GET", "/healthz", api_read_health, API_OPEN, false},
+    {"GET", "/readyz", api_read_ready, API_OPEN, false},
+    {"GET", "/metrics", api_read_metrics, API_OPEN, false},
+    {"GET", "/openapi.json", api_read_openapi, API_OPEN, false},
+};
+const size_t api_n_routes = ARRAY_LEN(api_routes);
+
+bool api_route_at(size_t i, const char **ret_method, const char **ret_path)
+{
+    if (i >= api_n_routes) {
+        return false;
+    }
+    *ret_method = api_routes[i].method;
+    *ret_path = api_routes[i].path;
+    return true;
+}
+
+// --- life of a call -----------------------------------------------------------------------------
+
+static struct api_call *call_new(struct api *a, struct httpd_req *q)
+{
+    struct api_call *c = mem_zalloc(sizeof(*c));
+
+    c->api = a;
+    c->q = q;
+    arena_init(&c->arena, 1024, 4u << 20);
+    httpd_set_user(q, c);
+    return c;
+}
+
+static void call_free_if_done(struct api_call *c)
+{
+    if (c->q != NULL || c->pending > 0) {
+        return;
+    }
+    CHECK(c->waiting == NULL && c->upstream == NULL);
+    json_free(&c->doc);
+    resource_unref(&c->w.res);
+    mem_wipe(c->w.secret, sizeof(c->w.secret));
+    arena_done(&c->arena);
+    mem_free(c);
+}
+
+void api_hold(struct api_call *c)
+{
+    c->pending++;
+}
+
+void api_release(struct api_call *c)
+{
+    CHECK(c->pending > 0);
+    c->pending--;
+    call_free_if_done(c);
+}
+
+// --- routing ------------------------------------------------------------------------------------
+
+// Does the path match? Fills param (decoded) from {id}.
+static bool match(const char *pattern, struct slice path, char param[RESOURCE_ID_MAX + 1])
+{
+    struct slice p = slice_str(pattern);
+
+    for (;;) {
+        struct slice want, have;
+
+        p = slice_cut(p, '/', &want);
+        if (slice_eq_str(want, "{id...}")) {
+            return path.n > 0 && api_unescape(path, false, param, RESOURCE_ID_MAX + 1);
+        }
+        path = slice_cut(path, '/', &have);
+        if (slice_eq_str(want, "{id}")) {
+            if (have.n == 0 || !api_unescape(have, false, param, RESOURCE_ID_MAX + 1)) {
+                return false;
+            }
+        } else if (!slice_eq(want, have)) {
+            return false;
+        }
+        if (p.p == NULL || path.p == NULL) {
+            return p.p == NULL && path.p == NULL;
+        }
+    }
+}
+
+// Sets c->route; else what is allowed there (comma-separated; "" = no such path).
+static void find_route(struct api_call *c, struct slice path, char allow[64])
+{
+    struct slice method = httpd_method(c->q);
+    size_t n = 0;
+
+    allow[0] = '\0';
+    for (size_t i = 0; i < api_n_routes; i++) {
+        const struct api_route *r = &api_routes[i];
+
+        if (!match(r->path, path, c->param)) {
+            continue;
+        }
+        if (slice_eq_str(method, r->method)) {
+            c->route = r;
+            return;
+        }
+        n += (size_t)snprintf(allow + n, 64 - n, "%s%s", n > 0 ? ", " : "", r->method);
+    }
+}
+
+// --- authentication -----------------------------------------------------------------------------
+
+static void hash_token(const struct api *a, struct slice token, uint8_t out[32])
+{
+    crypto_keyed_hash(out, 32, a->hash_key, &token, 1);
+}
+
+static bool authentic(struct api_call *c)
+{
+    struct slice value = slice_trim(httpd_header(c->q, "authorization"));
+    uint8_t hash[32];
+
+    if (!slice_starts_nocase(value, SLICE("bearer "))) {
+        return false;
+    }
+    hash_token(c->api, slice_trim(slice_from(value, 7)), hash);
+    return crypto_equal(hash, c->api->token_hash, sizeof(hash));
+}
+
+static bool is_json_type(struct slice type)
+{
+    struct slice media;
+
+    (void)slice_cut(type, ';', &media); // parameters: charset is UTF-8 anyway
+    media = slice_trim(media);
+    return slice_eq_nocase(media, SLICE("application/json")) ||
+           slice_eq_nocase(media, SLICE("application/merge-patch+json"));
+}
+
+// --- handlers of the server ---------------------------------------------------------------------
+
+static void on_head(void *arg, struct httpd_req *q)
+{
+    struct api_call *c = call_new(arg, q);
+    struct slice path;
+    struct slice type = httpd_header(q, "content-type");
+    char allow[64];
+
+    c->query = slice_cut(httpd_target(q), '?', &path);
+    find_route(c, path, allow);
+    if ((c->route == NULL ? slice_starts(path, SLICE(BASE)) : c->route->access == API_TOKEN) &&
+        !authentic(c)) {
+        api_error(c, 401, "unauthorized", "a bearer token of the admin API is needed");
+        return;
+    }
+    if (c->route == NULL && allow[0] != '\0') {
+        api_not_allowed(c, allow);
+        return;
+    }
+    if (c->route == NULL) {
+        api_error(c, 404, "unknown_route", "there is no such path; /openapi.json lists all");
+        return;
+    }
+    if (c->route->body && type.p != NULL && !is_json_type(type)) {
+        api_error(c, 415, "unsupported_media_type", "the body must be application/json");
+        return;
+    }
+    if (c->route->body && httpd_header(q, "content-encoding").p != NULL) {
+        api_error(c, 415, "unsupported_encoding", "compressed bodies are not taken");
+    }
+}
+
+static void on_ready(void *arg, struct httpd_req *q)
+{
+    struct api_call *c = httpd_user(q);
+    struct slice body = httpd_body(q);
+    struct err e;
+
+    (void)arg;
+    if (c->replied) {
+        return;
+    }
+    if (c->route->body && slice_trim(body).n > 0) {
+        c->doc = json_parse(body, API_BODY_MAX, API_DEPTH_MAX, &e);
+        if (c->doc == NULL) {
+            api_error(c, 400, "invalid_json", "%s", e.message);
+            return;
+        }
+    }
+    // The handler may answer and be done before it returns; the call is ours until then.
+    api_hold(c);
+    c->route->fn(c);
+    api_release(c);
+}
+
+static void on_refused(void *arg, struct httpd_req *q, enum httpd_refusal why)
+{
+    struct api_call *c = httpd_user(q);
+
+    if (c == NULL) {
+        c = call_new(arg, q);
+    }
+    switch (why) {
+    case HTTPD_BAD_FRAMING:
+        api_error(c, 400, "bad_framing", "the request's framing is not valid HTTP/1.1");
+        break;
+    case HTTPD_HEAD_TOO_LARGE:
+        api_error(c, 431, "head_too_large", "the request's head is too large");
+        break;
+    case HTTPD_BODY_TOO_LARGE:
+        api_error(c, 413, "request_too_large", "a body may have at most %u bytes", API_BODY_MAX);
+        break;
+    case HTTPD_OVERLOADED:
+        api_error(c, 503, "overloaded", "too many bodies at once");
+        break;
+    }
+}
+
+static void on_gone(void *arg, struct httpd_req *q)
+{
+    (void)arg;
+    (void)q; // a change is carried through; on_done lets go of the exchange
+}
+
+static void on_done(void *arg, struct httpd_req *q, enum httpd_end how)
+{
+    struct api_call *c = httpd_user(q);
+
+    (void)arg;
+    (void)how;
+    c->q = NULL;
+    // Nobody waits any more for what only the answer is about.
+    if (c->waiting != NULL) {
+        fleet_wait_cancel(&c->waiting);
+        c->pending--;
+    }
+    if (c->upstream != NULL) {
+        upstream_cancel(&c->upstream);
+        loop_timer_cancel(c->api->loop, c->deadline);
+        c->pending--;
+    }
+    call_free_if_done(c);
+}
+
+struct api *api_new(const struct api_config *c, struct err *e)
+{
+    struct api *a = mem_zalloc(sizeof(*a));
+    const struct httpd_config hc = {.address = c->address,
+                                    .port = c->port,
+                                    .max_body = API_BODY_MAX,
+                                    .max_connections = CONNECTIONS_MAX,
+                                    .on = {.on_head = on_head,
+                                           .on_ready = on_ready,
+                                           .on_refused = on_refused,
+                                           .on_gone = on_gone,
+                                           .on_done = on_done},
+                                    .arg = a};
+
+    a->loop = c->loop;
+    a->store = c->store;
+    a->fleet = c->fleet;
+    a->upstream = c->upstream;
+    a->meters = c->meters;
+    a->fill_gauges = c->fill_gauges;
+    a->fill_arg = c->fill_arg;
+    crypto_random(a->hash_key, sizeof(a->hash_key));
+    hash_token(a, secret_reveal(c->token), a->token_hash);
+    a->http = httpd_new(c->loop, &hc, e);
+    if (a->http == NULL) {
+        mem_free(a);
+        return NULL;
+    }
+    return a;
+}
+
+uint16_t api_port(const struct api *a)
+{
+    return httpd_port(a->http);
+}
+
+void api_drain(struct api *a)
+{
+    httpd_drain(a->http);
+}
+
+size_t api_active(const struct api *a)
+{
+    return httpd_active(a->http);
+}
+
+void api_free(struct api **ap)
+{
+    struct api *a = *ap;
+
+    if (a == NULL) {
+        return;
+    }
+    *ap = NULL;
+    httpd_free(&a->http);
+    mem_free(a);
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the admin API share; api.h is for everybody else.
+//
+//   api.c            server, routing, authentication, life of a call
+//   api_reply.c      answers and errors, query parameters, lists
+//   api_write.c      a change: commit, idempotency, ?wait=, the answer
+//   api_keys.c  api_provider_keys.c  api_read.c  api_usage.c      handlers
+//
+// A call lives from on_head until the exchange is over and nothing is pending for it:
+//
+//   on_head --> (error: replied) ----------------------------------> on_done --> freed
+//      `--> on_ready --> handler --> replied -----------------------> on_done --> freed
+//                           `--> pending (Redis, fleet, upstream) --> replied --> on_done --> freed
+//                                   `--> client gone: on_done, q = NULL; freed when it comes back
+#ifndef SLUICE_CONTROLPLANE_API_PRIV_H
+#define SLUICE_CONTROLPLANE_API_PRIV_H
+
+#include "common/base/arena.h"
+#include "common/io/httpd.h"
+#include "common/io/json.h"
+#include "controlplane/api.h"
+#include "controlplane/vkey.h"
+
+#define API_ANSWER_MAX (64u << 20)
+#define API_WAIT_MAX   (60 * MONO_SEC)
+
+struct api {
+    struct loop *loop;
+    struct httpd *http;
+    struct store *store;
+    struct fleet *fleet;
+    struct upstream *upstream;
+    struct meters *meters;
+    void (*fill_gauges)(void *arg, struct meters_gauges *g);
+    void *fill_arg;
+    uint8_t token_hash[32]; // keyed, so that comparing takes the same time for any token
+    uint8_t hash_key[32];
+};
+
+struct api_call;
+
+enum api_access { API_OPEN, API_TOKEN };
+
+struct api_route {
+    const char *method;
+    const char *path; // "{id}": one segment; "{id...}": the rest
+    void (*fn)(struct api_call *c);
+    enum api_access access;
+    bool body; // takes a JSON object (may be left out: then json_present is false)
+};
+
+// A change under way. Handlers fill action, res (or kind for a delete), status, render and again.
+struct api_write {
+    const char *action;   // "key.create": for the audit log
+    struct resource *res; // owned; what is put, or what was deleted
+    bool is_delete;
+    enum resource_kind kind;
+    char id[RESOURCE_ID_MAX + 1]; // of the resource
+    unsigned status;              // of a success
+    uint64_t expected;            // version it must have now
+    uint64_t seq;
+    uint64_t wait_us;         // 0: no ?wait=
+    struct slice idempotency; // key; SLICE_NULL: none. In the call's arena
+    char salt[VKEY_SALT_HEX + 1];
+    char secret[VKEY_TEXT_MAX]; // a new virtual key, shown once; wiped
+    // Writes the members of the answer's object.
+    void (*render)(struct api_call *c, struct json_out *o);
+    // A repeat under an idempotency key: res, id and salt are back; put the secret back. May be
+    // NULL.
+    void (*again)(struct api_call *c);
+};
+
+struct api_call {
+    struct api *api;
+    struct httpd_req *q; // NULL: the exchange is over
+    const struct api_route *route;
+    char param[RESOURCE_ID_MAX + 1]; // the path's {id}
+    struct slice query;              // undecoded, behind the '?'
+    bool replied;
+    unsigned pending; // things that will call back
+    struct json_value *doc;
+    struct json_report report;
+    struct arena arena; // of the call
+    struct api_write w;
+    struct fleet_wait *waiting;     // NULL: none
+    struct upstream_call *upstream; // NULL: none
+    struct loop_timer *deadline;    // of upstream; in the arena
+};
+
+// --- api.c --------------------------------------------------------------------------------------
+
+// Something will call back; api_release when it has. A call may be freed by api_release.
+void api_hold(struct api_call *c);
+void api_release(struct api_call *c);
+extern const struct api_route api_routes[];
+extern const size_t api_n_routes;
+
+// --- api_reply.c --------------------------------------------------------------------------------
+
+// Sends the buffer as JSON. *body is taken. version != 0: an ETag.
+void api_send(struct api_call *c, unsigned status, struct buf *body, uint64_t version);
+void api_send_text(struct api_call *c, const char *type, struct buf *body);
+// {"error":{"code","message"}}; the message must not hold secrets.
+void api_error(struct api_call *c, unsigned status, const char *code, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+void api_not_allowed(struct api_call *c, const char *allow);
+// 422 with c->report.
+void api_invalid(struct api_call *c);
+void api_not_found(struct api_call *c, const char *what);
+// 409: names file and line, or the environment.
+void api_owned(struct api_call *c, const struct follow_owner *o);
+// The value of a query parameter, decoded into the call's arena; SLICE_NULL if absent.
+struct slice api_query(struct api_call *c, const char *name);
+// limit and cursor of a list; false: replied with an error.
+MUST_CHECK bool api_page(struct api_call *c, size_t *ret_limit, struct slice *ret_cursor);
+// Percent-decodes into out (max bytes with NUL). False: bad escape, NUL, too long.
+MUST_CHECK bool api_unescape(struct slice s, bool plus, char *out, size_t max);
+// A page of the state's resources of a kind, each rendered as an object.
+void api_list(struct api_call *c, enum resource_kind kind,
+              void (*render)(struct api_call *c, struct json_out *o, const struct resource *r));
+// One resource by c->param, or 404.
+void api_get(struct api_call *c, enum resource_kind kind, const char *what,
+             void (*render)(struct api_call *c, struct json_out *o, const struct resource *r));
+// Who may not be changed by the API; NULL: it may.
+const struct follow_owner *api_owner(struct api_call *c, const struct resource *r);
+
+// --- api_write.c --------------------------------------------------------------------------------
+
+// Reads ?wait=, If-Match and Idempotency-Key into c->w. old: NULL for a create. False: replied.
+MUST_CHECK bool api_write_begin(struct api_call *c, const struct resource *old);
+// The resource to change by c->param, unless the file owns it; api_write_begin was done. NULL:
+// replied.
+MUST_CHECK struct resource *api_write_target(struct api_call *c, enum resource_kind kind,
+                                             const char *what);
+// Commits c->w; the rest happens by itself.
+void api_write_commit(struct api_call *c);
+// Nothing to change: answers as if it had been, at the sequence of now.
+void api_write_unchanged(struct api_call *c, struct resource *as_it_is);
+// The whole of a DELETE.
+void api_write_delete(struct api_call *c, enum resource_kind kind, const char *what,
+                      const char *action);
+
+// --- handlers -----------------------------------------------------------------------------------
+
+void api_keys_list(struct api_call *c);
+void api_keys_create(struct api_call *c);
+void api_keys_get(struct api_call *c);
+void api_keys_patch(struct api_call *c);
+void api_keys_delete(struct api_call *c);
+void api_keys_rotate(struct api_call *c);
+void api_keys_disable(struct api_call *c);
+void api_keys_enable(struct api_call *c);
+void api_provider_keys_list(struct api_call *c);
+void api_provider_keys_create(struct api_call *c);
+void api_provider_keys_get(struct api_call *c);
+void api_provider_keys_patch(struct api_call *c);
+void api_provider_keys_delete(struct api_call *c);
+void api_provider_keys_rotate(struct api_call *c);
+void api_provider_keys_test(struct api_call *c);
+void api_read_routers(struct api_call *c);
+void api_read_router(struct api_call *c);
+void api_read_providers(struct api_call *c);
+void api_read_provider(struct api_call *c);
+void api_read_models(struct api_call *c);
+void api_read_model(struct api_call *c);
+void api_read_proxies(struct api_call *c);
+void api_read_targets(struct api_call *c);
+void api_read_audit(struct api_call *c);
+void api_read_health(struct api_call *c);
+void api_read_ready(struct api_call *c);
+void api_read_metrics(struct api_call *c);
+void api_read_openapi(struct api_call *c);
+void api_usage_get(struct api_call *c);
+
+#endif

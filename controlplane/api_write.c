@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: Apache-2.0
+// A change through the admin API:
+//
+//   handler: body checked, c->w filled
+//     --> api_write_commit --script--> DONE, AGAIN --?wait=--> fleet_wait --> 200/201 or 202
+//                              |                  `----------------------> 200/201
+//                              `--> 412, 404, 422, 503
+//
+// A client that leaves does not stop a change; its answer is dropped.
+#include <stdio.h>
+
+#include "common/base/check.h"
+#include "common/base/mem.h"
+#include "common/base/mono.h"
+#include "common/base/text.h"
+#include "controlplane/api_priv.h"
+
+#define IDEMPOTENCY_MAX 255
+
+// --- what comes with the request ----------------------------------------------------------------
+
+static bool read_wait(struct api_call *c)
+{
+    const struct json_at root = {0};
+    const struct json_at at = {.up = &root, .name = "wait"};
+    struct slice wait = api_query(c, "wait");
+
+    if (wait.p != NULL &&
+        (!text_parse_duration_us(wait, &c->w.wait_us) || c->w.wait_us > API_WAIT_MAX)) {
+        json_note(&c->report, &at, "must be a duration up to 60s (\"5s\")");
+        api_invalid(c);
+        return false;
+    }
+    return true;
+}
+
+static bool read_idempotency(struct api_call *c)
+{
+    const struct json_at root = {0};
+    const struct json_at at = {.up = &root, .name = "Idempotency-Key"};
+    struct slice key = slice_trim(httpd_header(c->q, "idempotency-key"));
+    bool ok = key.n >= 1 && key.n <= IDEMPOTENCY_MAX;
+
+    if (key.p == NULL) {
+        return true;
+    }
+    for (size_t i = 0; i < key.n; i++) {
+        ok = ok && key.p[i] >= 0x20 && key.p[i] < 0x7f;
+    }
+    if (!ok) {
+        json_note(&c->report, &at, "must have 1 to %d visible ASCII characters", IDEMPOTENCY_MAX);
+        api_invalid(c);
+        return false;
+    }
+    c->w.idempotency = arena_dup(&c->arena, key);
+    return true;
+}
+
+// "3" among the entity tags? W/ is taken as strong: versions are exact.
+static bool etag_matches(struct slice list, uint64_t version, uint64_t *ret_named)
+{
+    while (list.p != NULL) {
+        struct slice tag;
+        uint64_t v;
+
+        list = slice_cut(list, ',', &tag);
+        tag = slice_trim(tag);
+        if (slice_eq_str(tag, "*")) {
+            *ret_named = version;
+            return true;
+        }
+        if (slice_starts(tag, SLICE("W/"))) {
+            tag = slice_from(tag, 2);
+        }
+        if (tag.n > 2 && tag.p[0] == '"' && tag.p[tag.n - 1] == '"' &&
+            slice_to_u64(SLICE_MAKE(tag.p + 1, tag.n - 2), &v)) {
+            *ret_named = v;
+            if (v == version) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void stale(struct api_call *c, uint64_t version)
+{
+    api_error(c, 412, "version_conflict", "it has version %llu by now: read it again",
+              (unsigned long long)version);
+}
+
+bool api_write_begin(struct api_call *c, const struct resource *old)
+{
+    struct slice match = httpd_header(c->q, "if-match");
+    uint64_t named = UINT64_MAX - 1; // a version that nothing has
+
+    if (!read_wait(c) || !read_idempotency(c)) {
+        return false;
+    }
+    c->w.expected = old == NULL ? 0 : old->version;
+    if (old == NULL || match.p == NULL || etag_matches(match, old->version, &named)) {
+        return true;
+    }
+    if (c->w.idempotency.p == NULL) {
+        stale(c, old->version);
+        return false;
+    }
+    // Perhaps the repeat of what made it stale: the script knows.
+    c->w.expected = named;
+    return true;
+}
+
+struct resource *api_write_target(struct api_call *c, enum resource_kind kind, const char *what)
+{
+    struct resource *r = state_find(store_state(c->api->store), kind, slice_str(c->param));
+    const struct follow_owner *owner;
+
+    if (r == NULL) {
+        api_not_found(c, what);
+        return NULL;
+    }
+    owner = api_owner(c, r);
+    if (owner != NULL) {
+        api_owned(c, owner);
+        return NULL;
+    }
+    return api_write_begin(c, r) ? r : NULL;
+}
+
+// --- the answer ---------------------------------------------------------------------------------
+
+static void put_applied(struct json_out *o, const struct fleet_outcome *f)
+{
+    json_out_key(o, "applied");
+    json_out_open(o, '{');
+    json_out_field_u64(o, "live", f->live);
+    json_out_field_u64(o, "applied", f->applied);
+    json_out_key(o, "missing");
+    json_out_open(o, '[');
+    for (size_t i = 0; i < f->n_missing; i++) {
+        json_out_text(o, slice_str(f->missing[i]));
+    }
+    json_out_close(o, ']');
+    json_out_close(o, '}');
+}
+
+static void answer(struct api_call *c, const struct fleet_outcome *f)
+{
+    struct json_out o;
+    struct buf body;
+
+    buf_init(&body, API_ANSWER_MAX);
+    o = json_out_to(&body);
+    json_out_open(&o, '{');
+    c->w.render(c, &o);
+    json_out_field_u64(&o, "seq", c->w.seq);
+    if (f != NULL) {
+        put_applied(&o, f);
+    }
+    json_out_close(&o, '}');
+    api_send(c, f != NULL && f->n_missing > 0 ? 202 : c->w.status, &body,
+             c->w.is_delete || c->w.res == NULL ? 0 : c->w.res->version);
+    mem_wipe(c->w.secret, sizeof(c->w.secret));
+}
+
+static void on_applied(void *arg, const struct fleet_outcome *f)
+{
+    struct api_call *c = arg;
+
+    c->waiting = NULL;
+    answer(c, f);
+    api_release(c);
+}
+
+static void finish(struct api_call *c)
+{
+    if (c->w.wait_us > 0 && c->q != NULL) {
+        api_hold(c);
+        c->waiting = fleet_wait(c->api->fleet, c->w.seq, c->w.wait_us, on_applied, c);
+        return;
+    }
+    answer(c, NULL);
+}
+
+// --- commit -------------------------------------------------------------------------------------
+
+// "<id> <salt>": what a repeat needs.
+static bool take_payload(struct api_call *c, struct slice payload)
+{
+    struct slice id, salt = slice_cut(payload, ' ', &id);
+
+    if (id.n == 0 || id.n > RESOURCE_ID_MAX || salt.n > VKEY_SALT_HEX) {
+        return false;
+    }
+    memcpy(c->w.id, id.p, id.n);
+    c->w.id[id.n] = '\0';
+    memset(c->w.salt, 0, sizeof(c->w.salt));
+    if (salt.n > 0) {
+        memcpy(c->w.salt, salt.p, salt.n);
+    }
+    if (c->w.is_delete) {
+        return true;
+    }
+    resource_unref(&c->w.res);
+    c->w.res = state_find(store_state(c->api->store), c->w.kind, id);
+    if (c->w.res == NULL) {
+        return false; // deleted since
+    }
+    (void)resource_ref(c->w.res);
+    if (c->w.again != NULL) {
+        c->w.again(c);
+    }
+    return true;
+}
+
+static void refused(struct api_call *c, const struct store_result *r)
+{
+    switch (r->outcome) {
+    case STORE_CONFLICT:
+        if (r->version == 0) {
+            api_not_found(c, "resource any more");
+        } else {
+            stale(c, r->version);
+        }
+        break;
+    case STORE_REUSED:
+        api_error(c, 422, "idempotency_key_reused",
+                  "that Idempotency-Key was used for another request");
+        break;
+    case STORE_REGRESSED:
+        api_error(
+            c, 503, "state_regressed",
+            "%s; nothing was changed. A person has to decide (docs/internals/control-plane.md)",
+            r->message);
+        break;
+    case STORE_UNKNOWN:
+        api_error(c, 503, "store_unavailable",
+                  "%s; it is not known whether the change was made: repeat it with the same "
+                  "Idempotency-Key, or look",
+                  r->message);
+        break;
+    case STORE_UNAVAILABLE:
+    case STORE_KNOWN:
+    case STORE_DONE:
+    case STORE_AGAIN:
+        api_error(c, 503, "store_unavailable", "%s; nothing was changed", r->message);
+        break;
+    }
+}
+
+static void on_commit(void *arg, const struct store_result *r)
+{
+    struct api_call *c = arg;
+
+    meters_commit(c->api->meters, r->outcome);
+    if (r->outcome == STORE_DONE || r->outcome == STORE_AGAIN) {
+        c->w.seq = r->seq;
+        if (r->outcome == STORE_AGAIN && !take_payload(c, r->payload)) {
+            api_not_found(c, "resource any more (it was made, and deleted since)");
+        } else {
+            finish(c);
+        }
+    } else {
+        refused(c, r);
+    }
+    api_release(c);
+}
+
+static bool put_name(void *ctx, const struct json_at *at)
+{
+    json_out_text(ctx, slice_str(at->name));
+    return true;
+}
+
+// Who did what to which: names of fields, never their values.
+static void put_audit(struct api_call *c, struct buf *b)
+{
+    struct json_at body = json_root(c->doc);
+    struct json_out o = json_out_to(b);
+    char now[32];
+
+    json_out_open(&o, '{');
+    json_out_field_str(&o, "at", text_format_rfc3339(loop_wall_us(c->api->loop), now));
+    json_out_field_str(&o, "actor", "admin-token");
+    json_out_field(&o, "peer", httpd_peer(c->q));
+    json_out_field_str(&o, "action", c->w.action);
+    json_out_field_str(&o, "kind", resource_kind_name(c->w.kind));
+    json_out_field_str(&o, "id", c->w.id);
+    json_out_key(&o, "fields");
+    json_out_open(&o, '[');
+    json_each(&body, put_name, &o);
+    json_out_close(&o, ']');
+    json_out_close(&o, '}');
+}
+
+// Of method, path and body: what makes two requests the same.
+static const char *request_digest(struct api_call *c)
+{
+    struct slice path;
+    uint8_t hash[32];
+    char *hex = arena_alloc(&c->arena, 65);
+
+    (void)slice_cut(httpd_target(c->q), '?', &path);
+    crypto_keyed_hash(
+        hash, sizeof(hash), NULL,
+        (const struct slice[]){httpd_method(c->q), SLICE(" "), path, SLICE("\n"), httpd_body(c->q)},
+        5);
+    text_hex(hash, sizeof(hash), hex);
+    return hex;
+}
+
+void api_write_commit(struct api_call *c)
+{
+    struct store_op op = {
+        .res = c->w.is_delete ? NULL : c->w.res, .expected = c->w.expected, .origin = RECORD_API};
+    struct store_change change = {.ops = &op, .n = 1};
+    struct buf audit;
+
+    if (!c->w.is_delete) {
+        c->w.kind = c->w.res->kind;
+        (void)snprintf(c->w.id, sizeof(c->w.id), "%s", c->w.res->id);
+    }
+    op.kind = c->w.kind;
+    op.id = slice_str(c->w.id);
+    buf_init(&audit, 65536);
+    put_audit(c, &audit);
+    change.audit = buf_slice(&audit);
+    if (c->w.idempotency.p != NULL) {
+        change.idempotency = c->w.idempotency;
+        change.digest = slice_str(request_digest(c));
+        change.payload = slice_str(arena_printf(&c->arena, "%s %s", c->w.id, c->w.salt));
+    }
+    api_hold(c);
+    store_commit(c->api->store, &change, on_commit, c);
+    buf_done(&audit);
+}
+
+void api_write_unchanged(struct api_call *c, struct resource *as_it_is)
+{
+    resource_unref(&c->w.res);
+    c->w.res = resource_ref(as_it_is);
+    c->w.seq = state_seq(store_state(c->api->store));
+    finish(c);
+}
+
+static void render_deleted(struct api_call *c, struct json_out *o)
+{
+    json_out_field_str(o, "id", c->w.id);
+    json_out_field_bool(o, "deleted", true);
+}
+
+void api_write_delete(struct api_call *c, enum resource_kind kind, const char *what,
+                      const char *action)
+{
+    struct resource *r = state_find(store_state(c->api->store), kind, slice_str(c->param));
+    bool repeat = r == NULL && httpd_header(c->q, "idempotency-key").p != NULL;
+
+    c->w.action = action;
+    c->w.is_delete = true;
+    c->w.kind = kind;
+    c->w.status = 200;
+    c->w.render = render_deleted;
+    (void)snprintf(c->w.id, sizeof(c->w.id), "%s", c->param); // the same size
+    if (repeat) {
+        // Gone: perhaps by the first of these two requests. It cannot have the version named here,
+        // so nothing can happen but an answer.
+        if (api_write_begin(c, NULL)) {
+            c->w.expected = UINT64_MAX - 1;
+            api_write_commit(c);
+        }
+        return;
+    }
+    if (api_write_target(c, kind, what) != NULL) {
+        api_write_commit(c);
+    }
+}

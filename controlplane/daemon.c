@@ -1,0 +1,606 @@
+// SPDX-License-Identifier: Apache-2.0
+// Start:  keys, master key, token -> loop -> store, publish, API (all at once: the API tells what
+// is
+//         missing) -> state current -> file applied -> READY (ready file, service manager)
+// Then:   SIGHUP reads the file again; a broken one is refused and the old one stays
+// End:    SIGTERM/SIGINT -> API drained (at most DRAIN_US) -> everything freed, the store first, so
+//         that whoever waits for Redis is answered while he still exists
+//
+// The file. It is applied once the state is current. At a start it is only applied if it was never
+// applied before by anybody, or if it is not what this very data directory offered last (a person
+// has changed it since): so a replica that restarts with an older file during a roll-out does not
+// turn everything back, and a file that was changed back counts. SIGHUP applies it unless it is the
+// latest already.
+#include "controlplane/daemon.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/mono.h"
+#include "common/base/text.h"
+#include "common/io/document.h"
+#include "common/io/json.h"
+#include "common/io/proc.h"
+#include "controlplane/api.h"
+#include "controlplane/leases.h"
+#include "controlplane/publish.h"
+#include "controlplane/usage.h"
+#include "proto/keys.h"
+
+#define DRAIN_US      (5 * MONO_SEC)
+#define APPLY_TRIES   20
+#define APPLY_WAIT_US (250 * MONO_MS)
+#define TOKEN_CHARS   40u
+#define WATCH_US      (1 * MONO_SEC)
+
+struct daemon {
+    const struct daemon_config *c;
+    struct loop *loop;
+    struct proc_signals *signals;
+    struct keys *keys;
+    struct state *state;
+    struct store *store;
+    struct fleet *fleet;
+    struct publish *publish;
+    struct meters *meters;
+    struct leases *leases;
+    struct usage *usage;
+    struct upstream *upstream;
+    struct api *api;
+    struct config *wanted; // to be applied; NULL: nothing
+    bool by_signal;        // ... because of SIGHUP
+    bool applying, ready;
+    int tries;
+    size_t changes;
+    char hash[STORE_DIGEST_HEX]; // of what is being applied
+    struct loop_timer apply_timer, drain_timer, watch_timer;
+    struct loop_task apply_task;
+    bool draining;
+    uint64_t drain_until_us;
+};
+
+// --- files --------------------------------------------------------------------------------------
+
+static void path_in(const struct daemon_config *c, const char *name, char out[1024])
+{
+    (void)snprintf(out, 1024, "%s/%s", c->data_dir, name);
+}
+
+static bool parse_master(struct slice text, uint8_t out[CRYPTO_KEY_BYTES])
+{
+    text = slice_trim(text);
+    while (text.n > 0 && (text.p[text.n - 1] == '\n' || text.p[text.n - 1] == '\r')) {
+        text.n--;
+    }
+    return crypto_unbase64(text, out, CRYPTO_KEY_BYTES) || text_unhex(text, out, CRYPTO_KEY_BYTES);
+}
+
+static bool read_master(const struct daemon_config *c, uint8_t out[CRYPTO_KEY_BYTES], struct err *e)
+{
+    const char *variable = getenv("SLUICE_MASTER_KEY");
+    char standard[1024];
+    const char *path = c->master_key_file;
+    struct buf text;
+    bool ok;
+
+    if (path == NULL && variable != NULL) {
+        return parse_master(slice_str(variable), out) ||
+               err_set(e, ERR_INVALID, "SLUICE_MASTER_KEY must be 32 bytes in base64 or hex");
+    }
+    if (path == NULL) {
+        path_in(c, "master-key", standard);
+        path = standard;
+    }
+    buf_init(&text, 4096);
+    if (!proc_read_file(path, 4096, &text, e)) {
+        buf_done(&text);
+        e->code = ERR_INVALID;
+        return err_prefix(e, "master key (sluice init makes one)");
+    }
+    ok = parse_master(buf_slice(&text), out);
+    mem_wipe(text.p, text.cap);
+    buf_done(&text);
+    return ok || err_set(e, ERR_INVALID, "%s: must hold 32 bytes in base64 or hex", path);
+}
+
+// Makes one when there is none yet.
+static struct secret *read_token(const struct daemon_config *c, struct err *e)
+{
+    char standard[1024], made[TOKEN_CHARS + 1];
+    const char *path = c->admin_token_file;
+    struct secret *token = NULL;
+    struct buf text;
+
+    if (path == NULL) {
+        path_in(c, "admin-token", standard);
+        path = standard;
+    }
+    buf_init(&text, 4096);
+    if (proc_read_file(path, 4096, &text, e)) {
+        struct slice s = buf_slice(&text);
+
+        s = slice_head(s, slice_find_char(s, '\n'));
+        s = slice_trim(slice_head(s, slice_find_char(s, '\r')));
+        if (s.n >= 8) {
+            token = secret_new(s);
+        } else {
+            err_set(e, ERR_INVALID, "%s: an admin token has at least 8 characters", path);
+        }
+        mem_wipe(text.p, text.cap);
+    } else if (e->code == ERR_NOT_FOUND) {
+        crypto_random_id(made, TOKEN_CHARS);
+        if (proc_write_file(path, slice_str(made), 0600, e)) {
+            token = secret_new(slice_str(made));
+        }
+        mem_wipe(made, sizeof(made));
+    }
+    buf_done(&text);
+    return token;
+}
+
+struct config *daemon_read_config(const struct daemon_config *c, bool partial)
+{
+    struct config_options o = {.demo = c->demo};
+    struct problem_list env_problems;
+    struct env *env = env_new();
+    struct config *config = NULL;
+    struct buf text;
+
+    problem_list_init(&env_problems);
+    buf_init(&text, 1u << 20);
+    o.env = env;
+    if (document_read_env(env, c->env_file, c->env_file != NULL, &env_problems)) {
+        config = config_load(c->config_file, &o);
+        problem_render_all(&config->problems, &text);
+    }
+    problem_render_all(&env_problems, &text);
+    (void)fwrite(buf_slice(&text).p, 1, buf_slice(&text).n, stderr); // nowhere to report to
+    buf_done(&text);
+    problem_list_done(&env_problems);
+    env_free(&env);
+    if (config != NULL && !config_ok(config) && !partial) {
+        config_free(&config);
+    }
+    return config;
+}
+
+// --- readiness ----------------------------------------------------------------------------------
+
+static void write_ready_file(struct daemon *d)
+{
+    struct json_out o;
+    struct buf text;
+    struct err e;
+
+    buf_init(&text, 8192);
+    o = json_out_to(&text);
+    json_out_open(&o, '{');
+    json_out_field_u64(&o, "pid", (uint64_t)getpid());
+    json_out_field_str(&o, "admin_address", d->c->admin_address);
+    json_out_field_u64(&o, "admin_port", api_port(d->api));
+    json_out_field_str(&o, "listen", publish_endpoint(d->publish));
+    json_out_field_u64(&o, "seq", state_seq(d->state));
+    json_out_close(&o, '}');
+    buf_append_char(&text, '\n');
+    if (!proc_write_file(d->c->ready_file, buf_slice(&text), 0600, &e)) {
+        LOG(ERROR, "control.ready_file", LOG_ERR(&e));
+    }
+    buf_done(&text);
+}
+
+static void become_ready(struct daemon *d)
+{
+    if (d->ready) {
+        return;
+    }
+    d->ready = true;
+    LOG(INFO, "control.ready", LOG_UINT("admin_port", api_port(d->api)),
+        LOG_STR("listen", publish_endpoint(d->publish)), LOG_UINT("seq", state_seq(d->state)));
+    if (d->c->ready_file != NULL) {
+        write_ready_file(d);
+    }
+    (void)proc_notify("READY=1"); // without a service manager there is nobody to tell
+}
+
+// --- the file -----------------------------------------------------------------------------------
+
+// Is this what this data directory offered last?
+static bool offered_before(struct daemon *d)
+{
+    char path[1024];
+    struct buf text;
+    bool same;
+
+    path_in(d->c, "applied-config", path);
+    buf_init(&text, 4096);
+    same = proc_read_file(path, 4096, &text, NULL) &&
+           slice_eq(slice_head(buf_slice(&text), STORE_DIGEST_HEX - 1), slice_str(d->hash));
+    buf_done(&text);
+    return same;
+}
+
+static void remember_offer(struct daemon *d)
+{
+    char path[1024];
+    struct err e;
+
+    path_in(d->c, "applied-config", path);
+    if (!proc_write_file(path, slice_str(d->hash), 0600, &e)) {
+        LOG(WARN, "config.remember", LOG_ERR(&e));
+    }
+}
+
+static void apply_again(struct daemon *d, const char *why)
+{
+    if (++d->tries <= APPLY_TRIES) {
+        loop_timer_set(d->loop, &d->apply_timer, loop_now_us(d->loop) + APPLY_WAIT_US);
+        return;
+    }
+    LOG(ERROR, "config.not_applied", LOG_STR("reason", why));
+    config_free(&d->wanted);
+    become_ready(d); // with what Redis has
+}
+
+static void on_applied(void *arg, const struct store_result *r)
+{
+    struct daemon *d = arg;
+
+    d->applying = false;
+    switch (r->outcome) {
+    case STORE_DONE:
+        LOG(INFO, "config.applied", LOG_STR("file", d->c->config_file), LOG_UINT("seq", r->seq),
+            LOG_UINT("changes", d->changes));
+        break;
+    case STORE_KNOWN:
+        if (d->changes > 0) {
+            LOG(WARN, "config.not_applied", LOG_STR("file", d->c->config_file),
+                LOG_STR("reason", "it was applied before, and something newer since; change it, "
+                                  "or send SIGHUP, to apply it again"));
+        }
+        break;
+    case STORE_CONFLICT:
+        apply_again(d, "others keep changing the same resources");
+        return;
+    case STORE_REGRESSED:
+    case STORE_UNAVAILABLE:
+    case STORE_UNKNOWN:
+    case STORE_AGAIN:
+    case STORE_REUSED:
+        apply_again(d, r->message);
+        return;
+    }
+    remember_offer(d);
+    config_free(&d->wanted);
+    become_ready(d);
+}
+
+// The settings' key for hashing virtual keys: the one in force, or a new one.
+static void fill_hash_key(struct daemon *d)
+{
+    const struct resource *old = state_find(d->state, RESOURCE_SETTINGS, SLICE("global"));
+    uint8_t key[32];
+
+    if (old != NULL) {
+        memcpy(key, old->u.settings->key_hash_key, sizeof(key));
+    } else {
+        crypto_random(key, sizeof(key));
+    }
+    config_hash_keys(d->wanted, key);
+    for (size_t i = 0; i < d->wanted->n_resources; i++) {
+        if (d->wanted->resources[i]->kind == RESOURCE_SETTINGS) {
+            memcpy(d->wanted->resources[i]->u.settings->key_hash_key, key, sizeof(key));
+        }
+    }
+    mem_wipe(key, sizeof(key));
+}
+
+static void apply(struct daemon *d)
+{
+    struct store_file f;
+
+    if (d->wanted == NULL || d->applying || !state_ready(d->state) ||
+        follow_status(store_follow(d->store)) != FOLLOW_CURRENT) {
+        return;
+    }
+    fill_hash_key(d);
+    f = (struct store_file){.wanted = d->wanted->resources,
+                            .n = d->wanted->n_resources,
+                            .where = d->wanted->where,
+                            .now_wall_us = loop_wall_us(d->loop)};
+    store_file_hash(d->store, &f, d->hash);
+    f.only_new = !d->by_signal && offered_before(d);
+    d->applying = true;
+    store_file_apply(d->store, &f, on_applied, d, &d->changes);
+}
+
+static void on_apply_timer(struct loop_timer *t)
+{
+    apply(container_of(t, struct daemon, apply_timer));
+}
+
+static void on_apply_task(struct loop_task *t)
+{
+    apply(container_of(t, struct daemon, apply_task));
+}
+
+static void reload(struct daemon *d)
+{
+    struct config *next = daemon_read_config(d->c, false);
+
+    if (next == NULL) {
+        LOG(ERROR, "config.refused", LOG_STR("file", d->c->config_file),
+            LOG_STR("effect", "the old one stays"));
+        return;
+    }
+    log_set_level((enum log_level)config_boot(next)->logging.level);
+    if (d->applying) {
+        LOG(WARN, "config.busy", LOG_STR("effect", "the file is being applied: send SIGHUP again"));
+        config_free(&next);
+        return;
+    }
+    config_free(&d->wanted);
+    d->wanted = next;
+    d->by_signal = true;
+    d->tries = 0;
+    loop_post(d->loop, &d->apply_task);
+}
+
+// --- what happens -------------------------------------------------------------------------------
+
+static void on_status(void *arg, enum follow_status s, const char *message)
+{
+    struct daemon *d = arg;
+    bool silent = s == FOLLOW_REGRESSED || s == FOLLOW_EMPTY;
+
+    if (s == FOLLOW_CURRENT || s == FOLLOW_LOADING) {
+        LOG(INFO, "store.status", LOG_STR("status", follow_status_name(s)));
+    } else {
+        LOG(ERROR, "store.status", LOG_STR("status", follow_status_name(s)),
+            LOG_STR("reason", message));
+    }
+    publish_set_silent(d->publish, silent);
+    if (s == FOLLOW_CURRENT) {
+        loop_post(d->loop, &d->apply_task);
+    }
+}
+
+// A proxy that is ahead of Redis tells that Redis went back.
+static void on_watch(struct loop_timer *t)
+{
+    struct daemon *d = container_of(t, struct daemon, watch_timer);
+
+    if (state_ready(d->state)) {
+        follow_seen(store_follow(d->store), fleet_max_seq(d->fleet, state_epoch(d->state)));
+    }
+    loop_timer_set(d->loop, t, loop_now_us(d->loop) + WATCH_US);
+}
+
+static void on_granted(void *arg, const struct message_lease_grant *g)
+{
+    struct publish_reply *reply = arg;
+
+    if (g == NULL) {
+        publish_reply_drop(&reply);
+    } else {
+        publish_reply_lease(&reply, g);
+    }
+}
+
+static void on_lease(void *arg, const struct message_lease_request *r, struct publish_reply *reply)
+{
+    struct daemon *d = arg;
+
+    leases_ask(d->leases, r, on_granted, reply);
+}
+
+static void on_counted(void *arg, bool ok, uint64_t last)
+{
+    struct publish_reply *reply = arg;
+
+    if (ok) {
+        publish_reply_usage(&reply, &(const struct message_usage_ack){last});
+    } else {
+        publish_reply_drop(&reply);
+    }
+}
+
+static void on_usage(void *arg, const struct message_usage_report *r, struct publish_reply *reply)
+{
+    struct daemon *d = arg;
+
+    usage_report(d->usage, r, on_counted, reply);
+}
+
+static void fill_gauges(void *arg, struct meters_gauges *g)
+{
+    struct daemon *d = arg;
+    struct publish_stats s;
+
+    publish_stats(d->publish, &s);
+    g->deltas = s.deltas;
+    g->snapshots = s.snapshots;
+    g->heartbeats = s.heartbeats;
+    g->refusals = s.refusals;
+    for (size_t i = 1; i < ENVELOPE_VERDICTS; i++) {
+        g->bad_messages += s.verdicts[i];
+    }
+}
+
+// --- end ----------------------------------------------------------------------------------------
+
+static void on_drain(struct loop_timer *t)
+{
+    struct daemon *d = container_of(t, struct daemon, drain_timer);
+
+    if (api_active(d->api) == 0 || loop_now_us(d->loop) >= d->drain_until_us) {
+        loop_stop(d->loop);
+        return;
+    }
+    loop_timer_set(d->loop, t, loop_now_us(d->loop) + 10 * MONO_MS);
+}
+
+static void on_signal(void *arg, int signo)
+{
+    struct daemon *d = arg;
+
+    if (signo == SIGHUP) {
+        reload(d);
+    } else if ((signo == SIGTERM || signo == SIGINT) && !d->draining) {
+        LOG(INFO, "control.stopping", LOG_INT("signal", signo));
+        (void)proc_notify("STOPPING=1"); // see become_ready
+        d->draining = true;
+        d->drain_until_us = loop_now_us(d->loop) + DRAIN_US;
+        api_drain(d->api);
+        loop_timer_set(d->loop, &d->drain_timer, loop_now_us(d->loop));
+    }
+}
+
+static void daemon_done(struct daemon *d)
+{
+    if (d->loop != NULL) {
+        loop_timer_cancel(d->loop, &d->apply_timer);
+        loop_timer_cancel(d->loop, &d->drain_timer);
+        loop_timer_cancel(d->loop, &d->watch_timer);
+    }
+    store_free(&d->store);
+    leases_free(&d->leases);
+    usage_free(&d->usage);
+    api_free(&d->api);
+    publish_free(&d->publish);
+    fleet_free(&d->fleet);
+    upstream_free(&d->upstream);
+    meters_free(&d->meters);
+    state_free(&d->state);
+    keys_free(&d->keys);
+    config_free(&d->wanted);
+    proc_signals_free(&d->signals);
+    if (d->loop != NULL) {
+        loop_unpost(d->loop, &d->apply_task);
+        loop_free(&d->loop);
+    }
+}
+
+// --- start --------------------------------------------------------------------------------------
+
+static bool start_store(struct daemon *d, struct err *e)
+{
+    uint8_t *master = crypto_locked_new(CRYPTO_KEY_BYTES);
+    bool ok = read_master(d->c, master, e);
+
+    if (ok) {
+        d->store = store_new(&(const struct store_config){.loop = d->loop,
+                                                          .redis_url = d->c->redis_url,
+                                                          .state = d->state,
+                                                          .master = master,
+                                                          .init = d->c->init,
+                                                          .on_status = on_status,
+                                                          .arg = d},
+                             e);
+        ok = d->store != NULL;
+    }
+    crypto_locked_free((void **)&master);
+    return ok;
+}
+
+static bool start_sockets(struct daemon *d, struct err *e)
+{
+    const struct keys_files files = {.cluster_secret = d->c->cluster_secret_file,
+                                     .signing_key = d->c->signing_key_file};
+    const struct upstream_config uc = {.dial = {.proxy = ""}};
+
+    d->keys = keys_load(&files, e);
+    if (d->keys == NULL) {
+        e->code = ERR_INVALID;
+        return false;
+    }
+    d->fleet = fleet_new(d->loop);
+    d->publish = publish_new(&(const struct publish_config){.loop = d->loop,
+                                                            .state = d->state,
+                                                            .fleet = d->fleet,
+                                                            .keys = d->keys,
+                                                            .listen = d->c->listen},
+                             e);
+    d->upstream = d->publish == NULL ? NULL : upstream_new(d->loop, &uc, e);
+    return d->upstream != NULL;
+}
+
+static bool start_api(struct daemon *d, struct err *e)
+{
+    struct secret *token = read_token(d->c, e);
+
+    if (token == NULL) {
+        return err_prefix(e, "admin token");
+    }
+    d->api = api_new(&(const struct api_config){.loop = d->loop,
+                                                .address = d->c->admin_address,
+                                                .port = d->c->admin_port,
+                                                .token = token,
+                                                .store = d->store,
+                                                .fleet = d->fleet,
+                                                .upstream = d->upstream,
+                                                .meters = d->meters,
+                                                .fill_gauges = fill_gauges,
+                                                .fill_arg = d},
+                     e);
+    secret_unref(&token);
+    return d->api != NULL;
+}
+
+// Names this machine's monotonic clock: it starts anew with each boot.
+static void boot_id(char out[64])
+{
+    struct buf text;
+
+    out[0] = '\0';
+    buf_init(&text, 256);
+    if (proc_read_file("/proc/sys/kernel/random/boot_id", 256, &text, NULL)) {
+        (void)snprintf(out, 64, SLICE_FMT, SLICE_ARG(slice_head(buf_slice(&text), 36)));
+    }
+    buf_done(&text);
+}
+
+static bool start(struct daemon *d, struct err *e)
+{
+    char machine[64];
+
+    d->loop = loop_new(e);
+    d->signals = d->loop == NULL ? NULL : proc_signals_new(d->loop, on_signal, d, e);
+    if (d->signals == NULL || !proc_mkdirs(d->c->data_dir, e)) {
+        return false;
+    }
+    d->state = state_new();
+    d->meters = meters_new();
+    if (!start_sockets(d, e) || !start_store(d, e) || !start_api(d, e)) {
+        return false;
+    }
+    boot_id(machine);
+    d->leases = leases_new(d->loop, d->store, d->meters, machine);
+    d->usage = usage_new(d->loop, d->store, d->meters);
+    publish_on_lease(d->publish, on_lease, d);
+    publish_on_usage(d->publish, on_usage, d);
+    d->apply_timer.fn = on_apply_timer;
+    d->apply_task.fn = on_apply_task;
+    d->drain_timer.fn = on_drain;
+    d->watch_timer.fn = on_watch;
+    loop_timer_set(d->loop, &d->watch_timer, loop_now_us(d->loop) + WATCH_US);
+    return true;
+}
+
+bool daemon_run(const struct daemon_config *c, struct config *first, struct err *e)
+{
+    struct daemon d = {.c = c, .wanted = first};
+    bool ok = start(&d, e);
+
+    if (ok) {
+        LOG(INFO, "control.started", LOG_UINT("admin_port", api_port(d.api)),
+            LOG_STR("listen", publish_endpoint(d.publish)));
+        loop_run(d.loop);
+        LOG(INFO, "control.stopped");
+    }
+    daemon_done(&d);
+    return ok;
+}

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+// A report's records are summed up here first, so that the script does one HINCRBY for each (hash,
+// field) and not for each record.
+#include "controlplane/usage.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "common/base/buf.h"
+#include "common/base/map.h"
+#include "common/base/mem.h"
+#include "common/base/mono.h"
+#include "common/io/json.h"
+#include "controlplane/names.h"
+#include "controlplane/scripts.h"
+
+#define TIMEOUT_US (1 * MONO_SEC)
+#define VALUE_MAX  128u
+#define TAGS_MAX   8u
+#define PAST_US    (40 * 86400 * MONO_SEC) // older times are not believed
+#define FUTURE_US  (3600 * MONO_SEC)
+#define RECENT_MAX 1000u // of one report
+
+const char *const usage_dimensions[USAGE_DIMENSIONS] = {"total", "key",      "team",   "user",
+                                                        "model", "provider", "router", "tag"};
+const char *const usage_metrics[USAGE_METRICS] = {
+    [USAGE_REQUESTS] = "requests",
+    [USAGE_ERRORS] = "errors",
+    [USAGE_INTERRUPTED] = "interrupted",
+    [USAGE_CACHE_HITS] = "cache_hits",
+    [USAGE_INPUT] = "input_tokens",
+    [USAGE_CACHED] = "cached_tokens",
+    [USAGE_OUTPUT] = "output_tokens",
+    [USAGE_REASONING] = "reasoning_tokens",
+    [USAGE_COST] = "cost",
+};
+
+struct usage {
+    struct loop *loop;
+    struct store *store;
+    struct meters *meters;
+};
+
+// A sum on its way: hash by index, field, amount.
+struct sum {
+    size_t hash;
+    const char *field;
+    uint64_t amount;
+};
+
+// A report being summed up.
+struct tally {
+    struct arena arena;
+    struct map hashes; // name -> index + 1
+    const char **names;
+    size_t n_names, cap_names;
+    struct map sums; // "<hash> <field>" -> struct sum
+    uint64_t now_wall_us;
+};
+
+struct pending {
+    struct usage *u;
+    usage_fn fn;
+    void *arg;
+    size_t records;
+};
+
+const char *usage_name(bool day, uint64_t wall_us, const char *dimension, char out[64])
+{
+    time_t t = (time_t)(wall_us / MONO_SEC);
+    struct tm tm;
+    char stamp[16];
+
+    (void)gmtime_r(&t, &tm);
+    (void)strftime(stamp, sizeof(stamp), day ? "%Y%m%d" : "%Y%m%d%H", &tm); // fits
+    (void)snprintf(out, 64, "%s%s:%s:%s", NAMES_USAGE, day ? "d" : "h", stamp, dimension);
+    return out;
+}
+
+static size_t hash_index(struct tally *t, const char *name)
+{
+    void *have = map_get(&t->hashes, slice_str(name));
+
+    if (have != NULL) {
+        return (size_t)(uintptr_t)have - 1;
+    }
+    if (t->n_names == t->cap_names) {
+        t->cap_names = t->cap_names == 0 ? 32 : 2 * t->cap_names;
+        t->names = mem_realloc_array(t->names, t->cap_names, sizeof(*t->names));
+    }
+    t->names[t->n_names++] = arena_strdup(&t->arena, name);
+    (void)map_put(&t->hashes, slice_str(name), (void *)(uintptr_t)t->n_names);
+    return t->n_names - 1;
+}
+
+static void add(struct tally *t, size_t hash, struct slice value, enum usage_metric m, uint64_t n)
+{
+    const char *field, *name;
+    struct sum *s;
+
+    if (n == 0) {
+        return;
+    }
+    field = arena_printf(&t->arena, SLICE_FMT "%c%s", SLICE_ARG(value), USAGE_SEPARATOR,
+                         usage_metrics[m]);
+    name = arena_printf(&t->arena, "%zu %s", hash, field);
+    s = map_get(&t->sums, slice_str(name));
+    if (s == NULL) {
+        s = arena_zalloc(&t->arena, sizeof(*s));
+        s->hash = hash;
+        s->field = field;
+        (void)map_put(&t->sums, slice_str(name), s);
+    }
+    s->amount += n;
+}
+
+static uint64_t time_of(const struct tally *t, const struct message_usage_record *r)
+{
+    bool past = r->wall_us + PAST_US < t->now_wall_us;
+    bool future = r->wall_us > t->now_wall_us + FUTURE_US;
+
+    return past || future ? t->now_wall_us : r->wall_us;
+}
+
+// Bounded, without our separator.
+static struct slice clean(struct tally *t, struct slice s)
+{
+    char *copy;
+
+    s = slice_head(s, VALUE_MAX);
+    copy = arena_strndup(&t->arena, s.p == NULL ? "" : s.p, s.n);
+    for (size_t i = 0; i < s.n; i++) {
+        if ((unsigned char)copy[i] < 0x20) {
+            copy[i] = '?';
+        }
+    }
+    return SLICE_MAKE(copy, s.n);
+}
+
+static void add_value(struct tally *t, const struct message_usage_record *r, const char *dimension,
+                      struct slice value)
+{
+    char name[64];
+
+    value = clean(t, value);
+    for (int day = 0; day < 2; day++) {
+        size_t h = hash_index(t, usage_name(day == 1, time_of(t, r), dimension, name));
+
+        add(t, h, value, USAGE_REQUESTS, 1);
+        add(t, h, value, USAGE_ERRORS, r->status >= 400);
+        add(t, h, value, USAGE_INTERRUPTED, r->interrupted);
+        add(t, h, value, USAGE_CACHE_HITS, r->cache == MESSAGE_CACHE_HIT);
+        add(t, h, value, USAGE_INPUT, r->input);
+        add(t, h, value, USAGE_CACHED, r->cached);
+        add(t, h, value, USAGE_OUTPUT, r->output);
+        add(t, h, value, USAGE_REASONING, r->reasoning);
+        add(t, h, value, USAGE_COST, r->cost);
+    }
+}
+
+static void add_record(struct tally *t, const struct message_usage_record *r)
+{
+    struct slice tags = slice_str(r->tags), tag;
+
+    add_value(t, r, "total", SLICE(""));
+    add_value(t, r, "key", slice_str(r->key));
+    add_value(t, r, "team", slice_str(r->team));
+    add_value(t, r, "user", slice_str(r->user));
+    add_value(t, r, "model", slice_str(r->model));
+    add_value(t, r, "provider", slice_str(r->provider));
+    add_value(t, r, "router", slice_str(r->router));
+    for (size_t i = 0; i < TAGS_MAX && tags.n > 0; i++) {
+        tags = slice_cut(tags, ',', &tag);
+        if (slice_trim(tag).n > 0) {
+            add_value(t, r, "tag", slice_trim(tag));
+        }
+    }
+}
+
+// One entry of the stream of recent requests.
+static struct slice recent_json(struct tally *t, const char *proxy,
+                                const struct message_usage_record *r)
+{
+    static const char *const caches[] = {NULL, "hit", "miss", "bypass", "coalesced"};
+    struct json_out o;
+    struct slice text;
+    struct buf b;
+
+    buf_init(&b, 1u << 20);
+    o = json_out_to(&b);
+    json_out_open(&o, '{');
+    json_out_field_str(&o, "id", r->request_id);
+    json_out_field_u64(&o, "wall_us", r->wall_us);
+    json_out_field_str(&o, "proxy", proxy);
+    json_out_field_str(&o, "key", r->key);
+    json_out_field_str(&o, "team", r->team);
+    json_out_field_str(&o, "user", r->user);
+    json_out_field_str(&o, "router", r->router);
+    json_out_field_str(&o, "provider", r->provider);
+    json_out_field_str(&o, "model", r->model);
+    json_out_field_str(&o, "tags", r->tags);
+    json_out_field_u64(&o, "status", r->status);
+    json_out_field_u64(&o, "attempts", r->attempts);
+    json_out_field_u64(&o, "input_tokens", r->input);
+    json_out_field_u64(&o, "cached_tokens", r->cached);
+    json_out_field_u64(&o, "output_tokens", r->output);
+    json_out_field_u64(&o, "reasoning_tokens", r->reasoning);
+    json_out_field_u64(&o, "cost", r->cost);
+    json_out_field_str(&o, "cache", r->cache < ARRAY_LEN(caches) ? caches[r->cache] : NULL);
+    json_out_field_u64(&o, "latency_us", r->latency_us);
+    json_out_field_u64(&o, "ttft_us", r->ttft_us);
+    json_out_field_bool(&o, "stream", r->stream);
+    json_out_field_bool(&o, "interrupted", r->interrupted);
+    json_out_field_bool(&o, "estimated", r->estimated);
+    json_out_close(&o, '}');
+    text = arena_dup(&t->arena, buf_slice(&b));
+    buf_done(&b);
+    return text;
+}
+
+static void on_script(void *arg, const struct redis_reply *r, const struct err *e)
+{
+    struct pending *p = arg;
+    bool applied = e == NULL && redis_int(redis_item(r, 0)) == 1;
+    uint64_t last = e == NULL ? (uint64_t)redis_int(redis_item(r, 1)) : 0;
+    uint64_t lost = e == NULL ? (uint64_t)redis_int(redis_item(r, 2)) : 0;
+
+    meters_usage(p->u->meters,
+                 e != NULL ? "failed"
+                 : applied ? "applied"
+                           : "repeated",
+                 applied ? p->records : 0, lost);
+    p->fn(p->arg, e == NULL, last);
+    mem_free(p);
+}
+
+static const char *number(struct tally *t, uint64_t v)
+{
+    return arena_printf(&t->arena, "%llu", (unsigned long long)v);
+}
+
+// KEYS and ARGV of lua/usage.lua.
+static void send(struct tally *t, const struct message_usage_report *r, struct pending *p)
+{
+    size_t n_recent = r->n_records < RECENT_MAX ? r->n_records : RECENT_MAX;
+    size_t n = 0, n_keys = 2 + t->n_names;
+    struct slice *v = mem_zalloc_array(n_keys + 3 + n_recent + 3 * map_count(&t->sums), sizeof(*v));
+
+    v[n++] = slice_str(arena_printf(&t->arena, "%s%s", NAMES_USAGE_LAST, r->stream));
+    v[n++] = SLICE(NAMES_RECENT);
+    for (size_t i = 0; i < t->n_names; i++) {
+        v[n++] = slice_str(t->names[i]);
+    }
+    v[n++] = slice_str(number(t, r->number));
+    v[n++] = slice_str(number(t, r->oldest));
+    v[n++] = slice_str(number(t, n_recent));
+    for (size_t i = 0; i < n_recent; i++) {
+        v[n++] = recent_json(t, r->proxy, &r->records[i]);
+    }
+    map_foreach (e, &t->sums) {
+        const struct sum *s = e->value;
+
+        v[n++] = slice_str(number(t, s->hash + 3)); // KEYS count from 1, two come first
+        v[n++] = slice_str(s->field);
+        v[n++] = slice_str(number(t, s->amount));
+    }
+    redis_eval(store_redis(p->u->store), SCRIPTS_USAGE, n_keys, v, n, TIMEOUT_US, on_script, p);
+    mem_free(v);
+}
+
+void usage_report(struct usage *u, const struct message_usage_report *r, usage_fn fn, void *arg)
+{
+    struct tally t = {.now_wall_us = loop_wall_us(u->loop)};
+    struct pending *p = mem_zalloc(sizeof(*p));
+
+    *p = (struct pending){u, fn, arg, r->n_records};
+    arena_init(&t.arena, 16384, 0); // the message is bounded
+    map_init(&t.hashes);
+    map_init(&t.sums);
+    for (size_t i = 0; i < r->n_records; i++) {
+        add_record(&t, &r->records[i]);
+    }
+    send(&t, r, p);
+    map_done(&t.sums);
+    map_done(&t.hashes);
+    mem_free(t.names);
+    arena_done(&t.arena);
+}
+
+struct usage *usage_new(struct loop *l, struct store *s, struct meters *m)
+{
+    struct usage *u = mem_zalloc(sizeof(*u));
+
+    *u = (struct usage){l, s, m};
+    return u;
+}
+
+void usage_free(struct usage **u)
+{
+    mem_free(*u);
+    *u = NULL;
+}

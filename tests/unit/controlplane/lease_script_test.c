@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: Apache-2.0
+// The promise of a limit, held against lua/lease.lua by simulation: several proxies with random,
+// uneven, shifting demand, delays on both ways, leases given back or forgotten. Over no interval
+// may they admit more than capacity + capacity * w / refill, and they shall admit nearly that.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/base/rng.h"
+#include "tests/unit/controlplane/lease_rig.h"
+
+#define PROXIES 3
+
+static int setup(void **state)
+{
+    static struct lease_rig rig;
+
+    lease_rig_start(&rig);
+    *state = &rig;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    lease_rig_stop(*state);
+    return 0;
+}
+
+// One lease at a time, as a proxy holds it.
+struct proxy {
+    uint64_t units, until_us; // on its own clock
+    uint64_t empty_until_us;
+};
+
+struct simulation {
+    struct lease_rig *rig;
+    struct rng rng;
+    struct resource_limit limit;
+    const char *key;
+    struct proxy proxies[PROXIES];
+    uint64_t now_us; // true time since the start
+    // The bound as a bucket that is watched: it must never run below zero.
+    double level;
+    uint64_t level_us;
+    uint64_t admitted, asked, calls;
+    uint64_t max_delay_us;
+};
+
+static void step(struct simulation *s, uint64_t us)
+{
+    s->now_us += us;
+    lease_rig_advance(s->rig, us);
+}
+
+// The request is sent upstream now.
+static void admit(struct simulation *s)
+{
+    double rate = (double)s->limit.amount / (double)s->limit.per_us;
+
+    s->level += rate * (double)(s->now_us - s->level_us);
+    s->level = s->level > (double)s->limit.amount ? (double)s->limit.amount : s->level;
+    s->level_us = s->now_us;
+    s->level -= 1;
+    s->admitted++;
+    if (s->level < -1e-6) {
+        fail_msg("over the bound by %g after %llu us, amount %llu", -s->level,
+                 (unsigned long long)s->now_us, (unsigned long long)s->limit.amount);
+    }
+}
+
+static uint64_t delay(struct simulation *s)
+{
+    return s->max_delay_us == 0 ? 0 : rng_below(&s->rng, s->max_delay_us);
+}
+
+// Asks for what is needed and a little more; gives back what is left if it still lives.
+static void ask(struct simulation *s, struct proxy *p, uint64_t need)
+{
+    uint64_t sent_us = s->now_us;
+    struct lease_question q = {.key = s->key, .limit = &s->limit};
+    struct lease_answer a;
+
+    q.returned = p->units > 0 && s->now_us < p->until_us ? p->units : 0;
+    q.want = need + s->limit.amount / 200;
+    p->units = 0;
+    step(s, delay(s)); // others are not served meanwhile: their requests come later
+    a = lease_rig_ask(s->rig, &q);
+    s->calls++;
+    step(s, delay(s));
+    assert_true(a.granted >= 0 && (uint64_t)a.granted <= q.want);
+    p->units = (uint64_t)a.granted;
+    p->until_us = sent_us + (uint64_t)a.lease_us;
+    p->empty_until_us = a.granted == 0 ? s->now_us + (uint64_t)a.empty_us : 0;
+}
+
+static bool request(struct simulation *s, struct proxy *p)
+{
+    s->asked++;
+    if (s->now_us < p->empty_until_us) {
+        return false;
+    }
+    if (p->units == 0 || s->now_us >= p->until_us) {
+        ask(s, p, 1);
+    }
+    if (p->units == 0 || s->now_us >= p->until_us) {
+        return false;
+    }
+    p->units--;
+    admit(s);
+    return true;
+}
+
+// Demand of `times` the refill for so many refill periods, shifting between the proxies, with
+// bursts.
+static void run(struct simulation *s, double times, double periods, bool idle_first)
+{
+    double rate = (double)s->limit.amount / (double)s->limit.per_us * times;
+    uint64_t end_us = s->now_us + (uint64_t)(periods * (double)s->limit.per_us);
+    size_t favourite = 0;
+
+    if (idle_first) {
+        // A few leases are taken and kept idle, over and over: they must not pile up.
+        for (int i = 0; i < 60; i++) {
+            ask(s, &s->proxies[i % PROXIES], 1);
+            step(s, leases_length_us(&s->limit) / 4);
+        }
+    }
+    while (s->now_us < end_us) {
+        if (rng_below(&s->rng, 200) == 0) {
+            favourite = rng_below(&s->rng, PROXIES);
+        }
+        if (rng_below(&s->rng, 50) != 0) { // else: one more in the same moment
+            step(s, (uint64_t)(-__builtin_log(1 - rng_unit(&s->rng)) / rate) + 1);
+        }
+        (void)request(
+            s, &s->proxies[rng_below(&s->rng, 3) != 0 ? favourite : rng_below(&s->rng, PROXIES)]);
+    }
+}
+
+static struct simulation simulate(struct lease_rig *rig, const char *key, uint64_t amount,
+                                  uint64_t per_us, uint64_t seed)
+{
+    struct simulation s = {.rig = rig,
+                           .key = key,
+                           .limit = {.unit = RESOURCE_REQUESTS, .amount = amount, .per_us = per_us},
+                           .level = (double)amount};
+
+    rng_init(&s.rng, seed);
+    return s;
+}
+
+static void never_over_the_bound(void **state)
+{
+    static const struct {
+        uint64_t amount, per_us, delay_us;
+        double times, periods;
+    } cases[] = {
+        {1, 60 * MONO_SEC, 0, 5, 40},
+        {1, MONO_SEC, 2 * MONO_MS, 5, 40},
+        {2, 60 * MONO_SEC, 20 * MONO_MS, 3, 40},
+        {7, 60 * MONO_SEC, 20 * MONO_MS, 0.9, 40},
+        {30, 10 * MONO_SEC, 5 * MONO_MS, 1.5, 20},
+        {100, 60 * MONO_SEC, 50 * MONO_MS, 2, 8},
+        {1000, 60 * MONO_SEC, 5 * MONO_MS, 0.5, 2},
+        {1000, 60 * MONO_SEC, 5 * MONO_MS, 1.2, 3},
+        {1000, 3600 * MONO_SEC, 50 * MONO_MS, 3, 1},
+        {5000, 60 * MONO_SEC, 1 * MONO_MS, 1.1, 1},
+    };
+    struct lease_rig *rig = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char key[32];
+        struct simulation s;
+
+        (void)snprintf(key, sizeof(key), "{sluice}:l:%zu", i);
+        s = simulate(rig, key, cases[i].amount, cases[i].per_us, 7 + i);
+        s.max_delay_us = cases[i].delay_us;
+        run(&s, cases[i].times, cases[i].periods, (i & 1) != 0);
+        assert_true(s.admitted > 0);
+    }
+}
+
+// While demand exceeds it, at least 95 % of what the refill provides is admitted.
+static void nearly_all_of_the_refill_is_used(void **state)
+{
+    static const struct {
+        uint64_t amount, per_us, delay_us;
+        double periods;
+    } cases[] = {
+        {1, 60 * MONO_SEC, MONO_MS, 60},
+        {3, 60 * MONO_SEC, MONO_MS, 40},
+        {10, 60 * MONO_SEC, MONO_MS, 20},
+        {60, 60 * MONO_SEC, MONO_MS, 10},
+        {1000, 60 * MONO_SEC, MONO_MS, 4},
+        {10, MONO_SEC, MONO_MS / 2, 40},
+        {100000, 60 * MONO_SEC, MONO_MS / 10, 0.1},
+    };
+    struct lease_rig *rig = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char key[32];
+        struct simulation s;
+        double refilled;
+        uint64_t before;
+
+        (void)snprintf(key, sizeof(key), "{sluice}:u:%zu", i);
+        s = simulate(rig, key, cases[i].amount, cases[i].per_us, 70 + i);
+        s.max_delay_us = cases[i].delay_us;
+        // Empty it first: what comes then is refill alone. (It does not fill while the leases of the
+        // burst that emptied it may still be spent: 2 % of a refill time, once; hence the steps.)
+        for (int k = 0; k < 100; k++) {
+            step(&s, k % 20 == 0 ? leases_length_us(&s.limit) : 0);
+            ask(&s, &s.proxies[k % PROXIES], s.limit.amount);
+            while (s.proxies[k % PROXIES].units > 0) {
+                s.proxies[k % PROXIES].units--;
+                admit(&s);
+            }
+        }
+        before = s.admitted;
+        refilled = cases[i].periods * (double)cases[i].amount;
+        // Demand so dense that a unit does not wait for its request: a bucket of one fills only once
+        // it was emptied.
+        run(&s, cases[i].amount < 100 ? 100 : 3, cases[i].periods, false);
+        if ((double)(s.admitted - before) < 0.95 * refilled - 1) {
+            fail_msg("%llu per %llu us: %llu of %g used", (unsigned long long)cases[i].amount,
+                     (unsigned long long)cases[i].per_us, (unsigned long long)(s.admitted - before),
+                     refilled);
+        }
+    }
+}
+
+// 1,100 requests inside one second against 1,000 a minute.
+static void a_burst_gets_the_capacity(void **state)
+{
+    struct simulation s = simulate(*state, "{sluice}:burst", 1000, 60 * MONO_SEC, 3);
+
+    for (int i = 0; i < 1100; i++) {
+        step(&s, MONO_SEC / 1100);
+        (void)request(&s, &s.proxies[0]);
+    }
+    assert_in_range(s.admitted, 990, 1017);
+    // All at once.
+    s = simulate(*state, "{sluice}:burst2", 1000, 60 * MONO_SEC, 3);
+    ask(&s, &s.proxies[0], 1100);
+    assert_in_range(s.proxies[0].units, 990, 1000);
+}
+
+static void a_denial_says_when(void **state)
+{
+    struct lease_rig *rig = *state;
+    const struct resource_limit limits[] = {
+        {.unit = RESOURCE_REQUESTS, .amount = 10, .per_us = 10 * MONO_SEC},
+        {.unit = RESOURCE_REQUESTS, .amount = 1, .per_us = 10 * MONO_SEC},
+        {.unit = RESOURCE_REQUESTS, .amount = 1000, .per_us = 60 * MONO_SEC},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+        char key[32];
+        struct lease_question q = {.key = key, .limit = &limits[i], .want = limits[i].amount};
+        struct lease_answer a;
+
+        (void)snprintf(key, sizeof(key), "{sluice}:d:%zu", i);
+        do {
+            a = lease_rig_ask(rig, &q);
+        } while (a.granted > 0);
+        q.want = 1;
+        a = lease_rig_ask(rig, &q);
+        assert_int_equal(a.granted, 0);
+        assert_int_equal(a.remaining, 0);
+        assert_true(a.empty_us > 0 && a.reset_us > 0);
+        // Not a moment before, and then.
+        lease_rig_advance(rig, (uint64_t)a.empty_us - 2);
+        assert_int_equal(lease_rig_ask(rig, &q).granted, 0);
+        lease_rig_advance(rig, 3);
+        assert_int_equal(lease_rig_ask(rig, &q).granted, 1);
+    }
+}
+
+static void debt_blocks_until_it_is_repaid(void **state)
+{
+    struct lease_rig *rig = *state;
+    const struct resource_limit limit = {
+        .unit = RESOURCE_TOKENS, .amount = 1000, .per_us = 10 * MONO_SEC};
+    struct lease_question q = {.key = "{sluice}:debt", .limit = &limit, .want = 100};
+    struct lease_answer a = lease_rig_ask(rig, &q);
+
+    assert_int_equal(a.granted, 100);
+    q = (struct lease_question){.key = "{sluice}:debt", .limit = &limit, .want = 1, .debt = 1900};
+    a = lease_rig_ask(rig, &q);
+    assert_int_equal(a.granted, 0);
+    // 1,005 below zero or so: 10 s and a little.
+    assert_in_range(a.empty_us, 10 * MONO_SEC, 11 * MONO_SEC);
+    q.debt = 0;
+    lease_rig_advance(rig, 9 * MONO_SEC);
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 0);
+    lease_rig_advance(rig, 2 * MONO_SEC);
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 1);
+}
+
+static void what_comes_back_in_time_counts_again(void **state)
+{
+    struct lease_rig *rig = *state;
+    const struct resource_limit limit = {
+        .unit = RESOURCE_REQUESTS, .amount = 100, .per_us = 60 * MONO_SEC};
+    struct lease_question q = {.key = "{sluice}:back", .limit = &limit, .want = 100};
+    struct lease_answer a = lease_rig_ask(rig, &q);
+
+    assert_int_equal(a.granted, 100);
+    q.want = 60;
+    q.returned = 60;
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 60);
+    // Much too late: those units have died, and the bucket has filled since.
+    lease_rig_advance(rig, 3600 * MONO_SEC);
+    q.returned = 60;
+    q.want = 1000;
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 100);
+    q.returned = 0;
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 0);
+    // More than was ever given out.
+    q.returned = 100000;
+    a = lease_rig_ask(rig, &q);
+    assert_true(a.granted <= 100);
+}
+
+static void windows_are_whole_at_their_start(void **state)
+{
+    struct lease_rig *rig = *state;
+    const struct resource_limit limit = {
+        .unit = RESOURCE_USD, .amount = 5000000000, .per_us = 86400 * MONO_SEC};
+    uint64_t start = rig->redis_us / (86400 * MONO_SEC) * 86400 * MONO_SEC;
+    struct lease_question q = {
+        .key = "{sluice}:w", .limit = &limit, .want = 3000000000, .anchor_us = start};
+    struct lease_answer a = lease_rig_ask(rig, &q);
+
+    assert_int_equal(a.granted, 3000000000);
+    assert_int_equal(a.remaining, 2000000000);
+    a = lease_rig_ask(rig, &q);
+    assert_int_equal(a.granted, 2000000000);
+    a = lease_rig_ask(rig, &q);
+    assert_int_equal(a.granted, 0);
+    assert_int_equal(a.empty_us, start + 86400 * MONO_SEC - rig->redis_us);
+    q.returned = 1000000000;
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 1000000000);
+    q.returned = 0;
+    // The lease ends with the window.
+    lease_rig_advance(rig, (uint64_t)a.empty_us - 1000000);
+    q.debt = 7;
+    a = lease_rig_ask(rig, &q);
+    assert_int_equal(a.granted, 0);
+    lease_rig_advance(rig, 1000001);
+    q = (struct lease_question){.key = "{sluice}:w",
+                                .limit = &limit,
+                                .want = 1000,
+                                .returned = 2000000000, // of the last one: not taken
+                                .anchor_us = start};
+    a = lease_rig_ask(rig, &q);
+    assert_int_equal(a.granted, 1000);
+    assert_int_equal(a.remaining, 5000000000 - 1000);
+}
+
+static void calendar_windows_need_the_right_bounds(void **state)
+{
+    struct lease_rig *rig = *state;
+    const struct resource_limit limit = {
+        .unit = RESOURCE_TOKENS, .amount = 10, .calendar = RESOURCE_DAY};
+    uint64_t t = rig->redis_us;
+    char bounds[120];
+    struct lease_question q = {.key = "{sluice}:c", .limit = &limit, .want = 10, .bounds = bounds};
+    struct lease_answer a;
+
+    (void)snprintf(bounds, sizeof(bounds), "%llu,%llu,%llu,%llu", (unsigned long long)(t - 900),
+                   (unsigned long long)(t - 100), (unsigned long long)(t + 5000000),
+                   (unsigned long long)(t + 10000000));
+    a = lease_rig_ask(rig, &q);
+    assert_int_equal(a.granted, 10);
+    assert_in_range(a.lease_us, 1, 5000000);
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 0);
+    lease_rig_advance(rig, 5000001);
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 10);
+    lease_rig_advance(rig, 5000001);
+    assert_int_equal(lease_rig_ask(rig, &q).granted, -1);
+}
+
+// Redis's clock jumps; the caller's does not.
+static void jumps_of_the_clock_grant_nothing_early(void **state)
+{
+    struct lease_rig *rig = *state;
+    const struct resource_limit limit = {
+        .unit = RESOURCE_REQUESTS, .amount = 60, .per_us = 60 * MONO_SEC};
+    struct lease_question q = {.key = "{sluice}:jump", .limit = &limit, .want = 60};
+    int64_t granted = 0;
+
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 60);
+    // An hour ahead at once: at most the 2 s of tolerance are believed, once.
+    rig->redis_us += 3600 * MONO_SEC;
+    for (int i = 0; i < 10; i++) {
+        granted += lease_rig_ask(rig, &q).granted;
+        assert_true(rig->clock_error > 0);
+        lease_rig_advance(rig, 100 * MONO_MS);
+    }
+    assert_true(granted <= 3);
+    for (int i = 0; i < 100; i++) {
+        lease_rig_advance(rig, 100 * MONO_MS);
+        granted += lease_rig_ask(rig, &q).granted;
+    }
+    assert_in_range(granted, 9, 13); // 11 s at one a second: time goes on by the caller's clock
+
+    // Back by a day: it stands still at most 2 s, then goes on.
+    rig->redis_us -= 90000 * MONO_SEC;
+    granted = 0;
+    for (int i = 0; i < 100; i++) {
+        lease_rig_advance(rig, 100 * MONO_MS);
+        granted += lease_rig_ask(rig, &q).granted;
+    }
+    assert_in_range(granted, 5, 10);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(never_over_the_bound, setup, teardown),
+        cmocka_unit_test_setup_teardown(nearly_all_of_the_refill_is_used, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_burst_gets_the_capacity, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_denial_says_when, setup, teardown),
+        cmocka_unit_test_setup_teardown(debt_blocks_until_it_is_repaid, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_comes_back_in_time_counts_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(windows_are_whole_at_their_start, setup, teardown),
+        cmocka_unit_test_setup_teardown(calendar_windows_need_the_right_bounds, setup, teardown),
+        cmocka_unit_test_setup_teardown(jumps_of_the_clock_grant_nothing_early, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
