@@ -34,14 +34,16 @@ struct snapshot_model {
         *at; // entry that matched (provider, id); NULL when matched by bare name or alias
 };
 
+struct snapshot_delete {
+    enum resource_kind kind;
+    const char *id;
+};
+
 struct snapshot_delta {
     uint64_t prev_seq, seq;
     struct resource *const *upserts; // borrowed; the snapshot takes its own references
     size_t n_upserts;
-    struct {
-        enum resource_kind kind;
-        const char *id;
-    } const *deletes;
+    const struct snapshot_delete *deletes;
     size_t n_deletes;
 };
 

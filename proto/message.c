@@ -48,7 +48,7 @@ static const struct conv_field sync_request_fields[] = {
     CONV_U(message_sync_request, Pb__SyncRequest, snapshot),
     CONV_I(message_sync_request, Pb__SyncRequest, chunk, 0, ANY),
     CONV_U(message_sync_request, Pb__SyncRequest, have_digest),
-    CONV_B(message_sync_request, Pb__SyncRequest, full),
+    CONV_B(message_sync_request, Pb__SyncRequest, hello),
 };
 static const struct conv_table sync_request_table =
     CONV_TABLE(message_sync_request, pb__sync_request, sync_request_fields);

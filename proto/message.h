@@ -67,7 +67,7 @@ struct message_sync_request {
     uint64_t snapshot; // 0: the beginning
     uint32_t chunk;
     uint64_t have_digest;
-    bool full;
+    bool hello; // what do you have? No items, please
 };
 
 struct message_sync_chunk {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Is a text a router's configuration? Asked of a proxy (POST /validate-router-config) and answered
-// by the library that reads configurations (sluice_config, controlplane/router_check.c), which the
+// by the library that reads configurations (sluice_config, proto/config/router_check.c), which the
 // proxy's program links for this one question; the planes' sources do not know each other.
 #ifndef SLUICE_PROTO_ROUTER_CHECK_H
 #define SLUICE_PROTO_ROUTER_CHECK_H

@@ -93,7 +93,7 @@ static struct snapshot *snapshot_of(uint64_t seq, struct resource **list, size_t
 static struct snapshot *with(const struct snapshot *base, struct resource *up,
                              enum resource_kind kind, const char *del)
 {
-    __typeof__(*((struct snapshot_delta *)0)->deletes) deletes[] = {{kind, del}};
+    const struct snapshot_delete deletes[] = {{kind, del}};
     struct snapshot_delta d = {
         .prev_seq = snapshot_seq(base),
         .seq = snapshot_seq(base) + 1,

@@ -1,0 +1,556 @@
+// SPDX-License-Identifier: Apache-2.0
+// The last-known-good file.
+//
+//   "SLUICE-LKG-1\n" | key id u32 | file id 16         (integers little-endian)
+//   block 0:  length u32 | last u8 | nonce 24 | sealed: epoch 16, seq, digest, count, wall time
+//   (u64) block n:  length u32 | last u8 | nonce 24 | sealed: FileBlock (items)
+//
+// Each block is sealed on its own with (file id, number, last) as associated data, so blocks cannot
+// be cut off, swapped, or come from another file. Written to a temporary file, flushed, then
+// renamed over the old one, whose previous generation is kept as ".1".
+#include "dataplane/lkg.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/arena.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/mono.h"
+#include "common/io/crypto.h"
+#include "proto/message.h"
+#include "proto/seal.h"
+
+#define NAME          "last-known-good"
+#define MAGIC         "SLUICE-LKG-1\n"
+#define MAGIC_BYTES   (sizeof(MAGIC) - 1)
+#define ID_BYTES      16
+#define HEAD_BYTES    (MAGIC_BYTES + 4 + ID_BYTES)
+#define BLOCK_HEAD    (4 + 1 + CRYPTO_NONCE_BYTES)
+#define SUMMARY_BYTES (16 + 4 * 8)
+#define ITEMS_MAX     2048u
+#define PATH_MAX_     4096
+#define SEALED_MAX    (MESSAGE_BYTES_MAX + CRYPTO_TAG_BYTES)
+#define COUNT_MAX     (4u * 1024 * 1024)
+
+struct lkg {
+    const char *dir;
+    const struct keys *keys;
+    pthread_t thread;
+    pthread_mutex_t lock; // everything below
+    pthread_cond_t wake;
+    struct snapshot *next; // one reference; NULL: nothing to write
+    bool writing, stop;
+    bool complained; // helper thread only
+};
+
+static void put_int(char *at, uint64_t v, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        at[i] = (char)(v >> (8 * i));
+    }
+}
+
+static uint64_t get_int(const char *at, unsigned n)
+{
+    uint64_t v = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        v |= (uint64_t)(uint8_t)at[i] << (8 * i);
+    }
+    return v;
+}
+
+static bool make_path(char out[PATH_MAX_], const char *dir, const char *suffix)
+{
+    int n = snprintf(out, PATH_MAX_, "%s/" NAME "%s", dir, suffix);
+
+    return n > 0 && n < PATH_MAX_;
+}
+
+// What binds a block to its place.
+struct place {
+    char bytes[MAGIC_BYTES + 4 + ID_BYTES + 4 + 1];
+};
+
+static struct slice place_of(struct place *p, const char head[HEAD_BYTES], uint32_t number,
+                             bool last)
+{
+    memcpy(p->bytes, head, HEAD_BYTES);
+    put_int(p->bytes + HEAD_BYTES, number, 4);
+    p->bytes[HEAD_BYTES + 4] = (char)last;
+    return SLICE_MAKE(p->bytes, sizeof(p->bytes));
+}
+
+// ---- writing ---------------------------------------------------------------------------------
+
+struct writer {
+    const struct keys *keys;
+    int fd;
+    char head[HEAD_BYTES];
+    uint32_t number; // of the next block
+    bool failed;     // errno says why
+    struct buf encoded, sealed, plain;
+    struct message_item items[ITEMS_MAX]; // .resource.p are offsets until the block is closed
+    size_t n_items, item_bytes;
+};
+
+static void write_all(struct writer *w, struct slice s)
+{
+    while (!w->failed && s.n > 0) {
+        ssize_t n = write(w->fd, s.p, s.n);
+
+        if (n < 0 && errno != EINTR) {
+            w->failed = true;
+        } else if (n > 0) {
+            s = slice_from(s, (size_t)n);
+        }
+    }
+}
+
+static void wipe(struct buf *b)
+{
+    if (b->p != NULL) {
+        mem_wipe(b->p, b->cap);
+    }
+    buf_clear(b);
+}
+
+static void write_block(struct writer *w, struct slice text, bool last)
+{
+    uint8_t nonce[CRYPTO_NONCE_BYTES];
+    char head[BLOCK_HEAD];
+    struct place place;
+
+    buf_clear(&w->sealed);
+    seal_close(w->keys, KEYS_FILE, place_of(&place, w->head, w->number++, last), text, nonce,
+               &w->sealed);
+    put_int(head, w->sealed.n, 4);
+    head[4] = (char)last;
+    memcpy(head + 5, nonce, sizeof(nonce));
+    write_all(w, SLICE_MAKE(head, sizeof(head)));
+    write_all(w, buf_slice(&w->sealed));
+}
+
+static void close_items(struct writer *w, bool last)
+{
+    size_t offset = 0;
+
+    for (size_t i = 0; i < w->n_items; i++) {
+        w->items[i].resource.p = w->encoded.p + w->encoded.off + offset;
+        offset += w->items[i].resource.n;
+    }
+    wipe(&w->plain);
+    message_encode_items(w->items, w->n_items, &w->plain);
+    write_block(w, buf_slice(&w->plain), last);
+    wipe(&w->plain);
+    wipe(&w->encoded);
+    w->n_items = w->item_bytes = 0;
+}
+
+static bool write_resource(void *ctx, const struct resource *r)
+{
+    struct writer *w = ctx;
+    struct message_item *item;
+    size_t before;
+
+    if (w->n_items == ITEMS_MAX || w->item_bytes > MESSAGE_CHUNK) {
+        close_items(w, false);
+    }
+    before = w->encoded.n;
+    resource_encode(r, &w->encoded);
+    item = &w->items[w->n_items++];
+    *item = (struct message_item){
+        .kind = r->kind,
+        .id = r->id,
+        .version = r->version,
+        .resource = {NULL, w->encoded.n - before},
+    };
+    w->item_bytes += message_item_size(item);
+    return !w->failed;
+}
+
+static void write_summary(struct writer *w, const struct snapshot *s)
+{
+    char text[SUMMARY_BYTES];
+    uint64_t count = 0;
+
+    for (unsigned kind = 1; kind <= RESOURCE_KIND_MAX; kind++) {
+        count += snapshot_count(s, kind);
+    }
+    memcpy(text, snapshot_epoch(s), 16);
+    put_int(text + 16, snapshot_seq(s), 8);
+    put_int(text + 24, snapshot_digest(s), 8);
+    put_int(text + 32, count, 8);
+    put_int(text + 40, mono_wall_us(), 8);
+    write_block(w, SLICE_MAKE(text, sizeof(text)), false);
+}
+
+static void write_snapshot(struct writer *w, const struct snapshot *s)
+{
+    // Room for a chunk and the resource that overflows it, reserved whole: growing would leave
+    // copies of provider keys behind.
+    const size_t room = MESSAGE_CHUNK + 2 * (size_t)RESOURCE_BYTES_MAX;
+
+    buf_init(&w->encoded, room);
+    buf_init(&w->plain, 2 * room);
+    buf_init(&w->sealed, 2 * room + CRYPTO_TAG_BYTES);
+    CHECK(buf_try_reserve(&w->encoded, room) && buf_try_reserve(&w->plain, 2 * room));
+    memcpy(w->head, MAGIC, MAGIC_BYTES);
+    put_int(w->head + MAGIC_BYTES, keys_current(w->keys), 4);
+    crypto_random(w->head + MAGIC_BYTES + 4, ID_BYTES);
+    write_all(w, SLICE_MAKE(w->head, HEAD_BYTES));
+    write_summary(w, s);
+    for (unsigned kind = 1; kind <= RESOURCE_KIND_MAX; kind++) {
+        snapshot_each(s, kind, write_resource, w);
+    }
+    close_items(w, true);
+    buf_done(&w->encoded);
+    buf_done(&w->plain);
+    buf_done(&w->sealed);
+}
+
+static void sync_dir(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        (void)fsync(fd); // at worst the older generation is there after a power cut
+        (void)close(fd);
+    }
+}
+
+static bool save(struct lkg *l, const struct snapshot *s, struct err *e)
+{
+    char tmp[PATH_MAX_], now[PATH_MAX_], old[PATH_MAX_];
+    struct writer *w;
+    bool ok;
+
+    if (!make_path(tmp, l->dir, ".tmp") || !make_path(now, l->dir, "") ||
+        !make_path(old, l->dir, ".1")) {
+        return err_set(e, ERR_INVALID, "%s: path too long", l->dir);
+    }
+    w = mem_zalloc(sizeof(*w));
+    w->keys = l->keys;
+    w->fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    w->failed = w->fd < 0;
+    if (!w->failed) {
+        write_snapshot(w, s);
+        w->failed = w->failed || fsync(w->fd) != 0;
+        (void)close(w->fd);
+    }
+    ok = !w->failed;
+    if (ok) {
+        (void)rename(now, old); // there may be none
+        ok = rename(tmp, now) == 0;
+    }
+    if (!ok) {
+        err_set(e, ERR_IO, "%s: %s", tmp, strerror(errno));
+    } else {
+        sync_dir(l->dir);
+    }
+    mem_free(w);
+    return ok;
+}
+
+static void write_one(struct lkg *l, struct snapshot *s)
+{
+    struct err e = {0};
+
+    if (save(l, s, &e)) {
+        l->complained = false;
+        LOG(DEBUG, "lkg.saved", LOG_UINT("seq", snapshot_seq(s)));
+    } else if (!l->complained) {
+        l->complained = true;
+        LOG(ERROR, "lkg.not_saved", LOG_ERR(&e));
+    }
+}
+
+static void *helper(void *arg)
+{
+    struct lkg *l = arg;
+
+    CHECK(pthread_mutex_lock(&l->lock) == 0);
+    while (!l->stop || l->next != NULL) {
+        struct snapshot *s = l->next;
+
+        if (s == NULL) {
+            CHECK(pthread_cond_wait(&l->wake, &l->lock) == 0);
+            continue;
+        }
+        l->next = NULL;
+        l->writing = true;
+        CHECK(pthread_mutex_unlock(&l->lock) == 0);
+        write_one(l, s);
+        snapshot_unref(&s);
+        CHECK(pthread_mutex_lock(&l->lock) == 0);
+        l->writing = false;
+    }
+    CHECK(pthread_mutex_unlock(&l->lock) == 0);
+    return NULL;
+}
+
+struct lkg *lkg_new(const char *dir, const struct keys *keys, struct err *e)
+{
+    struct lkg *l = mem_zalloc(sizeof(*l));
+    int rc;
+
+    l->dir = dir;
+    l->keys = keys;
+    CHECK(pthread_mutex_init(&l->lock, NULL) == 0);
+    CHECK(pthread_cond_init(&l->wake, NULL) == 0);
+    rc = pthread_create(&l->thread, NULL, helper, l);
+    if (rc != 0) {
+        err_set(e, ERR_UNAVAILABLE, "thread for the last-known-good file: %s", strerror(rc));
+        (void)pthread_cond_destroy(&l->wake);
+        (void)pthread_mutex_destroy(&l->lock);
+        mem_free(l);
+        return NULL;
+    }
+    return l;
+}
+
+void lkg_free(struct lkg **lp)
+{
+    struct lkg *l = *lp;
+
+    *lp = NULL;
+    if (l == NULL) {
+        return;
+    }
+    CHECK(pthread_mutex_lock(&l->lock) == 0);
+    l->stop = true;
+    CHECK(pthread_cond_signal(&l->wake) == 0);
+    CHECK(pthread_mutex_unlock(&l->lock) == 0);
+    CHECK(pthread_join(l->thread, NULL) == 0);
+    (void)pthread_cond_destroy(&l->wake);
+    (void)pthread_mutex_destroy(&l->lock);
+    mem_free(l);
+}
+
+void lkg_save(struct lkg *l, struct snapshot *s)
+{
+    struct snapshot *old;
+
+    CHECK(pthread_mutex_lock(&l->lock) == 0);
+    old = l->next;
+    l->next = snapshot_ref(s);
+    CHECK(pthread_cond_signal(&l->wake) == 0);
+    CHECK(pthread_mutex_unlock(&l->lock) == 0);
+    snapshot_unref(&old);
+}
+
+bool lkg_is_busy(struct lkg *l)
+{
+    bool busy;
+
+    CHECK(pthread_mutex_lock(&l->lock) == 0);
+    busy = l->writing || l->next != NULL;
+    CHECK(pthread_mutex_unlock(&l->lock) == 0);
+    return busy;
+}
+
+// ---- reading ---------------------------------------------------------------------------------
+
+struct reader {
+    const struct keys *keys;
+    int fd;
+    char head[HEAD_BYTES];
+    uint32_t number;
+    bool last;
+    struct buf sealed, plain;
+    struct arena arena;
+    uint8_t epoch[16];
+    uint64_t seq, digest, count;
+    struct resource **list; // owned references
+    size_t n, cap;
+};
+
+// Exactly n bytes; false: end of file or error.
+static bool read_all(struct reader *r, char *at, size_t n)
+{
+    while (n > 0) {
+        ssize_t got = read(r->fd, at, n);
+
+        if (got == 0 || (got < 0 && errno != EINTR)) {
+            return false;
+        }
+        if (got > 0) {
+            at += got;
+            n -= (size_t)got;
+        }
+    }
+    return true;
+}
+
+// Opens the next block into r->plain.
+static bool read_block(struct reader *r, struct err *e)
+{
+    char head[BLOCK_HEAD], *at;
+    struct place place;
+    uint32_t key_id = (uint32_t)get_int(r->head + MAGIC_BYTES, 4);
+    size_t n, room;
+
+    if (!read_all(r, head, sizeof(head))) {
+        return err_set(e, ERR_INVALID, "truncated in block %u", r->number);
+    }
+    n = (size_t)get_int(head, 4);
+    r->last = head[4] != 0;
+    if (n > SEALED_MAX) {
+        return err_set(e, ERR_INVALID, "damaged: block %u of %zu bytes", r->number, n);
+    }
+    buf_clear(&r->sealed);
+    CHECK(buf_try_reserve(&r->sealed, n));
+    at = buf_tail(&r->sealed, &room);
+    if (!read_all(r, at, n)) {
+        return err_set(e, ERR_INVALID, "truncated in block %u", r->number);
+    }
+    buf_commit(&r->sealed, n);
+    wipe(&r->plain);
+    if (!seal_open(r->keys, KEYS_FILE, key_id, place_of(&place, r->head, r->number, r->last),
+                   (const uint8_t *)head + 5, buf_slice(&r->sealed), &r->plain)) {
+        return err_set(e, ERR_DENIED, "damaged: block %u is not authentic", r->number);
+    }
+    r->number++;
+    return true;
+}
+
+static bool read_head(struct reader *r, struct err *e)
+{
+    const char *p;
+
+    if (!read_all(r, r->head, HEAD_BYTES)) {
+        return err_set(e, ERR_INVALID, "truncated in its head");
+    }
+    if (memcmp(r->head, MAGIC, MAGIC_BYTES) != 0) {
+        return err_set(e, ERR_INVALID, "not a last-known-good file of this version");
+    }
+    if (keys_sealing(r->keys, (uint32_t)get_int(r->head + MAGIC_BYTES, 4), KEYS_FILE) == NULL) {
+        return err_set(e, ERR_DENIED, "sealed with another cluster secret");
+    }
+    if (!read_block(r, e)) {
+        return false;
+    }
+    if (r->plain.n != SUMMARY_BYTES) {
+        return err_set(e, ERR_INVALID, "damaged: its summary has %zu bytes", r->plain.n);
+    }
+    p = buf_slice(&r->plain).p;
+    memcpy(r->epoch, p, 16);
+    r->seq = get_int(p + 16, 8);
+    r->digest = get_int(p + 24, 8);
+    r->count = get_int(p + 32, 8);
+    return r->count <= COUNT_MAX || err_set(e, ERR_TOO_LARGE, "too many resources");
+}
+
+static bool add_items(struct reader *r, struct err *e)
+{
+    const struct message_item *items;
+    size_t n;
+
+    arena_reset(&r->arena);
+    if (!message_decode_items(buf_slice(&r->plain), &r->arena, &items, &n, e)) {
+        return false;
+    }
+    if (n > r->count - r->n) {
+        return err_set(e, ERR_INVALID, "more resources than it announces");
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct resource *one = resource_decode(items[i].resource, e);
+        char *bytes;
+
+        memcpy(&bytes, &items[i].resource.p, sizeof(bytes)); // ours, in the arena
+        mem_wipe(bytes, items[i].resource.n);
+        if (one == NULL) {
+            return err_prefix(e, "\"%s\"", items[i].id);
+        }
+        if (r->n == r->cap) {
+            r->cap = r->cap == 0 ? 1024 : 2 * r->cap;
+            r->list = mem_realloc_array(r->list, r->cap, sizeof(struct resource *));
+        }
+        r->list[r->n++] = one;
+    }
+    return true;
+}
+
+static struct snapshot *read_snapshot(struct reader *r, struct err *e)
+{
+    struct snapshot *s = NULL;
+    bool ok = read_head(r, e);
+
+    while (ok && !r->last) {
+        ok = read_block(r, e) && add_items(r, e);
+    }
+    if (ok && r->n != r->count) {
+        ok = err_set(e, ERR_INVALID, "fewer resources than it announces");
+    }
+    if (ok) {
+        s = snapshot_new(r->epoch, r->seq, r->list, r->n);
+        if (snapshot_digest(s) != r->digest) {
+            err_set(e, ERR_INVALID, "its digest does not match");
+            snapshot_unref(&s);
+        }
+    }
+    return s;
+}
+
+static struct snapshot *load_one(const char *dir, const char *suffix, const struct keys *keys,
+                                 struct err *e)
+{
+    struct reader r = {.keys = keys};
+    struct snapshot *s = NULL;
+    char path[PATH_MAX_];
+
+    if (!make_path(path, dir, suffix)) {
+        err_set(e, ERR_INVALID, "%s: path too long", dir);
+        return NULL;
+    }
+    r.fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (r.fd < 0) {
+        err_set(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s", strerror(errno));
+    } else {
+        buf_init(&r.sealed, SEALED_MAX);
+        buf_init(&r.plain, SEALED_MAX);
+        CHECK(buf_try_reserve(&r.plain, SEALED_MAX));
+        arena_init(&r.arena, 64 * 1024, 0);
+        s = read_snapshot(&r, e);
+        for (size_t i = 0; i < r.n; i++) {
+            resource_unref(&r.list[i]);
+        }
+        mem_free(r.list);
+        wipe(&r.plain);
+        buf_done(&r.plain);
+        buf_done(&r.sealed);
+        arena_done(&r.arena);
+        (void)close(r.fd);
+    }
+    if (s == NULL) {
+        err_prefix(e, NAME "%s", suffix);
+    }
+    return s;
+}
+
+struct snapshot *lkg_load(const char *dir, const struct keys *keys, struct err *e)
+{
+    struct err first = {0}, second = {0};
+    struct snapshot *s = load_one(dir, "", keys, &first);
+
+    if (s != NULL) {
+        return s;
+    }
+    s = load_one(dir, ".1", keys, &second);
+    if (s != NULL) {
+        LOG(WARN, "lkg.older_generation", LOG_ERR(&first));
+        return s;
+    }
+    if (second.code == ERR_NOT_FOUND) {
+        err_set(e, first.code, "%s", first.message);
+    } else {
+        err_set(e, second.code, "%.190s; %.190s", first.message, second.message);
+    }
+    return NULL;
+}

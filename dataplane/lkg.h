@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// The last-known-good file: a proxy's state, sealed, so that it can start while no control plane
+// answers. Written by a helper thread from an immutable snapshot, never by the link or a worker.
+// Two generations are kept.
+#ifndef SLUICE_DATAPLANE_LKG_H
+#define SLUICE_DATAPLANE_LKG_H
+
+#include <stdbool.h>
+
+#include "common/base/cdefs.h"
+#include "common/base/err.h"
+#include "dataplane/snapshot.h"
+#include "proto/keys.h"
+
+struct lkg;
+
+// dir: borrowed for the life of lkg, keys too. NULL with *e: no thread.
+MUST_CHECK struct lkg *lkg_new(const char *dir, const struct keys *keys, struct err *e);
+// Finishes what was given to it. *l becomes NULL; NULL allowed.
+void lkg_free(struct lkg **l);
+// Writes this snapshot, or a later one given before it came to it. Takes its own reference. Any
+// thread. Failures are logged once until a write succeeds.
+void lkg_save(struct lkg *l, struct snapshot *s);
+// Something is being written or waits to be.
+bool lkg_is_busy(struct lkg *l);
+
+// The newest generation that can be read, one reference. NULL: *e names each file with its reason
+// (ERR_NOT_FOUND: there is none).
+MUST_CHECK struct snapshot *lkg_load(const char *dir, const struct keys *keys, struct err *e);
+
+#endif

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Usage records on their way to the control plane: collected from all workers, cut into numbered
+// reports, kept until acknowledged and 10 s longer (the store may lose its tail), bounded in
+// memory. What is sent when, and to whom, is the link's business.
+#ifndef SLUICE_DATAPLANE_OUTBOX_H
+#define SLUICE_DATAPLANE_OUTBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/arena.h"
+#include "common/base/cdefs.h"
+#include "proto/message.h"
+
+struct outbox;
+
+#define OUTBOX_REPORT_BYTES (64u * 1024) // a report is sent when it has so much
+#define OUTBOX_KEEP_US      ((uint64_t)10 * 1000000)
+
+// max_bytes: of all records held.
+struct outbox *outbox_new(size_t max_bytes);
+void outbox_free(struct outbox **o);
+
+// Any thread. Copied. False: full, the record is lost and counted. *ret_due: a report's worth has
+// come together (told once for each report).
+MUST_CHECK bool outbox_add(struct outbox *o, const struct message_usage_record *r, bool *ret_due);
+
+// ---- link thread -------------------------------------------------------------------------------
+
+// Closes what has been collected into reports.
+void outbox_close(struct outbox *o);
+// The report that follows `last` acknowledged: number, oldest, records (in *arena). False: none.
+MUST_CHECK bool outbox_next(struct outbox *o, struct arena *arena,
+                            struct message_usage_report *ret);
+// The control plane has applied everything up to `last` (which may also be less than before: then
+// what followed is sent again).
+void outbox_acked(struct outbox *o, uint64_t last, uint64_t now_us);
+// Nothing collected and everything acknowledged.
+bool outbox_is_empty(struct outbox *o);
+
+struct outbox_stats {
+    uint64_t pending, lost, acked; // records
+};
+// Any thread.
+void outbox_stats(struct outbox *o, struct outbox_stats *ret);
+
+#endif
