@@ -209,30 +209,42 @@ static enum target_outcome relay_outcome(const struct req *r)
     return retry_classify(RETRY_STATUS, r->at.status).outcome;
 }
 
+// The head was all there is to answer (HEAD, 204, 304): nothing of the provider is waited for.
+static enum req_next end_bodiless(struct req *r)
+{
+    (void)attempt_settle(r, retry_classify(RETRY_STATUS, r->at.status).outcome,
+                         r->at.limits.retry_after_us);
+    attempt_stop(r);
+    return req_set_step(r, REQ_SEND);
+}
+
+static enum req_next end_relay(struct req *r)
+{
+    (void)attempt_settle(r, relay_outcome(r), r->at.limits.retry_after_us);
+    if (r->at.result != UPSTREAM_COMPLETE) {
+        r->truncated = true;
+        return req_fail(r, REPLY_UPSTREAM_TRUNCATED, "the answer was cut");
+    }
+    httpd_stream_end(r->q);
+    r->answered = true;
+    return req_set_step(r, REQ_SEND);
+}
+
 // Woken by bytes, the end, room in the client's queue, or a deadline.
 enum req_next req_step_relay(struct req *r)
 {
     if (!r->committed) {
         begin_relay(r);
     }
+    if (r->answered) {
+        return end_bodiless(r);
+    }
     if (r->at.in.n > 0) {
         touch_idle(r);
     }
-    if (!r->answered) {
-        pass_on(r);
-    }
+    pass_on(r);
     if (r->at.ended) {
-        (void)attempt_settle(r, relay_outcome(r), r->at.limits.retry_after_us);
-        if (r->at.result != UPSTREAM_COMPLETE) {
-            r->truncated = true;
-            return r->answered ? req_set_step(r, REQ_SEND)
-                               : req_fail(r, REPLY_UPSTREAM_TRUNCATED, "the answer was cut");
-        }
-        if (!r->answered) {
-            httpd_stream_end(r->q);
-            r->answered = true;
-        }
-        return req_set_step(r, REQ_SEND);
+        return end_relay(r);
     }
     if (req_is_overdue(r)) {
         (void)attempt_settle(r, TARGET_FAILURE, 0);

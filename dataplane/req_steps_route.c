@@ -158,7 +158,8 @@ static enum req_next start_raw(struct req *r)
 enum req_next req_step_pick(struct req *r)
 {
     struct route_candidate *c = r->chosen;
-    struct balance_pick pick = {c, false, 0};
+    struct balance_pick pick = {.candidate = c};
+    bool chosen = c != NULL;
 
     if (r->route.kind == FRONT_RAW) {
         return start_raw(r);
@@ -182,9 +183,8 @@ enum req_next req_step_pick(struct req *r)
         }
         c = pick.candidate;
     }
-    if (!target_begin(c->target, r->now_us)) {
-        c->tried = true; // another request holds its half-open trial
-        return REQ_MORE;
+    if (!target_begin(c->target, r->now_us, chosen || pick.last_resort)) {
+        return REQ_MORE; // another request has just taken its half-open trial
     }
     start(r, c);
     return req_set_step(r, REQ_HEAD);
@@ -262,7 +262,9 @@ static enum req_next head_came(struct req *r)
 {
     bool observed = r->route.endpoint == DIALECT_CHAT || r->route.endpoint == DIALECT_COMPLETIONS;
 
-    target_first_byte(r->at.target, r->now_us, r->at.head_us - r->at.started_us);
+    if (r->at.status < 400) { // refusals are quick, and must not attract more
+        target_first_byte(r->at.target, r->now_us, r->at.head_us - r->at.started_us);
+    }
     attempt_note_quota(r);
     if (r->timeouts.idle_us != 0) {
         req_set_due(r, REQ_DUE_IDLE, r->now_us + r->timeouts.idle_us);
@@ -327,6 +329,11 @@ enum req_next req_step_backoff(struct req *r)
 
 // --- judging a failed attempt ------------------------------------------------------------------
 
+static struct slice tried_provider(const struct req *r)
+{
+    return slice_str(r->at.cand == NULL ? r->raw_provider->res->id : r->at.cand->provider->res->id);
+}
+
 // Keeps the provider's error if it ranks before what is kept.
 static void keep_error(struct req *r, unsigned status, uint8_t rank)
 {
@@ -347,15 +354,17 @@ static void keep_error(struct req *r, unsigned status, uint8_t rank)
     b->retry_after_us = r->at.limits.retry_after_us;
     b->headers = r->at.headers;
     b->n_headers = r->at.n_headers;
-    b->provider = arena_dup(&r->arena, slice_str(r->at.cand->provider->res->id));
-    b->model = arena_dup(&r->arena, r->at.cand->model);
+    b->provider = arena_dup(&r->arena, tried_provider(r));
+    b->model = r->at.cand == NULL ? SLICE_NULL : arena_dup(&r->arena, r->at.cand->model);
     buf_clear(&b->body);
     if (r->out.failed) {
         buf_move(&b->body, &r->out.error);
         b->from_event = true;
     } else {
         b->from_event = false;
-        buf_move(&b->body, &r->answer);
+        if (status != 0) { // else it is no error's body
+            buf_move(&b->body, &r->answer);
+        }
     }
 }
 
@@ -392,10 +401,13 @@ enum req_next req_step_judge(struct req *r)
     note_try(r, status);
     keep_error(r, status, v.rank);
     ejected = attempt_settle(r, v.outcome, r->at.limits.retry_after_us);
-    metrics_attempt(r->w->metrics, slice_str(r->at.cand->provider->res->id),
-                    slice_str(r->at.reason), ejected);
-    r->at.cand->tried = true;
+    metrics_attempt(r->w->metrics, tried_provider(r), slice_str(r->at.reason), ejected);
     r->repeat = v.same_target_ok ? r->at.cand : NULL;
+    if (r->at.cand == NULL) {
+        v.next_target = v.same_target_ok = false; // a raw call goes where it was sent, once
+    } else {
+        r->at.cand->tried = true;
+    }
     attempt_reset(r);
     stream_close(&r->out);
     buf_clear(&r->answer);

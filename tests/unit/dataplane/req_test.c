@@ -834,6 +834,39 @@ static void passes_raw_requests_through(void **state)
     fake_free(&q);
 }
 
+static void reports_a_raw_call_that_failed(void **state)
+{
+    struct httpd_req q;
+
+    (void)state;
+    go();
+    fake_request(&q, "/one/v1/x", "raw");
+    fake_answer_end(0, UPSTREAM_CONNECT_FAILED);
+    fake_turns();
+    assert_int_equal(fake_n_calls, 1);
+    assert_int_equal(q.status, 502);
+    assert_true(fake_has(&q.out, "upstream_failed"));
+    fake_finish(&q);
+    fake_free(&q);
+}
+
+static void answers_a_head_request_at_its_head(void **state)
+{
+    struct httpd_req q;
+
+    (void)state;
+    go();
+    fake_prepare(&q, "HEAD", "/one/v1/x", "");
+    fake_send(&q);
+    fake_answer_head(0, "HTTP/1.1 200 OK\r\ncontent-length: 5");
+    fake_turns();
+    assert_int_equal(q.status, 200);
+    assert_true(q.replied);
+    assert_int_equal(step_of(&q), REQ_SEND);
+    fake_finish(&q);
+    fake_free(&q);
+}
+
 // --- answers of its own ------------------------------------------------------------------------
 
 static void answers_by_itself(void **state)
@@ -1025,6 +1058,8 @@ int main(void)
         T(answers_from_the_cache),
         T(never_stores_a_cut_stream),
         T(passes_raw_requests_through),
+        T(reports_a_raw_call_that_failed),
+        T(answers_a_head_request_at_its_head),
         T(answers_by_itself),
         T(asks_whether_a_router_is_valid),
         T(forbids_what_must_not_be),
