@@ -290,8 +290,10 @@ static void on_message(void *arg, struct mbox_msg *base)
         req_on_wake(m->u.r); // m belongs to the request
         return;
     case MSG_POKE:
-        take_snapshot(w);
-        take_phase(w);
+        if (w->httpd != NULL) { // NULL: closing down
+            take_snapshot(w);
+            take_phase(w);
+        }
         break;
     case MSG_SOCKET:
         if (w->httpd != NULL) {

@@ -64,7 +64,7 @@ static void routes(void **state)
         {"POST", "/router/", FRONT_UNKNOWN, NULL, NULL, NULL, NULL, false},
         {"POST", "/router/production", FRONT_UNKNOWN, NULL, NULL, NULL, NULL, false},
         {"POST", "/router/production/nothing", FRONT_UNKNOWN, NULL, NULL, NULL, NULL, false},
-        {"POST", "/ai/nothing", FRONT_UNKNOWN, NULL, NULL, NULL, NULL, false},
+        {"POST", "/ai/nothing", FRONT_UNKNOWN, NULL, NULL, NULL, NULL, true},
         {"POST", "/api/v1/nothing", FRONT_UNKNOWN, NULL, NULL, NULL, NULL, false},
     };
 
