@@ -351,11 +351,35 @@ static void reload(struct daemon *d)
 
 // --- what happens -------------------------------------------------------------------------------
 
+// Redis has an epoch: from now on --init has no effect on this data directory.
+static void remember_initialised(struct daemon *d)
+{
+    char path[1024];
+    struct err e;
+
+    path_in(d->c, "initialised", path);
+    if (access(path, F_OK) != 0 && !proc_write_file(path, SLICE(""), 0600, &e)) {
+        LOG(ERROR, "control.remember", LOG_ERR(&e));
+    }
+}
+
+static bool may_initialise(const struct daemon *d)
+{
+    char path[1024];
+
+    path_in(d->c, "initialised", path);
+    return d->c->init && access(path, F_OK) != 0;
+}
+
 static void on_status(void *arg, enum follow_status s, const char *message)
 {
     struct daemon *d = arg;
     bool silent = s == FOLLOW_REGRESSED || s == FOLLOW_EMPTY;
 
+    if (s == FOLLOW_EMPTY && d->c->init) {
+        message = "Redis is empty, but the file `initialised` in the data directory says that it "
+                  "was not: bring its data back, or remove that file and restart to begin anew";
+    }
     if (s == FOLLOW_CURRENT || s == FOLLOW_LOADING) {
         LOG(INFO, "store.status", LOG_STR("status", follow_status_name(s)));
     } else {
@@ -364,6 +388,7 @@ static void on_status(void *arg, enum follow_status s, const char *message)
     }
     publish_set_silent(d->publish, silent);
     if (s == FOLLOW_CURRENT) {
+        remember_initialised(d);
         loop_post(d->loop, &d->apply_task);
     }
 }
@@ -496,7 +521,7 @@ static bool start_store(struct daemon *d, struct err *e)
                                                           .redis_url = d->c->redis_url,
                                                           .state = d->state,
                                                           .master = master,
-                                                          .init = d->c->init,
+                                                          .init = may_initialise(d),
                                                           .on_status = on_status,
                                                           .arg = d},
                              e);

@@ -24,7 +24,9 @@ struct daemon_config {
     const char *admin_token_file; // made when absent
     const char *cluster_secret_file, *signing_key_file, *master_key_file;
     const char *ready_file; // NULL: none
-    bool init;              // an empty Redis may be given an epoch
+    // An empty Redis may be given an epoch, but only until data_dir holds a file `initialised`,
+    // which is made when Redis has one: an empty Redis after that is a lost one.
+    bool init;
 };
 
 // Runs until SIGTERM or SIGINT. first: the configuration read at start; taken over. False with *e:

@@ -52,7 +52,8 @@ static const struct option options[] = {
     {"--master-key-file", "FILE", A(master_key_file),
      "seals secrets in Redis ($SLUICE_MASTER_KEY, else DIR/master-key)"},
     {"--ready-file", "FILE", A(ready_file), "gets a line of JSON with the ports"},
-    {"--init", NULL, A(init), "an empty Redis is a new installation, not a lost one"},
+    {"--init", NULL, A(init),
+     "an empty Redis is a new installation, not a lost one; once (DIR/initialised)"},
     {"--demo", NULL, A(demo), "the built-in mock provider exists"},
     {"--check-config", "FILE", A(check), "every problem of the file; exit code 0 or 1"},
 };
