@@ -1,0 +1,646 @@
+// SPDX-License-Identifier: Apache-2.0
+// The admin API over HTTP, with a real Redis behind it: the loop runs in a thread of its own, the
+// test asks from outside.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+
+#include "common/base/mem.h"
+#include "common/base/mono.h"
+#include "common/io/fetch.h"
+#include "common/io/json.h"
+#include "controlplane/api.h"
+#include "tests/unit/redis_server.h"
+
+#define TOKEN "test-token-0123456789"
+
+static const uint8_t master[CRYPTO_KEY_BYTES] = "0123456789abcdef0123456789abcde";
+
+struct fixture {
+    struct redis_server server;
+    struct loop *loop;
+    struct state *state;
+    struct store *store;
+    struct fleet *fleet;
+    struct upstream *upstream;
+    struct meters *meters;
+    struct api *api;
+    pthread_t thread;
+    bool applied;
+    // last answer
+    unsigned status;
+    struct json_value *doc;
+    struct buf text;
+};
+
+static void on_status(void *arg, enum follow_status s, const char *message)
+{
+    (void)arg;
+    (void)s;
+    (void)message;
+}
+
+static void on_applied(void *arg, const struct store_result *r)
+{
+    assert_int_equal(r->outcome, STORE_DONE);
+    ((struct fixture *)arg)->applied = true;
+}
+
+static void apply_file(struct fixture *f)
+{
+    struct resource *wanted[] = {
+        resource_new(RESOURCE_SETTINGS, SLICE("global"), 1),
+        resource_new(RESOURCE_PROVIDER, SLICE("openai"), 1),
+        resource_new(RESOURCE_ROUTER, SLICE("production"), 1),
+        resource_new(RESOURCE_PROVIDER_KEY, SLICE("openai.env"), 1),
+        resource_new(RESOURCE_KEY, SLICE("filekey"), 1),
+    };
+    const char *where[] = {NULL, NULL, "gw.yaml:2", "OPENAI_API_KEY", "gw.yaml:30"};
+    size_t changes;
+
+    *wanted[1]->u.provider = (struct resource_provider){.dialect = "openai",
+                                                        .base_url = "http://127.0.0.1:1/v1/",
+                                                        .raw_url = "http://127.0.0.1:1/",
+                                                        .auth_header = "authorization",
+                                                        .auth_scheme = "Bearer",
+                                                        .needs_key = true};
+    *wanted[2]->u.router = (struct resource_router){.origin = "file", .where = "gw.yaml:2"};
+    *wanted[3]->u.provider_key =
+        (struct resource_provider_key){.provider = "openai",
+                                       .name = "env",
+                                       .value = secret_new(SLICE("sk-from-the-environment")),
+                                       .weight = 1,
+                                       .origin = "env",
+                                       .hint = "...ment"};
+    *wanted[4]->u.key = (struct resource_key){.name = "from the file", .origin = "file"};
+    store_file_apply(f->store,
+                     &(const struct store_file){.wanted = wanted,
+                                                .n = ARRAY_LEN(wanted),
+                                                .where = where,
+                                                .now_wall_us = mono_wall_us()},
+                     on_applied, f, &changes);
+    for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+        resource_unref(&wanted[i]);
+    }
+    while (!f->applied) {
+        loop_turn(f->loop, 20 * MONO_MS);
+    }
+}
+
+static void *run_loop(void *arg)
+{
+    loop_run(arg);
+    return NULL;
+}
+
+static int setup(void **state)
+{
+    static struct fixture f;
+    struct secret *token = secret_new(SLICE(TOKEN));
+    struct err e;
+
+    f = (struct fixture){0};
+    f.loop = loop_new(NULL);
+    assert_true(redis_server_start(&f.server, NULL, NULL));
+    f.state = state_new();
+    f.store = store_new(&(const struct store_config){.loop = f.loop,
+                                                     .redis_url = f.server.url,
+                                                     .state = f.state,
+                                                     .master = master,
+                                                     .init = true,
+                                                     .on_status = on_status,
+                                                     .arg = &f},
+                        &e);
+    f.fleet = fleet_new(f.loop);
+    f.upstream = upstream_new(f.loop, &(const struct upstream_config){.dial = {.proxy = ""}}, &e);
+    f.meters = meters_new();
+    f.api = api_new(&(const struct api_config){.loop = f.loop,
+                                               .address = "127.0.0.1",
+                                               .token = token,
+                                               .store = f.store,
+                                               .fleet = f.fleet,
+                                               .upstream = f.upstream,
+                                               .meters = f.meters},
+                    &e);
+    assert_non_null(f.api);
+    while (!state_ready(f.state)) {
+        loop_turn(f.loop, 20 * MONO_MS);
+    }
+    apply_file(&f);
+    secret_unref(&token);
+    buf_init(&f.text, 1u << 24);
+    assert_int_equal(pthread_create(&f.thread, NULL, run_loop, f.loop), 0);
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    loop_stop(f->loop);
+    assert_int_equal(pthread_join(f->thread, NULL), 0);
+    json_free(&f->doc);
+    buf_done(&f->text);
+    store_free(&f->store);
+    api_free(&f->api);
+    upstream_free(&f->upstream);
+    fleet_free(&f->fleet);
+    meters_free(&f->meters);
+    state_free(&f->state);
+    loop_free(&f->loop);
+    redis_server_stop(&f->server);
+    return 0;
+}
+
+// --- asking -------------------------------------------------------------------------------------
+
+struct extra {
+    const char *headers[4];
+    size_t n;
+    bool no_token;
+};
+
+static unsigned call_with(struct fixture *f, const char *method, const char *path,
+                          struct slice body, const struct extra *x)
+{
+    const char *headers[8] = {NULL};
+    struct fetch_request rq = {.method = method, .headers = headers, .body = body};
+    struct fetch_response r;
+    char url[4096];
+    struct err e;
+
+    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", api_port(f->api), path);
+    rq.url = url;
+    if (x == NULL || !x->no_token) {
+        headers[rq.n_headers++] = "authorization: Bearer " TOKEN;
+    }
+    if (x != NULL && x->n > 0) {
+        for (size_t i = 0; i < x->n; i++) {
+            headers[rq.n_headers++] = x->headers[i];
+        }
+    } else if (body.p != NULL) {
+        headers[rq.n_headers++] = "content-type: application/json";
+    }
+    json_free(&f->doc);
+    buf_clear(&f->text);
+    if (!fetch_run(&rq, &r, &e)) {
+        fail_msg("%s %s: %s", method, path, e.message);
+    }
+    f->status = r.status;
+    buf_append(&f->text, buf_slice(&r.body));
+    f->doc = json_parse(buf_slice(&r.body), 1u << 24, 64, NULL);
+    fetch_done(&r);
+    return f->status;
+}
+
+static unsigned call(struct fixture *f, const char *method, const char *path, const char *body)
+{
+    return call_with(f, method, path, slice_str(body), NULL);
+}
+
+// The text at "a.b" or "data[0].id" of the last answer; "" if it is not there.
+static const char *text_at(struct fixture *f, const char *path, char out[512])
+{
+    struct json_at chain[8];
+    struct json_report ignored = {0};
+    struct slice rest = slice_str(path), s = SLICE("");
+    size_t n = 0;
+    char names[8][64];
+
+    chain[0] = json_root(f->doc);
+    while (rest.p != NULL) {
+        struct slice name, index;
+        uint64_t i;
+
+        rest = slice_cut(rest, '.', &name);
+        index = slice_cut(name, '[', &name);
+        (void)snprintf(names[n], sizeof(names[n]), SLICE_FMT, SLICE_ARG(name));
+        chain[n + 1] = json_member(&chain[n], names[n]);
+        n++;
+        if (index.p != NULL && slice_to_u64(slice_head(index, index.n - 1), &i)) {
+            chain[n + 1] = json_element(&chain[n], i);
+            n++;
+        }
+    }
+    (void)json_want_raw_text(&chain[n], 0, 500, &s, &ignored);
+    (void)snprintf(out, 512, SLICE_FMT, SLICE_ARG(s));
+    return out;
+}
+
+static bool has(struct fixture *f, const char *part)
+{
+    return strstr(buf_cstr(&f->text), part) != NULL;
+}
+
+#define EXPECT(f, want, method, path, body)                                                        \
+    do {                                                                                           \
+        if (call((f), (method), (path), (body)) != (want)) {                                       \
+            fail_msg("%s %s: %u %s", (method), (path), (f)->status, buf_cstr(&(f)->text));         \
+        }                                                                                          \
+    } while (0)
+
+#define EXPECT_HAS(f, part)                                                                        \
+    do {                                                                                           \
+        if (!has((f), (part))) {                                                                   \
+            fail_msg("no %s in %s", (part), buf_cstr(&(f)->text));                                 \
+        }                                                                                          \
+    } while (0)
+
+// --- tests --------------------------------------------------------------------------------------
+
+static void a_key_from_birth_to_death(void **state)
+{
+    struct fixture *f = *state;
+    char id[512], key[512], again[512], path[700], out[512];
+
+    EXPECT(f, 201, "POST", "/admin/v1/keys",
+           "{\"name\":\"ci\",\"team\":null,\"owner\":\"me\",\"models\":[\"*\"],\"expires_at\":null,"
+           "\"limits\":[{\"unit\":\"requests\",\"amount\":1000,\"per\":\"1m\"},"
+           "{\"unit\":\"usd\",\"amount\":2.5,\"per\":\"month\",\"time_zone\":\"UTC\"}],"
+           "\"metadata\":{\"env\":\"prod\"}}");
+    text_at(f, "id", id);
+    text_at(f, "key", key);
+    assert_true(strlen(id) >= 16);
+    assert_int_equal(strncmp(key, "sk-sluice-", 10), 0);
+    assert_int_equal(strncmp(key + 10, id, strlen(id)), 0);
+    assert_true(strlen(key) - 11 - strlen(id) >= 32);
+    EXPECT_HAS(f, "\"seq\":2");
+    EXPECT_HAS(f, "\"amount\":2.5");
+    EXPECT_HAS(f, "\"version\":1");
+    assert_string_equal(text_at(f, "limits[0].per", out), "1m");
+
+    (void)snprintf(path, sizeof(path), "/admin/v1/keys/%s", id);
+    EXPECT(f, 200, "GET", path, NULL);
+    assert_string_equal(text_at(f, "key", out), ""); // only once
+    assert_string_equal(text_at(f, "state", out), "active");
+
+    EXPECT(f, 200, "PATCH", path,
+           "{\"name\":\"other\",\"owner\":null,\"expires_at\":"
+           "\"2020-01-01T00:00:00Z\"}");
+    assert_string_equal(text_at(f, "state", out), "expired");
+    assert_string_equal(text_at(f, "name", out), "other");
+    EXPECT_HAS(f, "\"owner\":null");
+    EXPECT_HAS(f, "\"env\":\"prod\""); // untouched
+    EXPECT(f, 200, "PATCH", path, "{\"expires_at\":null}");
+
+    (void)snprintf(path, sizeof(path), "/admin/v1/keys/%s/disable", id);
+    EXPECT(f, 200, "POST", path, NULL);
+    assert_string_equal(text_at(f, "state", out), "disabled");
+    EXPECT(f, 200, "POST", path, "{}"); // no change, no version
+    EXPECT_HAS(f, "\"version\":4");
+    (void)snprintf(path, sizeof(path), "/admin/v1/keys/%s/enable", id);
+    EXPECT(f, 200, "POST", path, NULL);
+    assert_string_equal(text_at(f, "state", out), "active");
+    (void)snprintf(path, sizeof(path), "/admin/v1/keys/%s/rotate", id);
+    EXPECT(f, 200, "POST", path, "{\"grace\":\"10m\"}");
+    text_at(f, "key", again);
+    assert_string_not_equal(key, again);
+    EXPECT_HAS(f, "previous_secret_until");
+    EXPECT(f, 422, "POST", path, "{\"grace\":\"soon\"}");
+    EXPECT(f, 422, "POST", path, "{\"graze\":\"1m\"}");
+
+    (void)snprintf(path, sizeof(path), "/admin/v1/keys/%s", id);
+    EXPECT(f, 200, "DELETE", path, NULL);
+    EXPECT_HAS(f, "\"deleted\":true");
+    EXPECT(f, 404, "GET", path, NULL);
+    EXPECT(f, 404, "DELETE", path, NULL);
+}
+
+static void a_provider_key_never_shows_its_value(void **state)
+{
+    struct fixture *f = *state;
+    char id[512], path[700];
+
+    EXPECT(
+        f, 201, "POST", "/admin/v1/provider-keys",
+        "{\"provider\":\"openai\",\"name\":\"main\",\"value\":\"sk-planted-abcd\",\"weight\":3}");
+    text_at(f, "id", id);
+    assert_false(has(f, "planted"));
+    EXPECT_HAS(f, "\"hint\":\"...abcd\"");
+    (void)snprintf(path, sizeof(path), "/admin/v1/provider-keys/%s", id);
+    EXPECT(f, 200, "PATCH", path, "{\"state\":\"disabled\",\"weight\":1}");
+    EXPECT_HAS(f, "\"state\":\"disabled\"");
+    EXPECT(f, 422, "PATCH", path, "{\"value\":\"sk-planted\"}");
+    assert_false(has(f, "planted"));
+    (void)snprintf(path, sizeof(path), "/admin/v1/provider-keys/%s/rotate", id);
+    EXPECT(f, 200, "POST", path, "{\"value\":\"sk-planted-wxyz\"}");
+    EXPECT_HAS(f, "\"hint\":\"...wxyz\"");
+    EXPECT(f, 422, "POST", path, "{}");
+    EXPECT(f, 422, "POST", path, NULL);
+    // Nobody listens on port 1.
+    (void)snprintf(path, sizeof(path), "/admin/v1/provider-keys/%s/test", id);
+    EXPECT(f, 200, "POST", path, NULL);
+    EXPECT_HAS(f, "\"ok\":false");
+    EXPECT(f, 200, "GET", "/admin/v1/provider-keys", NULL);
+    assert_false(has(f, "planted"));
+    (void)snprintf(path, sizeof(path), "/admin/v1/provider-keys/%s", id);
+    EXPECT(f, 200, "DELETE", path, NULL);
+    EXPECT(f, 404, "POST", "/admin/v1/provider-keys/nope/test", NULL);
+}
+
+static void what_the_file_owns_stays(void **state)
+{
+    struct fixture *f = *state;
+
+    EXPECT(f, 409, "DELETE", "/admin/v1/keys/filekey", NULL);
+    EXPECT_HAS(f, "gw.yaml:30");
+    EXPECT(f, 409, "PATCH", "/admin/v1/keys/filekey", "{\"name\":\"x\"}");
+    EXPECT(f, 409, "POST", "/admin/v1/keys/filekey/rotate", NULL);
+    EXPECT(f, 409, "POST", "/admin/v1/provider-keys/openai.env/rotate", "{\"value\":\"x\"}");
+    EXPECT_HAS(f, "OPENAI_API_KEY");
+    EXPECT(f, 200, "GET", "/admin/v1/keys/filekey", NULL);
+    EXPECT_HAS(f, "\"origin\":\"file\",\"where\":\"gw.yaml:30\"");
+}
+
+static void bad_input_gets_its_error(void **state)
+{
+    static const struct {
+        const char *method, *path, *body;
+        unsigned status;
+        const char *part;
+    } cases[] = {
+        {"POST", "/admin/v1/keys", "", 422, "is required"},
+        {"POST", "/admin/v1/keys", "{", 400, "invalid_json"},
+        {"POST", "/admin/v1/keys", "[]", 422, "expected an object, got an array"},
+        {"POST", "/admin/v1/keys", "null", 422, "is required"},
+        {"POST", "/admin/v1/keys", "{}", 422, "\"field\":\"name\""},
+        {"POST", "/admin/v1/keys", "{\"name\":\"a\",\"name\":\"b\"}", 400, "occurs twice"},
+        {"POST", "/admin/v1/keys", "{\"name\":\"\xff\"}", 400, "UTF-8"},
+        {"POST", "/admin/v1/keys", "{\"name\":\"a\\u0000\"}", 400, "U+0000"},
+        {"POST", "/admin/v1/keys", "{\"name\":\"a\\u202e\"}", 422, "bidirectional"},
+        {"POST", "/admin/v1/keys", "{\"name\":\"a\\n\"}", 422, "control"},
+        {"POST", "/admin/v1/keys", "{\"name\":7}", 422, "expected a string"},
+        {"POST", "/admin/v1/keys", "{\"name\":\"a\",\"modles\":[]}", 422, "did you mean"},
+        {"POST", "/admin/v1/keys", "{\"name\":\"a\",\"models\":[1]}", 422, "models[0]"},
+        {"POST", "/admin/v1/keys", "{\"name\":\"a\",\"expires_at\":\"soon\"}", 422, "expires_at"},
+        {"POST", "/admin/v1/keys", "{\"name\":\"a\",\"expires_at\":\"2001-01-01T00:00:00Z\"}", 422,
+         "past"},
+        {"POST", "/admin/v1/keys",
+         "{\"name\":\"a\",\"limits\":[{\"unit\":\"requests\",\"amount\":1,\"per\":\"100d\"}]}", 422,
+         "\"field\":\"limits[0].per\""},
+        {"POST", "/admin/v1/keys",
+         "{\"name\":\"a\",\"limits\":[{\"unit\":\"requests\",\"amount\":1.5,\"per\":\"1m\"}]}", 422,
+         "whole number"},
+        {"POST", "/admin/v1/keys",
+         "{\"name\":\"a\",\"limits\":[{\"unit\":\"usd\",\"amount\":-1,\"per\":\"1m\"}]}", 422,
+         "limits[0].amount"},
+        {"POST", "/admin/v1/keys",
+         "{\"name\":\"a\",\"limits\":[{\"unit\":\"usd\",\"amount\":1,\"per\":\"day\","
+         "\"time_zone\":\"../../etc/passwd\"}]}",
+         422, "time_zone"},
+        {"POST", "/admin/v1/keys", "{\"name\":\"a\",\"metadata\":{\"k\":1}}", 422, "metadata.k"},
+        {"POST", "/admin/v1/keys", "{\"name\":\"a\",\"state\":\"expired\"}", 422, "state"},
+        {"POST", "/admin/v1/keys?wait=1y", "{\"name\":\"a\"}", 422, "wait"},
+        {"POST", "/admin/v1/keys?wait=%", "{\"name\":\"a\"}", 422, "wait"},
+        {"POST", "/admin/v1/provider-keys", "{\"provider\":\"openia\",\"value\":\"x\"}", 422,
+         "did you mean \\\"openai\\\""},
+        {"POST", "/admin/v1/provider-keys", "{\"provider\":\"openai\"}", 422, "value"},
+        {"POST", "/admin/v1/provider-keys", "{\"provider\":\"openai\",\"value\":\"a b\"}", 422,
+         "visible ASCII"},
+        {"POST", "/admin/v1/provider-keys",
+         "{\"provider\":\"openai\",\"value\":\"a\",\"weight\":0}", 422, "weight"},
+        {"PATCH", "/admin/v1/keys/none", "{}", 404, "not_found"},
+        {"GET", "/admin/v1/keys/%00", NULL, 404, "unknown_route"},
+        {"GET", "/admin/v1/keys/%zz", NULL, 404, "unknown_route"},
+        {"GET", "/admin/v1/keys/a/b", NULL, 404, "unknown_route"},
+        {"GET", "/admin/v1/keys/", NULL, 404, "unknown_route"},
+        {"GET", "/", NULL, 404, "unknown_route"},
+        {"GET", "/admin/v1/keys?limit=1001", NULL, 422, "limit"},
+        {"GET", "/admin/v1/keys?limit=x", NULL, 422, "limit"},
+        {"GET", "/admin/v1/keys?cursor=%ff", NULL, 422, "cursor"},
+        {"GET", "/admin/v1/audit?cursor=abc", NULL, 422, "cursor"},
+        {"GET", "/admin/v1/usage?group_by=colour", NULL, 422, "group_by"},
+        {"GET", "/admin/v1/usage?bucket=year", NULL, 422, "bucket"},
+        {"GET", "/admin/v1/usage?from=2020-01-01T00:00:00Z", NULL, 422, "800 buckets"},
+        {"GET", "/admin/v1/usage?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", NULL, 422,
+         "before"},
+        {"DELETE", "/admin/v1/keys", NULL, 405, "method_not_allowed"},
+        {"POST", "/admin/v1/routers", "{}", 405, "method_not_allowed"},
+        {"POST", "/healthz", "{}", 405, "method_not_allowed"},
+    };
+    struct fixture *f = *state;
+    char deep[400] = "{\"name\":", *big = mem_alloc(API_BODY_MAX + 100);
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        EXPECT(f, cases[i].status, cases[i].method, cases[i].path, cases[i].body);
+        if (!has(f, cases[i].part)) {
+            fail_msg("%s %s: no %s in %s", cases[i].path, cases[i].body, cases[i].part,
+                     buf_cstr(&f->text));
+        }
+    }
+    memset(deep + 8, '[', 100);
+    EXPECT(f, 400, "POST", "/admin/v1/keys", deep);
+    memset(big, ' ', API_BODY_MAX + 100);
+    assert_int_equal(
+        call_with(f, "POST", "/admin/v1/keys", SLICE_MAKE(big, API_BODY_MAX + 100), NULL), 413);
+    EXPECT_HAS(f, "request_too_large");
+    mem_free(big);
+    // Nothing of all this has changed anything.
+    EXPECT(f, 200, "GET", "/readyz", NULL);
+    EXPECT_HAS(f, "\"seq\":1");
+}
+
+static void tokens_types_and_encodings(void **state)
+{
+    struct fixture *f = *state;
+    const struct extra none = {.no_token = true};
+    const struct extra wrong = {{"authorization: Bearer test-token-0123456780"}, 1, true};
+    const struct extra basic = {{"authorization: Basic dGVzdA=="}, 1, true};
+    const struct extra form = {{"content-type: application/x-www-form-urlencoded"}, 1, false};
+    const struct extra zip = {
+        {"content-type: application/json", "content-encoding: gzip"}, 2, false};
+    const struct extra merge = {
+        {"content-type: application/merge-patch+json; charset=utf-8"}, 1, false};
+
+    assert_int_equal(call_with(f, "GET", "/admin/v1/keys", SLICE_NULL, &none), 401);
+    assert_int_equal(call_with(f, "GET", "/admin/v1/keys", SLICE_NULL, &wrong), 401);
+    assert_int_equal(call_with(f, "GET", "/admin/v1/keys", SLICE_NULL, &basic), 401);
+    // Who has no token does not learn which paths there are.
+    assert_int_equal(call_with(f, "GET", "/admin/v1/nothing", SLICE_NULL, &none), 401);
+    assert_int_equal(call_with(f, "PUT", "/admin/v1/keys", SLICE("{}"), &none), 401);
+    assert_int_equal(call_with(f, "GET", "/healthz", SLICE_NULL, &none), 200);
+    assert_int_equal(call_with(f, "GET", "/openapi.json", SLICE_NULL, &none), 200);
+    assert_int_equal(call_with(f, "GET", "/metrics", SLICE_NULL, &none), 200);
+    EXPECT_HAS(f, "sluice_control_seq 1");
+    assert_int_equal(call_with(f, "POST", "/admin/v1/keys", SLICE("{}"), &form), 415);
+    assert_int_equal(call_with(f, "POST", "/admin/v1/keys", SLICE("{}"), &zip), 415);
+    assert_int_equal(call_with(f, "POST", "/admin/v1/keys", SLICE("{\"name\":\"x\"}"), &merge),
+                     201);
+}
+
+static void versions_and_repeats(void **state)
+{
+    struct fixture *f = *state;
+    struct extra x = {{"content-type: application/json", "idempotency-key: one"}, 2, false};
+    char id[512], key[512], out[512], path[700];
+    const struct slice body = SLICE("{\"name\":\"x\"}");
+
+    assert_int_equal(call_with(f, "POST", "/admin/v1/keys", body, &x), 201);
+    text_at(f, "id", id);
+    text_at(f, "key", key);
+    assert_int_equal(call_with(f, "POST", "/admin/v1/keys", body, &x), 201);
+    assert_string_equal(text_at(f, "id", out), id);
+    assert_string_equal(text_at(f, "key", out), key);
+    EXPECT_HAS(f, "\"seq\":2");
+    assert_int_equal(call_with(f, "POST", "/admin/v1/keys", SLICE("{\"name\":\"y\"}"), &x), 422);
+    EXPECT_HAS(f, "idempotency_key_reused");
+
+    (void)snprintf(path, sizeof(path), "/admin/v1/keys/%s", id);
+    x.headers[1] = "if-match: \"7\"";
+    assert_int_equal(call_with(f, "PATCH", path, body, &x), 412);
+    x.headers[1] = "if-match: \"7\", \"1\"";
+    assert_int_equal(call_with(f, "PATCH", path, body, &x), 200);
+    EXPECT_HAS(f, "\"version\":2");
+    x.headers[1] = "if-match: *";
+    assert_int_equal(call_with(f, "PATCH", path, body, &x), 200);
+    // The repeat of a change that made its own If-Match stale.
+    x.n = 3;
+    x.headers[1] = "if-match: \"3\"";
+    x.headers[2] = "idempotency-key: two";
+    assert_int_equal(call_with(f, "PATCH", path, body, &x), 200);
+    assert_int_equal(call_with(f, "PATCH", path, body, &x), 200);
+    EXPECT_HAS(f, "\"version\":4");
+    x.headers[1] = "if-match: \"4\"";
+    x.headers[2] = "idempotency-key: three";
+    assert_int_equal(call_with(f, "DELETE", path, SLICE_NULL, &x), 200);
+    assert_int_equal(call_with(f, "DELETE", path, SLICE_NULL, &x), 200);
+    EXPECT_HAS(f, "\"deleted\":true");
+    x.headers[2] = "idempotency-key: four";
+    assert_int_equal(call_with(f, "DELETE", path, SLICE_NULL, &x), 404);
+}
+
+static void lists_have_pages(void **state)
+{
+    struct fixture *f = *state;
+    char cursor[512], path[700];
+    size_t seen = 0;
+
+    for (int i = 0; i < 5; i++) {
+        EXPECT(f, 201, "POST", "/admin/v1/keys", "{\"name\":\"n\"}");
+    }
+    (void)snprintf(path, sizeof(path), "/admin/v1/keys?limit=2");
+    for (;;) {
+        struct json_at root, data;
+
+        EXPECT(f, 200, "GET", path, NULL);
+        root = json_root(f->doc);
+        data = json_member(&root, "data");
+        seen += json_size(&data);
+        if (text_at(f, "next_cursor", cursor)[0] == '\0') {
+            break;
+        }
+        assert_int_equal(json_size(&data), 2);
+        (void)snprintf(path, sizeof(path), "/admin/v1/keys?limit=2&cursor=%s", cursor);
+    }
+    assert_int_equal(seen, 6); // and the file's
+    EXPECT(f, 200, "GET", "/admin/v1/audit?limit=3", NULL);
+    EXPECT_HAS(f, "\"action\":\"key.create\"");
+    text_at(f, "next_cursor", cursor);
+    (void)snprintf(path, sizeof(path), "/admin/v1/audit?cursor=%s", cursor);
+    EXPECT(f, 200, "GET", path, NULL);
+    EXPECT_HAS(f, "\"action\":\"config.apply\"");
+}
+
+static void reads_of_all_kinds(void **state)
+{
+    static const char *const paths[] = {
+        "/admin/v1/routers",
+        "/admin/v1/routers/production",
+        "/admin/v1/providers",
+        "/admin/v1/providers/openai",
+        "/admin/v1/models",
+        "/admin/v1/proxies",
+        "/admin/v1/health/targets",
+        "/admin/v1/usage",
+        "/admin/v1/audit",
+        "/readyz",
+        "/admin/v1/usage?group_by=key&bucket=day",
+    };
+    struct fixture *f = *state;
+    char out[512];
+
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        EXPECT(f, 200, "GET", paths[i], NULL);
+        assert_non_null(f->doc);
+    }
+    EXPECT(f, 404, "GET", "/admin/v1/models/a/b", NULL);
+    EXPECT_HAS(f, "not_found");
+    EXPECT(f, 200, "GET", "/admin/v1/providers/openai", NULL);
+    assert_string_equal(text_at(f, "state", out), "active");
+}
+
+static void openapi_names_every_route(void **state)
+{
+    struct fixture *f = *state;
+    const char *method, *path;
+
+    EXPECT(f, 200, "GET", "/openapi.json", NULL);
+    assert_non_null(f->doc);
+    for (size_t i = 0; api_route_at(i, &method, &path); i++) {
+        struct json_at root = json_root(f->doc), paths = json_member(&root, "paths");
+        struct json_at at = json_member(&paths, path), verb;
+        char lower[16] = "";
+
+        for (size_t k = 0; method[k] != '\0'; k++) {
+            lower[k] = (char)(method[k] | 0x20);
+        }
+        verb = json_member(&at, lower);
+        if (!json_present(&verb)) {
+            fail_msg("%s %s is not in openapi.json", method, path);
+        }
+    }
+}
+
+static void without_redis_writes_are_refused_and_reads_go_on(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t began;
+
+    EXPECT(f, 201, "POST", "/admin/v1/keys", "{\"name\":\"n\"}");
+    assert_int_equal(kill(f->server.pid, SIGSTOP), 0);
+    began = mono_now_us();
+    EXPECT(f, 503, "POST", "/admin/v1/keys", "{\"name\":\"n\"}");
+    assert_true(mono_now_us() - began < MONO_SEC);
+    EXPECT_HAS(f, "store_unavailable");
+    EXPECT(f, 200, "GET", "/admin/v1/keys", NULL);
+    EXPECT(f, 503, "GET", "/admin/v1/audit", NULL);
+    assert_int_equal(kill(f->server.pid, SIGCONT), 0);
+    redis_server_kill(&f->server);
+    EXPECT(f, 503, "POST", "/admin/v1/keys", "{\"name\":\"n\"}");
+    EXPECT(f, 200, "GET", "/readyz", NULL);
+    // It comes back empty: a person has to decide.
+    assert_true(redis_server_start(&f->server, NULL, NULL));
+    for (int i = 0; i < 100 && !has(f, "state_regressed"); i++) {
+        const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
+
+        EXPECT(f, 503, "POST", "/admin/v1/keys", "{\"name\":\"n\"}");
+        (void)nanosleep(&pause, NULL);
+    }
+    EXPECT_HAS(f, "state_regressed");
+    EXPECT(f, 200, "GET", "/admin/v1/keys", NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_key_from_birth_to_death, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_provider_key_never_shows_its_value, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_the_file_owns_stays, setup, teardown),
+        cmocka_unit_test_setup_teardown(bad_input_gets_its_error, setup, teardown),
+        cmocka_unit_test_setup_teardown(tokens_types_and_encodings, setup, teardown),
+        cmocka_unit_test_setup_teardown(versions_and_repeats, setup, teardown),
+        cmocka_unit_test_setup_teardown(lists_have_pages, setup, teardown),
+        cmocka_unit_test_setup_teardown(reads_of_all_kinds, setup, teardown),
+        cmocka_unit_test_setup_teardown(openapi_names_every_route, setup, teardown),
+        cmocka_unit_test_setup_teardown(without_redis_writes_are_refused_and_reads_go_on, setup,
+                                        teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
