@@ -100,10 +100,10 @@ struct req_upstream_error {
     bool timed_out;       // status 0 because of a deadline
     bool from_event;      // body is the data of an error event
     bool encoded;
-    struct buf body;                                    // at most ATTEMPT_ERROR_MAX
+    struct buf body;                       // at most ATTEMPT_ERROR_MAX
     struct slice content_type, request_id; // arena
     uint64_t retry_after_us;               // 0: it named none
-    struct httpd_header *headers;                       // arena
+    struct httpd_header *headers;          // arena
     size_t n_headers;
     struct slice provider, model; // arena
     const struct dialect *dialect;

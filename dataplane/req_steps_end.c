@@ -6,8 +6,8 @@
 #include "dataplane/access.h"
 #include "dataplane/metrics.h"
 
-#define CLIENT_CLOSED 499 // as nginx logs a client that left before it got a status
-#define SEND_US (120 * MONO_SEC) // for a client to take what is queued
+#define CLIENT_CLOSED 499              // as nginx logs a client that left before it got a status
+#define SEND_US       (120 * MONO_SEC) // for a client to take what is queued
 
 static void clear_deadlines(struct req *r)
 {
