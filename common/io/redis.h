@@ -9,7 +9,8 @@
 // Every command has a deadline of its own: when it passes, the caller is told (outcome unknown) and
 // the reply, should it still come, is matched and dropped. A connection on which something timed
 // out and nothing was heard for 3 s is closed and made anew. No command is ever sent twice by this
-// file, and none waits for a connection: while it is not UP commands fail in the next turn.
+// file, and none waits for a connection: while it is not UP commands fail in the next turn. The
+// process must ignore SIGPIPE (proc_signals_new does that).
 #ifndef SLUICE_IO_REDIS_H
 #define SLUICE_IO_REDIS_H
 

@@ -48,6 +48,7 @@ static inline bool redis_server_start(struct redis_server *s, const char *option
         (void)snprintf(s->socket, sizeof(s->socket), "%s/s", s->dir);
         (void)snprintf(s->url, sizeof(s->url), "unix:%s", s->socket);
     }
+    (void)signal(SIGPIPE, SIG_IGN); // as proc_signals_new does for the programs
     s->pid = fork();
     if (s->pid == 0) {
         int null = open("/dev/null", O_RDWR);
