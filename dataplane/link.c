@@ -18,12 +18,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "common/base/arena.h"
 #include "common/base/check.h"
-#include "common/base/list.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/mono.h"
@@ -31,11 +29,13 @@
 #include "common/io/crypto.h"
 #include "common/io/loop.h"
 #include "common/io/proc.h"
+#include "dataplane/asks.h"
 #include "dataplane/lkg.h"
 #include "dataplane/outbox.h"
 #include "dataplane/peer.h"
 #include "dataplane/roster.h"
 #include "dataplane/sync.h"
+#include "dataplane/vitals.h"
 
 #define WORKERS_MAX       1024u
 #define LKG_AFTER_US      (50 * MONO_MS)
@@ -46,42 +46,23 @@
 #define RETRY_MAX_US      (5 * MONO_SEC)
 #define CONFLICT_RETRY_US (5 * MONO_SEC) // a foreign epoch needs a person
 #define DIVERGED_MAX_US   (60 * MONO_SEC)
-#define LEASE_US          (100 * MONO_MS)
-#define LEASE_ITEMS       1024u  // of one request
-#define LEASES_MAX        65536u // items waiting
 #define USAGE_US          (2 * MONO_SEC)
 #define USAGE_BYTES_MAX   (32u * 1024 * 1024)
 #define ERRORS_MAX        256u // refused resources named in a report
-#define TARGETS_MAX       2048u
-#define PROXY_ID_MAX      64u
-
-// Lease questions as one thread asked them.
-struct batch {
-    struct list_node node;
-    struct arena arena; // strings and items
-    struct message_lease_item *items;
-    size_t n;
-};
-
-// Batches that travel in one request.
-struct lease_call {
-    struct link *l;
-    struct list batches;
-};
 
 struct link {
     // Set before the thread starts, then constant.
     void *arg;
     void (*on_snapshot)(void *arg, struct snapshot *s);
-    void (*on_lease)(void *arg, const struct message_grant *grants, size_t n, uint64_t now_us);
-    void (*on_lease_lost)(void *arg, const struct message_lease_item *items, size_t n);
     void (*on_heard)(void *arg, uint64_t now_us);
-    char *data_dir, *version, *ops, *proxy;
-    char stream[23]; // names our numbering of usage reports
+    char *data_dir, *version, *ops, *proxy; // owned
+    char stream[23];                        // names our numbering of usage reports
     const struct keys *keys;
     uint64_t lkg_after_us, started_wall_us;
     unsigned n_workers;
-    struct outbox *outbox; // thread-safe
+    struct outbox *outbox; // these three are for any thread
+    struct asks *asks;
+    struct vitals *vitals;
     struct loop *loop;
     pthread_t thread;
     bool has_thread;
@@ -90,14 +71,8 @@ struct link {
     _Atomic uint64_t *applied; // per worker
     atomic_bool applied_news, usage_due, connected, stopping;
     _Atomic uint64_t stop_at_us;
-    pthread_mutex_t lock; // the rest of this group
-    struct list leases;   // struct batch
-    size_t n_leases;      // items in them
-    struct arena health_arena;
-    struct message_target_health *targets;
-    size_t n_targets;
-    uint64_t in_flight;
-    struct link_stats shown;
+    pthread_mutex_t lock;
+    struct link_stats shown; // under the lock
 
     // Link thread.
     struct peer_config peer_conf;
@@ -450,25 +425,6 @@ static uint64_t applied_by_all(const struct link *l)
     return min;
 }
 
-static const struct message_target_health *copy_targets(struct link *l, size_t *ret_n)
-{
-    struct message_target_health *copy;
-
-    CHECK(pthread_mutex_lock(&l->lock) == 0);
-    copy = arena_alloc(&l->arena, l->n_targets * sizeof(*copy) + 1);
-    for (size_t i = 0; i < l->n_targets; i++) {
-        copy[i] = l->targets[i];
-        copy[i].provider = arena_strdup(&l->arena, copy[i].provider);
-        copy[i].model = arena_strdup(&l->arena, copy[i].model);
-        copy[i].key_id = arena_strdup(&l->arena, copy[i].key_id);
-        copy[i].endpoint = arena_strdup(&l->arena, copy[i].endpoint);
-        copy[i].reason = arena_strdup(&l->arena, copy[i].reason);
-    }
-    *ret_n = l->n_targets;
-    CHECK(pthread_mutex_unlock(&l->lock) == 0);
-    return copy;
-}
-
 static void send_report(struct link *l, struct peer *p, bool with_targets)
 {
     struct message m = {MESSAGE_REPORT,
@@ -478,7 +434,6 @@ static void send_report(struct link *l, struct peer *p, bool with_targets)
                              .ops = l->ops,
                              .started_wall_us = l->started_wall_us,
                              .workers = l->n_workers,
-                             .has_targets = with_targets,
                          }}};
     struct peer_have as_of;
 
@@ -487,12 +442,7 @@ static void send_report(struct link *l, struct peer *p, bool with_targets)
     m.u.report.digest = as_of.seq == sync_seq(l->sync) ? as_of.digest : 0;
     arena_reset(&l->arena);
     m.u.report.errors = sync_errors(l->sync, &l->arena, ERRORS_MAX, &m.u.report.n_errors);
-    if (with_targets) {
-        m.u.report.targets = copy_targets(l, &m.u.report.n_targets);
-    }
-    CHECK(pthread_mutex_lock(&l->lock) == 0);
-    m.u.report.in_flight = l->in_flight;
-    CHECK(pthread_mutex_unlock(&l->lock) == 0);
+    vitals_fill(l->vitals, with_targets, &l->arena, &m.u.report);
     (void)!peer_push(p, &m, &as_of); // lost: the next one is a second away
 }
 
@@ -522,119 +472,15 @@ static void acknowledge(struct link *l)
 
 // ---- leases ------------------------------------------------------------------------------------
 
-static void batch_free(struct batch *b)
-{
-    arena_done(&b->arena);
-    mem_free(b);
-}
-
-// Ends the batches; lost: nobody has answered them.
-static void lease_call_end(struct lease_call *c, bool lost)
-{
-    struct list_node *n;
-
-    while ((n = list_pop_front(&c->batches)) != NULL) {
-        struct batch *b = container_of(n, struct batch, node);
-
-        if (lost && c->l->on_lease_lost != NULL) {
-            c->l->on_lease_lost(c->l->arg, b->items, b->n);
-        }
-        batch_free(b);
-    }
-    mem_free(c);
-}
-
-static void on_lease_answer(void *arg, const struct envelope *env, const struct message *m)
-{
-    struct lease_call *c = arg;
-    struct link *l = c->l;
-    bool granted = m != NULL && m->type == MESSAGE_LEASE_GRANT;
-
-    (void)env;
-    l->stats.lease_timeouts += m == NULL;
-    if (granted && l->on_lease != NULL) {
-        l->on_lease(l->arg, m->u.lease_grant.grants, m->u.lease_grant.n_grants,
-                    loop_now_us(l->loop));
-    }
-    lease_call_end(c, !granted);
-}
-
-// Sends some of the batches as one request; takes those it sends from the list.
-static void send_leases(struct link *l, struct list *batches)
-{
-    struct lease_call *c = mem_zalloc(sizeof(*c));
-    struct message m = {MESSAGE_LEASE_REQUEST, {.lease_request = {.proxy = l->proxy}}};
-    struct peer *p = roster_preferred(l->roster);
-    struct message_lease_item *items;
-    size_t n = 0;
-
-    c->l = l;
-    list_init(&c->batches);
-    arena_reset(&l->arena);
-    items = arena_alloc(&l->arena, LEASE_ITEMS * sizeof(*items));
-    while (batches->count > 0) {
-        struct batch *b = container_of(list_first(batches), struct batch, node);
-
-        if (n + b->n > LEASE_ITEMS) {
-            break;
-        }
-        memcpy(items + n, b->items, b->n * sizeof(*items));
-        n += b->n;
-        list_remove(batches, &b->node);
-        list_push_back(&c->batches, &b->node);
-    }
-    m.u.lease_request.items = items;
-    m.u.lease_request.n_items = n;
-    if (p == NULL || !peer_call(p, &m, LEASE_US, on_lease_answer, c)) {
-        lease_call_end(c, true);
-    }
-}
-
-static void take_leases(struct link *l)
-{
-    struct list batches;
-    struct list_node *n;
-
-    list_init(&batches);
-    CHECK(pthread_mutex_lock(&l->lock) == 0);
-    while ((n = list_pop_front(&l->leases)) != NULL) {
-        list_push_back(&batches, n);
-    }
-    l->n_leases = 0;
-    CHECK(pthread_mutex_unlock(&l->lock) == 0);
-    while (batches.count > 0) {
-        send_leases(l, &batches);
-    }
-}
-
 bool link_lease(struct link *l, const struct message_lease_item *items, size_t n)
 {
-    struct batch *b;
-    bool ok, was_empty = false;
+    bool ok, first;
 
     if (n == 0 || !atomic_load(&l->connected)) {
         return n == 0;
     }
-    CHECK(n <= LEASE_ITEMS);
-    b = mem_zalloc(sizeof(*b));
-    arena_init(&b->arena, 64 + n * 96, 0);
-    b->items = arena_alloc(&b->arena, n * sizeof(*b->items));
-    b->n = n;
-    for (size_t i = 0; i < n; i++) {
-        b->items[i] = items[i];
-        b->items[i].limit_id = arena_strdup(&b->arena, items[i].limit_id);
-    }
-    CHECK(pthread_mutex_lock(&l->lock) == 0);
-    ok = l->n_leases + n <= LEASES_MAX;
-    if (ok) {
-        was_empty = l->leases.count == 0;
-        list_push_back(&l->leases, &b->node);
-        l->n_leases += n;
-    }
-    CHECK(pthread_mutex_unlock(&l->lock) == 0);
-    if (!ok) {
-        batch_free(b);
-    } else if (was_empty) {
+    ok = asks_add(l->asks, items, n, &first);
+    if (first) {
         loop_wake(l->loop);
     }
     return ok;
@@ -694,6 +540,7 @@ static void show_stats(struct link *l)
 
     outbox_stats(l->outbox, &usage);
     l->stats.connected = roster_preferred(l->roster) != NULL;
+    l->stats.lease_timeouts = asks_timeouts(l->asks);
     l->stats.usage_pending = usage.pending;
     l->stats.usage_lost = usage.lost;
     l->stats.usage_acked = usage.acked;
@@ -724,7 +571,7 @@ static bool on_turn(struct loop_hook *h, uint64_t *ret_next_us)
     struct link *l = container_of(h, struct link, hook);
 
     *ret_next_us = UINT64_MAX;
-    take_leases(l);
+    asks_send(l->asks, roster_preferred(l->roster));
     acknowledge(l);
     if (atomic_exchange(&l->usage_due, false)) {
         outbox_close(l->outbox);
@@ -789,69 +636,16 @@ static void *thread_main(void *arg)
 
 // ---- life --------------------------------------------------------------------------------------
 
-static bool is_fit_proxy_id(struct slice s)
-{
-    if (s.n == 0 || s.n > PROXY_ID_MAX) {
-        return false;
-    }
-    for (size_t i = 0; i < s.n; i++) {
-        if (memchr("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._-", s.p[i],
-                   65) == NULL) {
-            return false;
-        }
-    }
-    return true;
-}
-
-// The id kept in the data directory, made when there is none.
-static bool find_proxy_id(struct link *l, const char *given, struct err *e)
-{
-    char path[4096], id[PROXY_ID_MAX + 1] = "p-";
-    struct buf b;
-    bool ok = true;
-
-    crypto_random_id(id + 2, 12);
-    if (given != NULL) {
-        ok = is_fit_proxy_id(slice_str(given));
-        l->proxy = mem_strdup(given);
-        return ok ||
-               err_set(e, ERR_INVALID, "proxy id: 1 to %u of A-Z a-z 0-9 . _ -", PROXY_ID_MAX);
-    }
-    if (l->data_dir != NULL) {
-        int n = snprintf(path, sizeof(path), "%s/proxy-id", l->data_dir);
-
-        if (n < 0 || (size_t)n >= sizeof(path)) {
-            return err_set(e, ERR_INVALID, "%s: path too long", l->data_dir);
-        }
-        buf_init(&b, 1024);
-        if (proc_read_file(path, 256, &b, NULL) && is_fit_proxy_id(slice_trim(buf_slice(&b)))) {
-            struct slice s = slice_trim(buf_slice(&b));
-
-            memcpy(id, s.p, s.n);
-            id[s.n] = '\0';
-        } else {
-            ok = proc_write_file(path, slice_str(id), 0600, e);
-        }
-        buf_done(&b);
-    }
-    l->proxy = mem_strdup(id);
-    return ok;
-}
-
 static void free_all(struct link *l)
 {
-    struct list_node *n;
-
     if (l->loop != NULL && !l->has_thread) { // never ran: nobody has torn it down
         teardown(l);
     }
-    while ((n = list_pop_front(&l->leases)) != NULL) {
-        batch_free(container_of(n, struct batch, node));
-    }
     loop_free(&l->loop);
     outbox_free(&l->outbox);
+    asks_free(&l->asks);
+    vitals_free(&l->vitals);
     arena_done(&l->arena);
-    arena_done(&l->health_arena);
     (void)pthread_mutex_destroy(&l->lock);
     mem_free(l->applied);
     mem_free(l->data_dir);
@@ -865,8 +659,6 @@ static void copy_config(struct link *l, const struct link_config *c)
 {
     l->arg = c->arg;
     l->on_snapshot = c->on_snapshot;
-    l->on_lease = c->on_lease;
-    l->on_lease_lost = c->on_lease_lost;
     l->on_heard = c->on_heard;
     l->keys = c->keys;
     l->data_dir = mem_strdup(c->data_dir);
@@ -877,14 +669,16 @@ static void copy_config(struct link *l, const struct link_config *c)
     l->started_wall_us = mono_wall_us();
 }
 
-static void init_parts(struct link *l)
+static void init_parts(struct link *l, const struct link_config *c)
 {
+    const struct asks_config ac = {l->loop, l->proxy, c->arg, c->on_lease, c->on_lease_lost};
+
     l->applied = mem_zalloc_array(l->n_workers, sizeof(*l->applied));
     l->outbox = outbox_new(USAGE_BYTES_MAX);
     l->sync = sync_new();
     CHECK(pthread_mutex_init(&l->lock, NULL) == 0);
-    list_init(&l->leases);
-    arena_init(&l->health_arena, 1024, 0);
+    l->asks = asks_new(&ac);
+    l->vitals = vitals_new();
     arena_init(&l->arena, 64 * 1024, 0);
     rng_init(&l->rng, 0);
     crypto_random_id(l->stream, sizeof(l->stream) - 1);
@@ -911,13 +705,12 @@ static void init_parts(struct link *l)
 struct link *link_new(const struct link_config *c, struct err *e)
 {
     struct link *l = mem_zalloc(sizeof(*l));
-    bool ok;
 
     CHECK(c->n_workers >= 1 && c->n_workers <= WORKERS_MAX && c->on_snapshot != NULL);
     copy_config(l, c);
-    ok = find_proxy_id(l, c->proxy_id, e);
-    l->loop = ok ? loop_new(e) : NULL;
-    init_parts(l);
+    l->proxy = vitals_proxy_id(c->proxy_id, l->data_dir, e);
+    l->loop = l->proxy == NULL ? NULL : loop_new(e);
+    init_parts(l, c);
     if (l->loop != NULL) {
         l->roster = roster_new(l->loop, &l->peer_conf, c->endpoints, c->n_endpoints, e);
     }
@@ -978,23 +771,7 @@ void link_applied(struct link *l, unsigned worker, uint64_t seq)
 void link_health(struct link *l, uint64_t in_flight, const struct message_target_health *targets,
                  size_t n)
 {
-    n = n < TARGETS_MAX ? n : TARGETS_MAX;
-    CHECK(pthread_mutex_lock(&l->lock) == 0);
-    arena_reset(&l->health_arena);
-    l->targets = arena_alloc(&l->health_arena, n * sizeof(*l->targets) + 1);
-    for (size_t i = 0; i < n; i++) {
-        struct message_target_health *t = &l->targets[i];
-
-        *t = targets[i];
-        t->provider = arena_strdup(&l->health_arena, targets[i].provider);
-        t->model = arena_strdup(&l->health_arena, targets[i].model);
-        t->key_id = arena_strdup(&l->health_arena, targets[i].key_id);
-        t->endpoint = arena_strdup(&l->health_arena, targets[i].endpoint);
-        t->reason = arena_strdup(&l->health_arena, targets[i].reason);
-    }
-    l->n_targets = n;
-    l->in_flight = in_flight;
-    CHECK(pthread_mutex_unlock(&l->lock) == 0);
+    vitals_set(l->vitals, in_flight, targets, n);
 }
 
 void link_stats(struct link *l, struct link_stats *ret)

@@ -512,7 +512,7 @@ static void silence_ends_a_session(void **state)
     load_keys(epoch_one, 10, 10, 1);
     open_publish();
     open_proxy(&p);
-    UNTIL(stats_of(&p).connected);
+    UNTIL(stats_of(&p).connected && in_step(&p));
     publish_free(&c.publish);
     UNTIL(!stats_of(&p).connected); // 3 s
     // It serves on, and does not take leases it could not send.
@@ -666,16 +666,7 @@ static void usage_arrives_once(void **state)
     UNTIL(ledger.duplicates == 1 && stats_of(&p).usage_pending == 0);
     assert_true(ledger.records > 5002);
 
-    // What is pending at the end is flushed.
-    uint64_t before = ledger.records;
-    pthread_t stopper;
-
-    assert_true(link_usage(p.link, &record));
-    // link_stop blocks, so the control plane turns beside it.
-    assert_int_equal(
-        pthread_create(&stopper, NULL, (void *(*)(void *))(void (*)(void))close_proxy, &p), 0);
-    (void)pthread_join(stopper, NULL); // flush 0: not waited for
-    assert_true(ledger.records == before || ledger.records == before + 1);
+    close_proxy(&p);
     close_control();
 }
 

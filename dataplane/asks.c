@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lease questions.
+//
+//   asks_add --> waiting (lock) --asks_send--> call: one request, several batches --> on_lease
+//                                                                               \--> on_lease_lost
+//
+// A request is never repeated: it may have been carried out, and what it returned must not be
+// returned twice. Whoever asked is told and decides.
+#include "dataplane/asks.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "common/base/arena.h"
+#include "common/base/check.h"
+#include "common/base/list.h"
+#include "common/base/mem.h"
+#include "common/base/mono.h"
+
+#define DEADLINE_US (100 * MONO_MS)
+#define WAITING_MAX 65536u // items
+
+// Questions as one thread asked them.
+struct batch {
+    struct list_node node;
+    struct arena arena; // strings and items
+    struct message_lease_item *items;
+    size_t n;
+};
+
+// Batches that travel in one request.
+struct call {
+    struct asks *a;
+    struct list batches;
+};
+
+struct asks {
+    struct asks_config conf;
+    pthread_mutex_t lock;
+    struct list waiting; // struct batch; under the lock
+    size_t n_waiting;    // items in them; under the lock
+    struct arena arena;  // of the request being built
+    uint64_t timeouts;
+};
+
+struct asks *asks_new(const struct asks_config *c)
+{
+    struct asks *a = mem_zalloc(sizeof(*a));
+
+    a->conf = *c;
+    CHECK(pthread_mutex_init(&a->lock, NULL) == 0);
+    list_init(&a->waiting);
+    arena_init(&a->arena, ASKS_PER_CALL * sizeof(struct message_lease_item), 0);
+    return a;
+}
+
+static void batch_free(struct batch *b)
+{
+    arena_done(&b->arena);
+    mem_free(b);
+}
+
+void asks_free(struct asks **ap)
+{
+    struct asks *a = *ap;
+    struct list_node *n;
+
+    *ap = NULL;
+    if (a == NULL) {
+        return;
+    }
+    while ((n = list_pop_front(&a->waiting)) != NULL) {
+        batch_free(container_of(n, struct batch, node));
+    }
+    arena_done(&a->arena);
+    (void)pthread_mutex_destroy(&a->lock);
+    mem_free(a);
+}
+
+bool asks_add(struct asks *a, const struct message_lease_item *items, size_t n, bool *ret_first)
+{
+    struct batch *b = mem_zalloc(sizeof(*b));
+    bool ok;
+
+    CHECK(n >= 1 && n <= ASKS_PER_CALL);
+    arena_init(&b->arena, 64 + n * 96, 0);
+    b->items = arena_alloc(&b->arena, n * sizeof(*b->items));
+    b->n = n;
+    for (size_t i = 0; i < n; i++) {
+        b->items[i] = items[i];
+        b->items[i].limit_id = arena_strdup(&b->arena, items[i].limit_id);
+    }
+    CHECK(pthread_mutex_lock(&a->lock) == 0);
+    ok = a->n_waiting + n <= WAITING_MAX;
+    *ret_first = ok && a->waiting.count == 0;
+    if (ok) {
+        list_push_back(&a->waiting, &b->node);
+        a->n_waiting += n;
+    }
+    CHECK(pthread_mutex_unlock(&a->lock) == 0);
+    if (!ok) {
+        batch_free(b);
+    }
+    return ok;
+}
+
+// Ends the batches; lost: nobody has answered them.
+static void call_end(struct call *c, bool lost)
+{
+    const struct asks_config *conf = &c->a->conf;
+    struct list_node *n;
+
+    while ((n = list_pop_front(&c->batches)) != NULL) {
+        struct batch *b = container_of(n, struct batch, node);
+
+        if (lost && conf->on_lease_lost != NULL) {
+            conf->on_lease_lost(conf->arg, b->items, b->n);
+        }
+        batch_free(b);
+    }
+    mem_free(c);
+}
+
+static void on_answer(void *arg, const struct envelope *e, const struct message *m)
+{
+    struct call *c = arg;
+    const struct asks_config *conf = &c->a->conf;
+    bool granted = m != NULL && m->type == MESSAGE_LEASE_GRANT;
+
+    (void)e;
+    c->a->timeouts += m == NULL;
+    if (granted && conf->on_lease != NULL) {
+        conf->on_lease(conf->arg, m->u.lease_grant.grants, m->u.lease_grant.n_grants,
+                       loop_now_us(conf->loop));
+    }
+    call_end(c, !granted);
+}
+
+// One request with as many batches as fit; they leave the list.
+static void send_one(struct asks *a, struct peer *p, struct list *batches)
+{
+    struct call *c = mem_zalloc(sizeof(*c));
+    struct message m = {MESSAGE_LEASE_REQUEST, {.lease_request = {.proxy = a->conf.proxy}}};
+    struct message_lease_item *items;
+    size_t n = 0;
+
+    c->a = a;
+    list_init(&c->batches);
+    arena_reset(&a->arena);
+    items = arena_alloc(&a->arena, ASKS_PER_CALL * sizeof(*items));
+    while (batches->count > 0) {
+        struct batch *b = container_of(list_first(batches), struct batch, node);
+
+        if (n + b->n > ASKS_PER_CALL) {
+            break;
+        }
+        memcpy(items + n, b->items, b->n * sizeof(*items));
+        n += b->n;
+        list_remove(batches, &b->node);
+        list_push_back(&c->batches, &b->node);
+    }
+    m.u.lease_request.items = items;
+    m.u.lease_request.n_items = n;
+    if (p == NULL || !peer_call(p, &m, DEADLINE_US, on_answer, c)) {
+        call_end(c, true);
+    }
+}
+
+void asks_send(struct asks *a, struct peer *p)
+{
+    struct list batches;
+    struct list_node *n;
+
+    list_init(&batches);
+    CHECK(pthread_mutex_lock(&a->lock) == 0);
+    while ((n = list_pop_front(&a->waiting)) != NULL) {
+        list_push_back(&batches, n);
+    }
+    a->n_waiting = 0;
+    CHECK(pthread_mutex_unlock(&a->lock) == 0);
+    while (batches.count > 0) {
+        send_one(a, p, &batches);
+    }
+}
+
+uint64_t asks_timeouts(const struct asks *a)
+{
+    return a->timeouts;
+}
