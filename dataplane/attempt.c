@@ -398,7 +398,7 @@ void attempt_start_raw(struct req *r, const struct resource *key)
     begin(r, target_get(r->w->shared->targets, slice_str(r->raw_provider->res->id), SLICE("(raw)"),
                         key == NULL ? SLICE_NULL : slice_str(key->id), slice_str(p->base_url)));
     // A raw call goes where it was sent, whatever is thought of the target's health.
-    r->at.begun = target_begin(r->at.target, r->now_us);
+    r->at.begun = target_begin(r->at.target, r->now_us, true);
     if (!attempt_split_url(slice_str(p->raw_url), &origin, &path)) {
         r->at.times.written_us = 1;
         bad_url(r);

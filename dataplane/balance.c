@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // One pick among the candidates of a plan.
 //
-// Tier by tier, lowest first: collect the untried candidates whose target is healthy, let the
-// strategy choose. Where a tier has none, the next tier is looked at. Where no tier has any, the
-// candidates held back only by a guess (ejection, untimed cool-down) are used after all: a guess
-// never excludes the last target. Candidates whose provider named a time (COOLING, NO_QUOTA) stay
-// out.
+// Candidates stand in groups by (tier, place in the request's provider order). The lowest group
+// that has an untried candidate with a healthy target is taken, and the strategy chooses among its
+// healthy ones. Where no group has any, the candidates held back only by a guess (ejection, untimed
+// cool-down) are used after all: a guess never excludes the last target. Candidates whose provider
+// named a time (COOLING, NO_QUOTA) stay out.
 #include "dataplane/balance.h"
 
 struct group {
@@ -28,20 +28,33 @@ static bool is_guess(enum target_status s)
     return s == TARGET_EJECTED || s == TARGET_COOLING_GUESS;
 }
 
-static void collect(struct route_plan *p, uint8_t tier, uint64_t now_us, bool guesses,
-                    struct group *g)
+static uint32_t rank_of(const struct route_candidate *c)
 {
-    g->n = 0;
-    for (size_t i = 0; i < p->n && g->n < ROUTE_CANDIDATES_MAX; i++) {
-        struct route_candidate *c = &p->candidates[i];
+    return (uint32_t)c->tier << 16 | c->order;
+}
 
-        if (!is_usable(c) || c->tier != tier) {
+// The lowest group: healthy candidates, or those held back by a guess.
+static void collect(struct route_plan *p, uint64_t now_us, bool guesses, struct group *g)
+{
+    uint32_t lowest = UINT32_MAX;
+
+    g->n = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        struct route_candidate *c = &p->candidates[i];
+        enum target_status s;
+
+        if (!is_usable(c) || rank_of(c) > lowest) {
             continue;
         }
-        enum target_status s = target_status(c->target, now_us);
-        if (guesses ? is_guess(s) : is_healthy(s)) {
-            g->c[g->n++] = c;
+        s = target_status(c->target, now_us);
+        if (guesses ? !is_guess(s) : !is_healthy(s)) {
+            continue;
         }
+        if (rank_of(c) < lowest) {
+            lowest = rank_of(c);
+            g->n = 0;
+        }
+        g->c[g->n++] = c;
     }
 }
 
@@ -112,11 +125,14 @@ static struct route_candidate *least_busy(const struct group *g, struct rng *rng
 // Input and output price together; unpriced ones come last.
 static uint64_t price_of(const struct route_candidate *c)
 {
+    uint64_t sum;
+
     if (c->priced == NULL || c->priced->price.input == UINT64_MAX ||
-        c->priced->price.output == UINT64_MAX) {
+        c->priced->price.output == UINT64_MAX ||
+        __builtin_add_overflow(c->priced->price.input, c->priced->price.output, &sum)) {
         return UINT64_MAX;
     }
-    return c->priced->price.input + c->priced->price.output;
+    return sum;
 }
 
 static struct route_candidate *cheapest(const struct group *g, uint64_t now_us)
@@ -131,23 +147,36 @@ static struct route_candidate *cheapest(const struct group *g, uint64_t now_us)
     return best;
 }
 
+// The first target as the user listed them; its keys by their weights.
+static struct route_candidate *first(const struct group *g, struct rng *rng)
+{
+    struct group keys = {.n = 0};
+
+    for (size_t i = 0; i < g->n; i++) {
+        if (g->c[i]->provider == g->c[0]->provider && slice_eq(g->c[i]->model, g->c[0]->model)) {
+            keys.c[keys.n++] = g->c[i];
+        }
+    }
+    return by_weight(&keys, rng);
+}
+
 static struct route_candidate *choose(const struct route_plan *p, const struct group *g,
-                                      uint8_t tier, uint64_t now_us, struct rng *rng)
+                                      uint64_t now_us, struct rng *rng)
 {
     struct route_candidate *trial = trial_of(g, now_us);
 
     if (trial != NULL) {
         return trial;
     }
-    if (tier > 0) {
-        return g->c[0]; // degradations are taken in the order the user gave
+    if (g->c[0]->tier > 0) {
+        return first(g, rng); // degradations are taken in the order the user gave
     }
     switch (p->strategy) {
     case RESOURCE_WEIGHTED:
     case RESOURCE_MODEL_WEIGHTED:
         return by_weight(g, rng);
     case RESOURCE_PRIORITY:
-        return g->c[0];
+        return first(g, rng);
     case RESOURCE_COST:
         return cheapest(g, now_us);
     case RESOURCE_LEAST_BUSY:
@@ -159,19 +188,9 @@ static struct route_candidate *choose(const struct route_plan *p, const struct g
     return by_latency(g, now_us, rng);
 }
 
-static uint8_t last_tier(const struct route_plan *p)
-{
-    uint8_t last = 0;
-
-    for (size_t i = 0; i < p->n; i++) {
-        last = p->candidates[i].tier > last ? p->candidates[i].tier : last;
-    }
-    return last;
-}
-
 static struct balance_pick nothing(const struct route_plan *p, uint64_t now_us)
 {
-    struct balance_pick pick = {NULL, false, 0};
+    struct balance_pick pick = {.candidate = NULL};
     size_t usable = 0, limited = 0;
 
     for (size_t i = 0; i < p->n; i++) {
@@ -194,16 +213,15 @@ static struct balance_pick nothing(const struct route_plan *p, uint64_t now_us)
 
 struct balance_pick balance_next(struct route_plan *p, uint64_t now_us, struct rng *rng)
 {
-    uint8_t last = last_tier(p);
     struct group g;
 
-    for (int guesses = 0; guesses <= 1; guesses++) {
-        for (unsigned tier = 0; tier <= last; tier++) {
-            collect(p, (uint8_t)tier, now_us, guesses == 1, &g);
-            if (g.n > 0) {
-                return (struct balance_pick){choose(p, &g, (uint8_t)tier, now_us, rng), false, 0};
-            }
-        }
+    collect(p, now_us, false, &g);
+    if (g.n > 0) {
+        return (struct balance_pick){.candidate = choose(p, &g, now_us, rng)};
+    }
+    collect(p, now_us, true, &g);
+    if (g.n > 0) {
+        return (struct balance_pick){.candidate = choose(p, &g, now_us, rng), .last_resort = true};
     }
     return nothing(p, now_us);
 }

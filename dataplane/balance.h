@@ -15,6 +15,7 @@ struct balance_pick {
     struct route_candidate *candidate; // NULL: none
     bool all_rate_limited;             // when NULL: every one is cooling down for a rate limit
     uint64_t retry_at_us;              // when NULL: the soonest time one comes back (0 unknown)
+    bool last_resort; // taken in spite of an ejection or a guessed cool-down: target_begin insists
 };
 
 // Does not mark it tried and does not call target_begin.

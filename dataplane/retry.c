@@ -21,16 +21,21 @@ static struct retry_verdict by_status(unsigned status)
     case 413:
     case 422:
         return (struct retry_verdict){false, false, TARGET_NEUTRAL, RANK_BAD_REQUEST};
-    case 401: // our provider key
+    case 401: // our provider key: of no use for a while, and it refuses so quickly
+        return (struct retry_verdict){true, false, TARGET_RATE_LIMITED, RANK_DENIED};
     case 403:
     case 404:
         return (struct retry_verdict){true, false, TARGET_NEUTRAL, RANK_DENIED};
-    case 402: // credit exhausted: this key is of no use for a while
+    case 402: // credit exhausted: likewise
+        return (struct retry_verdict){true, false, TARGET_RATE_LIMITED, RANK_RATE};
     case 429:
         return (struct retry_verdict){true, true, TARGET_RATE_LIMITED, RANK_RATE};
     case 408:
     case 504:
+    case 524: // Cloudflare
         return (struct retry_verdict){true, false, TARGET_FAILURE, RANK_TIMEOUT};
+    case 498: // Groq: no capacity now
+        return (struct retry_verdict){true, true, TARGET_FAILURE, RANK_SERVER};
     default:
         break;
     }

@@ -8,177 +8,24 @@
 //            x each active key of the provider = one candidate, tier 0
 //   then fallbacks of the router and models[] of the request: tiers 1, 2, ...
 //
-// Whether a provider "has" a model: the catalogue says so, or the name was given as
-// "provider/model" with that very provider (unknown models of a known provider pass through), or
-// its `models` globs name it.
+// What names mean, and whether a provider "has" a model, is route_name.c's.
 #include "dataplane/route.h"
 
 #include <string.h>
 
 #include "common/base/buf.h"
 #include "common/base/text.h"
-
-// A model as asked for, taken apart.
-struct wanted {
-    struct slice full; // without suffix: "openai/gpt-4o-mini" or "gpt-4o-mini"
-    struct slice
-        provider;    // "openai" when the part before the first '/' is a provider of the snapshot
-    struct slice id; // the rest, or all of it
-    struct snapshot_model known; // res NULL: not in the catalogue
-    enum resource_strategy sort; // 0, or by suffix
-};
+#include "dataplane/route_name.h"
 
 struct builder {
     const struct route_query *q;
     struct arena *a;
     struct route_plan *plan;
     const struct resource_balance *balance; // NULL: unified API
-    uint8_t tier;
+    uint16_t tier;
     bool model_found;  // some provider has the model, key or not
     struct buf no_key; // "openai (set OPENAI_API_KEY), ..."
 };
-
-static bool has_provider(const struct snapshot *s, struct slice name)
-{
-    return snapshot_provider(s, name) != NULL;
-}
-
-static struct slice strip_suffix(struct slice model, enum resource_strategy *ret_sort)
-{
-    if (slice_ends(model, SLICE(":nitro"))) {
-        *ret_sort = RESOURCE_LATENCY;
-        return slice_head(model, model.n - 6);
-    }
-    if (slice_ends(model, SLICE(":floor"))) {
-        *ret_sort = RESOURCE_COST;
-        return slice_head(model, model.n - 6);
-    }
-    return model;
-}
-
-static struct wanted resolve(const struct snapshot *s, struct slice model)
-{
-    struct wanted w = {.provider = SLICE_NULL};
-    size_t slash;
-
-    w.full = strip_suffix(model, &w.sort);
-    w.id = w.full;
-    slash = slice_find_char(w.full, '/');
-    if (slash != SIZE_MAX && has_provider(s, slice_head(w.full, slash))) {
-        w.provider = slice_head(w.full, slash);
-        w.id = slice_from(w.full, slash + 1);
-        if (!snapshot_model_at(s, w.provider, w.id, &w.known) &&
-            !snapshot_model_by_name(s, w.id, &w.known)) {
-            w.known.res = NULL;
-        }
-        return w;
-    }
-    if (!snapshot_model_by_name(s, w.full, &w.known)) {
-        w.known.res = NULL;
-    }
-    return w;
-}
-
-static const struct resource_model_at *model_at(const struct resource *m, struct slice provider)
-{
-    for (size_t i = 0; m != NULL && i < m->u.model->n_at; i++) {
-        if (slice_eq_str(provider, m->u.model->at[i].provider)) {
-            return &m->u.model->at[i];
-        }
-    }
-    return NULL;
-}
-
-static bool lists_model(const struct resource_provider *p, struct slice id)
-{
-    for (size_t i = 0; i < p->n_models; i++) {
-        if (text_glob(slice_str(p->models[i]), id)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-// The provider's own id for w, without mappings; SLICE_NULL when it does not have it.
-static struct slice direct_id(const struct snapshot_provider *p, const struct wanted *w,
-                              const struct resource_model_at **ret_at)
-{
-    struct slice name = slice_str(p->res->id);
-    const struct resource_model_at *at = model_at(w->known.res, name);
-
-    if (at != NULL) {
-        *ret_at = at;
-        // Named with this provider: the id stays exactly as the client wrote it (dated snapshots).
-        return slice_eq(w->provider, name) ? w->id : slice_str(at->id);
-    }
-    *ret_at = NULL;
-    if (slice_eq(w->provider, name) ||
-        (w->provider.p == NULL && lists_model(p->res->u.provider, w->full))) {
-        return w->id;
-    }
-    return SLICE_NULL;
-}
-
-// One entry of a mapping list: "provider/model" only for that provider, or a bare name.
-static struct slice mapped_one(const struct snapshot *s, const struct snapshot_provider *p,
-                               const char *to, const struct resource_model_at **ret_at)
-{
-    struct wanted w = resolve(s, slice_str(to));
-
-    if (w.provider.p != NULL && !slice_eq_str(w.provider, p->res->id)) {
-        // Named at another provider: the same model may still be served here.
-        w.provider = SLICE_NULL;
-        if (w.known.res == NULL) {
-            return SLICE_NULL;
-        }
-    }
-    return direct_id(p, &w, ret_at);
-}
-
-static bool mapping_matches(const struct resource_mapping *m, const struct wanted *w)
-{
-    return slice_eq_str(w->full, m->from) || slice_eq_str(w->id, m->from) ||
-           (w->known.res != NULL && slice_eq_str(slice_str(w->known.res->id), m->from));
-}
-
-static struct slice mapped_by(const struct snapshot *s, const struct resource_mapping *list,
-                              size_t n, const struct snapshot_provider *p, const struct wanted *w,
-                              const struct resource_model_at **ret_at)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (!mapping_matches(&list[i], w)) {
-            continue;
-        }
-        for (size_t j = 0; j < list[i].n_to; j++) {
-            struct slice id = mapped_one(s, p, list[i].to[j], ret_at);
-
-            if (id.p != NULL) {
-                return id;
-            }
-        }
-    }
-    return SLICE_NULL;
-}
-
-static struct slice mapped_id(const struct route_query *q, const struct snapshot_provider *p,
-                              const struct wanted *w, const struct resource_model_at **ret_at)
-{
-    const struct resource_settings *set = snapshot_settings(q->snap);
-    struct slice id = SLICE_NULL;
-
-    if (q->router != NULL) {
-        id = mapped_by(q->snap, q->router->u.router->mappings, q->router->u.router->n_mappings, p,
-                       w, ret_at);
-    }
-    if (id.p == NULL) {
-        id = mapped_by(q->snap, set->mappings, set->n_mappings, p, w, ret_at);
-    }
-    for (size_t i = 0;
-         id.p == NULL && w->known.res != NULL && i < w->known.res->u.model->n_equivalents; i++) {
-        id = mapped_one(q->snap, p, w->known.res->u.model->equivalents[i], ret_at);
-    }
-    return id;
-}
 
 static bool in_list(const struct slice *list, size_t n, struct slice s)
 {
@@ -190,28 +37,35 @@ static bool in_list(const struct slice *list, size_t n, struct slice s)
     return false;
 }
 
-static bool model_allowed(const struct resource *key, struct slice provider, struct slice id)
+static bool may_use(const struct resource_key *key, struct slice name)
 {
+    for (size_t i = 0; i < key->n_models; i++) {
+        if (text_glob(slice_str(key->models[i]), name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// By "provider/id", the id alone, or the catalogue's name of that model.
+static bool model_allowed(const struct snapshot *s, const struct resource *key,
+                          struct slice provider, struct slice id)
+{
+    struct snapshot_model m = {NULL, NULL};
     char full[640];
+    size_t n = provider.n + 1 + id.n;
 
     if (key == NULL) {
         return true;
     }
-    if (provider.n + id.n + 1 > sizeof(full)) {
+    if (n > sizeof(full) || provider.n == 0 || id.n == 0) {
         return false;
     }
     memcpy(full, provider.p, provider.n);
     full[provider.n] = '/';
     memcpy(full + provider.n + 1, id.p, id.n);
-    struct slice both = {full, provider.n + 1 + id.n};
-    for (size_t i = 0; i < key->u.key->n_models; i++) {
-        struct slice glob = slice_str(key->u.key->models[i]);
-
-        if (text_glob(glob, both) || text_glob(glob, id)) {
-            return true;
-        }
-    }
-    return false;
+    return may_use(key->u.key, (struct slice){full, n}) || may_use(key->u.key, id) ||
+           (snapshot_model_at(s, provider, id, &m) && may_use(key->u.key, slice_str(m.res->id)));
 }
 
 // Static reason why this provider must not serve the request, or NULL.
@@ -221,10 +75,10 @@ static const char *exclusion(const struct route_query *q, const struct snapshot_
     const struct dialect_request *r = q->request;
     struct slice name = slice_str(p->res->id);
 
-    if (!model_allowed(q->key, name, id)) {
+    if (!model_allowed(q->snap, q->key, name, id)) {
         return "not_allowed";
     }
-    if (q->forced_provider.p != NULL && !slice_eq_nocase(q->forced_provider, name)) {
+    if (q->forced_provider.n > 0 && !slice_eq_nocase(q->forced_provider, name)) {
         return "not_forced";
     }
     if (r->n_only > 0 && !in_list(r->only, r->n_only, name)) {
@@ -233,36 +87,51 @@ static const char *exclusion(const struct route_query *q, const struct snapshot_
     if (in_list(r->ignore, r->n_ignore, name)) {
         return "ignored";
     }
+    if (r->no_fallbacks && r->n_order > 0 && !in_list(r->order, r->n_order, name)) {
+        return "not_in_order";
+    }
     if (p->res->u.provider->needs_key && p->n_keys == 0) {
         return "no_key";
     }
     return NULL;
 }
 
-static void add_candidate(struct builder *b, const struct snapshot_provider *p,
-                          const struct resource *key, struct slice id,
-                          const struct resource_model_at *at, uint32_t weight, const char *excluded)
-{
-    struct route_candidate *c;
+// A provider with a model, before its keys are looked at.
+struct found {
+    const struct snapshot_provider *p;
+    struct slice id;
+    const struct resource_model_at *at; // NULL: not in the catalogue
+    bool configured;                    // the id is the configuration's, not the client's
+    uint32_t weight;
+};
 
-    if (b->plan->n == ROUTE_CANDIDATES_MAX) {
-        return;
-    }
+static void add_candidate(struct builder *b, const struct found *f, const struct resource *key,
+                          uint32_t weight, const char *excluded)
+{
+    const struct snapshot_provider *p = f->p;
+    struct route_candidate *c;
+    struct slice health;
+
     for (size_t i = 0; i < b->plan->n; i++) {
         c = &b->plan->candidates[i];
-        if (c->provider == p && c->key == key && slice_eq(c->model, id)) {
+        if (c->provider == p && c->key == key && slice_eq(c->model, f->id)) {
             return; // a fallback that the strategy has already
         }
+    }
+    if (b->plan->n == ROUTE_CANDIDATES_MAX) {
+        return;
     }
     c = &b->plan->candidates[b->plan->n++];
     *c = (struct route_candidate){.provider = p,
                                   .key = key,
-                                  .model = id,
-                                  .priced = at,
+                                  .model = f->id,
+                                  .priced = f->at,
                                   .weight = weight,
                                   .tier = b->tier,
                                   .excluded = excluded};
-    c->target = target_get(b->q->targets, slice_str(p->res->id), id,
+    // Names that only clients know share one health: they could be without number.
+    health = f->at != NULL || f->configured ? f->id : SLICE("*");
+    c->target = target_get(b->q->targets, slice_str(p->res->id), health,
                            key == NULL ? SLICE_NULL : slice_str(key->id),
                            slice_str(p->res->u.provider->base_url));
     b->plan->usable += excluded == NULL ? 1 : 0;
@@ -271,22 +140,25 @@ static void add_candidate(struct builder *b, const struct snapshot_provider *p,
 static void note_no_key(struct builder *b, const struct snapshot_provider *p)
 {
     const char *variable = p->res->u.provider->key_variable;
-    bool known = slice_find(buf_slice(&b->no_key), slice_str(p->res->id)) != SIZE_MAX;
 
-    if (known) {
-        return;
+    for (size_t i = 0; i < b->plan->n; i++) {
+        const struct route_candidate *c = &b->plan->candidates[i];
+
+        if (c->provider == p && c->excluded != NULL && strcmp(c->excluded, "no_key") == 0) {
+            return;
+        }
     }
-    // Text for a message: cut silently at the buffer's ceiling.
+    // Text for a message: what does not fit is left out.
     (void)!buf_try_printf(&b->no_key, "%s%s%s%s%s", b->no_key.n > 0 ? ", " : "", p->res->id,
                           variable != NULL ? " (set " : "", variable != NULL ? variable : "",
                           variable != NULL ? ")" : "");
 }
 
-// A provider with a model: one candidate for each of its keys, which share the weight.
-static void add_provider(struct builder *b, const struct snapshot_provider *p, struct slice id,
-                         const struct resource_model_at *at, uint32_t weight)
+// One candidate for each of the provider's keys, which share the weight.
+static void add_provider(struct builder *b, const struct found *f)
 {
-    const char *excluded = exclusion(b->q, p, id);
+    const struct snapshot_provider *p = f->p;
+    const char *excluded = exclusion(b->q, p, f->id);
     uint64_t sum = 0;
 
     b->model_found = true;
@@ -294,7 +166,7 @@ static void add_provider(struct builder *b, const struct snapshot_provider *p, s
         if (excluded != NULL && strcmp(excluded, "no_key") == 0) {
             note_no_key(b, p);
         }
-        add_candidate(b, p, NULL, id, at, weight, excluded);
+        add_candidate(b, f, NULL, f->weight, excluded);
         return;
     }
     for (size_t i = 0; i < p->n_keys; i++) {
@@ -302,35 +174,39 @@ static void add_provider(struct builder *b, const struct snapshot_provider *p, s
     }
     for (size_t i = 0; i < p->n_keys; i++) {
         uint64_t share =
-            sum == 0 ? weight : (uint64_t)weight * p->keys[i]->u.provider_key->weight / sum;
+            sum == 0 ? f->weight : (uint64_t)f->weight * p->keys[i]->u.provider_key->weight / sum;
 
-        add_candidate(b, p, p->keys[i], id, at, (uint32_t)(share == 0 && weight > 0 ? 1 : share),
-                      NULL);
+        add_candidate(b, f, p->keys[i], (uint32_t)(share == 0 && f->weight > 0 ? 1 : share), NULL);
     }
 }
 
-static void add_target(struct builder *b, const struct resource_target *t, const struct wanted *w)
+static void add_target(struct builder *b, const struct resource_target *t,
+                       const struct route_name *w)
 {
-    const struct snapshot_provider *p = snapshot_provider(b->q->snap, slice_str(t->provider));
-    const struct resource_model_at *at = NULL;
-    struct slice id = SLICE_NULL;
+    const struct snapshot *s = b->q->snap;
+    struct found f = {.p = snapshot_provider(s, slice_str(t->provider)), .weight = t->weight};
 
-    if (p == NULL) {
+    if (f.p == NULL) {
         return;
     }
     if (t->model != NULL) {
         struct snapshot_model m = {NULL, NULL};
 
-        id = slice_str(t->model);
-        at = snapshot_model_at(b->q->snap, slice_str(t->provider), id, &m) ? m.at : NULL;
+        f.id = slice_str(t->model);
+        f.at = snapshot_model_at(s, slice_str(t->provider), f.id, &m) ? m.at : NULL;
+        f.configured = true;
     } else {
-        id = direct_id(p, w, &at);
-        if (id.p == NULL) {
-            id = mapped_id(b->q, p, w, &at);
+        struct route_id found = route_name_at(w, f.p);
+
+        if (found.id.p == NULL) {
+            found = route_name_mapped(w, f.p, s, b->q->router, b->a);
+            f.configured = true;
         }
+        f.id = found.id;
+        f.at = found.at;
     }
-    if (id.p != NULL) {
-        add_provider(b, p, id, at, t->weight);
+    if (f.id.p != NULL) {
+        add_provider(b, &f);
     }
 }
 
@@ -370,26 +246,27 @@ static const struct resource_balance *balance_for(const struct resource *router,
 }
 
 // Unified API: the named provider; a bare name at every provider that serves it.
-static void add_unified(struct builder *b, const struct wanted *w)
+static void add_unified(struct builder *b, const struct route_name *w)
 {
     size_t n = 0;
     const struct snapshot_provider *const *all = snapshot_providers(b->q->snap, &n);
 
     for (size_t i = 0; i < n; i++) {
-        const struct resource_model_at *at = NULL;
-        struct slice id;
+        struct route_id found;
 
         if (w->provider.p != NULL && !slice_eq_str(w->provider, all[i]->res->id)) {
             continue;
         }
-        id = direct_id(all[i], w, &at);
-        if (id.p != NULL) {
-            add_provider(b, all[i], id, at, 1000);
+        found = route_name_at(w, all[i]);
+        if (found.id.p != NULL) {
+            struct found f = {.p = all[i], .id = found.id, .at = found.at, .weight = 1000};
+
+            add_provider(b, &f);
         }
     }
 }
 
-static void add_wanted(struct builder *b, const struct wanted *w)
+static void add_wanted(struct builder *b, const struct route_name *w)
 {
     if (b->balance == NULL) {
         add_unified(b, w);
@@ -400,7 +277,7 @@ static void add_wanted(struct builder *b, const struct wanted *w)
     }
 }
 
-static void add_degradations(struct builder *b, const struct wanted *w)
+static void add_degradations(struct builder *b, const struct route_name *w)
 {
     const struct route_query *q = b->q;
 
@@ -411,25 +288,25 @@ static void add_degradations(struct builder *b, const struct wanted *w)
         b->tier++;
         add_target(b, &q->router->u.router->fallbacks[i], w);
     }
-    for (size_t i = 0; i < q->request->n_models && b->tier < 200; i++) {
-        struct wanted other = resolve(q->snap, q->request->models[i]);
+    for (size_t i = 0; i < q->request->n_models; i++) {
+        struct route_name other = route_name_resolve(q->snap, q->request->models[i], b->a);
 
         b->tier++;
         add_wanted(b, &other);
     }
 }
 
-// provider.order: those first, in that order, the rest behind; as tiers among the strategy's own.
+// provider.order: those first, in that order, the rest behind.
 static void apply_order(struct route_plan *p, const struct dialect_request *r)
 {
     for (size_t i = 0; i < p->n; i++) {
-        size_t at = 0;
+        uint16_t at = 0;
 
         while (at < r->n_order &&
                !slice_eq_nocase(r->order[at], slice_str(p->candidates[i].provider->res->id))) {
             at++;
         }
-        p->candidates[i].tier = (uint8_t)(p->candidates[i].tier + at);
+        p->candidates[i].order = at;
     }
 }
 
@@ -453,7 +330,8 @@ static bool add_near(void *ctx, const struct resource *m)
     return n->n < ARRAY_LEN(n->names);
 }
 
-static enum route_result model_not_found(struct builder *b, const struct wanted *w, struct err *e)
+static enum route_result model_not_found(struct builder *b, const struct route_name *w,
+                                         struct err *e)
 {
     struct near *near = arena_zalloc(b->a, sizeof(*near));
     struct slice shown = slice_head(w->full, 128);
@@ -470,7 +348,8 @@ static enum route_result model_not_found(struct builder *b, const struct wanted 
     return ROUTE_MODEL_NOT_FOUND;
 }
 
-static enum route_result nothing_usable(struct builder *b, const struct wanted *w, struct err *e)
+static enum route_result nothing_usable(struct builder *b, const struct route_name *w,
+                                        struct err *e)
 {
     size_t not_allowed = 0, no_key = 0;
 
@@ -497,7 +376,7 @@ static enum route_result nothing_usable(struct builder *b, const struct wanted *
     return ROUTE_NO_PROVIDER;
 }
 
-static enum route_result finish(struct builder *b, const struct wanted *w, struct err *e)
+static enum route_result finish(struct builder *b, const struct route_name *w, struct err *e)
 {
     if (b->plan->n == 0 || !b->model_found) {
         return model_not_found(b, w, e);
@@ -505,9 +384,7 @@ static enum route_result finish(struct builder *b, const struct wanted *w, struc
     if (b->plan->usable == 0) {
         return nothing_usable(b, w, e);
     }
-    if (b->q->request->n_order > 0) {
-        apply_order(b->plan, b->q->request);
-    }
+    apply_order(b->plan, b->q->request);
     return ROUTE_OK;
 }
 
@@ -515,7 +392,7 @@ enum route_result route_plan(const struct route_query *q, struct arena *a, struc
                              struct err *e)
 {
     struct builder b = {.q = q, .a = a, .plan = ret};
-    struct wanted w = resolve(q->snap, q->request->model);
+    struct route_name w = route_name_resolve(q->snap, q->request->model, a);
     struct route_candidate room[ROUTE_CANDIDATES_MAX];
 
     *ret = (struct route_plan){.strategy = RESOURCE_LATENCY};
@@ -546,7 +423,8 @@ struct listing {
     void *ctx;
 };
 
-static bool router_has(const struct listing *l, const char *provider)
+// A target without a model takes any of its provider's, one with a model that one only.
+static bool router_has(const struct listing *l, const struct resource_model_at *at)
 {
     const struct resource_router *r;
 
@@ -556,7 +434,10 @@ static bool router_has(const struct listing *l, const char *provider)
     r = l->router->u.router;
     for (size_t i = 0; i < r->n_balances; i++) {
         for (size_t j = 0; j < r->balances[i].n_targets; j++) {
-            if (strcmp(r->balances[i].targets[j].provider, provider) == 0) {
+            const struct resource_target *t = &r->balances[i].targets[j];
+
+            if (strcmp(t->provider, at->provider) == 0 &&
+                (t->model == NULL || strcmp(t->model, at->id) == 0)) {
                 return true;
             }
         }
@@ -572,9 +453,8 @@ static bool list_model(void *ctx, const struct resource *m)
         const struct resource_model_at *at = &m->u.model->at[i];
         const struct snapshot_provider *p = snapshot_provider(l->s, slice_str(at->provider));
 
-        if (p != NULL && (p->n_keys > 0 || !p->res->u.provider->needs_key) &&
-            router_has(l, at->provider) &&
-            model_allowed(l->key, slice_str(at->provider), slice_str(at->id))) {
+        if (p != NULL && (p->n_keys > 0 || !p->res->u.provider->needs_key) && router_has(l, at) &&
+            model_allowed(l->s, l->key, slice_str(at->provider), slice_str(at->id))) {
             l->fn(l->ctx, m, at);
         }
     }

@@ -6,18 +6,24 @@
 // else. The table is a fixed open-addressing array of pointers: readers probe it without a lock,
 // an insert takes the mutex and publishes with release.
 //
-//   state of a target      enters                                  leaves
-//   OK                     start; success                          5 failures in a row, > 10 % of
-//   >= 20 in 60 s EJECTED                the above; failed trial                 time is over ->
-//   TRIAL; any success -> OK TRIAL                  ejection time over                      one
-//   request claims it: success -> OK, failure -> EJECTED COOLING (_GUESS)       429 with (without)
-//   a time               time is over NO_QUOTA               remaining 0 in limit headers reset
-//   time is over
+//   state          enters by                         leaves
+//   -----          ---------                         ------
+//   OK             start, success                    5 failures in a row; > 10 % of >= 20 in 60 s
+//   EJECTED        those, failed trial               time over: TRIAL; success: OK
+//   TRIAL          end of the ejection's time        one attempt claims it: success OK,
+//                                                    failure EJECTED, neither TRIAL
+//   COOLING        429 with a time                   that time is over
+//   COOLING_GUESS  429 without one                   30 s are over
+//   NO_QUOTA       limit headers that say 0          their reset time is over
+//
+// A trial is claimed for one ejection: `trial` holds the end of the ejection it is for, so a claim
+// that comes late (or never ends) cannot block the trial of the next ejection.
 #include "dataplane/target.h"
 
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "common/base/hash.h"
 #include "common/base/mem.h"
@@ -39,16 +45,16 @@ struct target {
     const struct target_config *cfg;      // borrowed: the table's
 
     _Atomic uint64_t ewma_us; // peak EWMA of time to first byte
-    _Atomic uint64_t ewma_at; // when it was written
+    _Atomic uint64_t ewma_at; // when it was written; 0: never tried
+    _Atomic bool measured;    // false: ewma_us is the assumed value
     _Atomic uint32_t in_flight;
     _Atomic uint32_t consecutive;
     _Atomic uint64_t window[WINDOW_SLOTS]; // slot number << 40 | requests << 20 | failures
     _Atomic uint64_t ejected_until;        // 0 = not ejected
     _Atomic uint64_t ejected_at;
     _Atomic uint32_t ejections;
-    _Atomic bool trial; // a request holds the half-open trial
-    _Atomic uint64_t cooling_until;
-    _Atomic bool cooling_timed;
+    _Atomic uint64_t trial;   // ejected_until of the ejection whose trial is claimed; 0 = none
+    _Atomic uint64_t cooling; // end of the cool-down << 1 | timed by the provider
     _Atomic uint64_t quota_until;
     _Atomic uint32_t quota_permille;
     _Atomic uint64_t successes, failures;
@@ -157,7 +163,9 @@ static struct target *insert(struct target_table *t, const char *key, size_t n, 
 
 static size_t put(char *key, size_t n, struct slice s)
 {
-    memcpy(key + n, s.p, s.n);
+    if (s.n > 0) {
+        memcpy(key + n, s.p, s.n);
+    }
     key[n + s.n] = '\0';
     return n + s.n + 1;
 }
@@ -173,7 +181,7 @@ struct target *target_get(struct target_table *t, struct slice provider, struct 
     }
     n = put(key, n, provider);
     n = put(key, n, model);
-    n = put(key, n, key_id.p == NULL ? SLICE("") : key_id);
+    n = put(key, n, key_id);
     n = put(key, n, base_url);
     uint64_t hash = hash_bytes(hash_process_key(), (struct slice){key, n});
     struct target *found = probe(t, key, n, hash, &at);
@@ -182,13 +190,13 @@ struct target *target_get(struct target_table *t, struct slice provider, struct 
 
 enum target_status target_status(const struct target *t, uint64_t now_us)
 {
-    uint64_t ejected = GET(t->ejected_until);
+    uint64_t ejected = GET(t->ejected_until), cooling = GET(t->cooling);
 
     if (ejected != 0) {
-        return now_us < ejected || GET(t->trial) ? TARGET_EJECTED : TARGET_TRIAL;
+        return now_us < ejected || GET(t->trial) == ejected ? TARGET_EJECTED : TARGET_TRIAL;
     }
-    if (now_us < GET(t->cooling_until)) {
-        return GET(t->cooling_timed) ? TARGET_COOLING : TARGET_COOLING_GUESS;
+    if (now_us < cooling >> 1) {
+        return (cooling & 1) != 0 ? TARGET_COOLING : TARGET_COOLING_GUESS;
     }
     if (now_us < GET(t->quota_until) && GET(t->quota_permille) == 0) {
         return TARGET_NO_QUOTA;
@@ -198,21 +206,25 @@ enum target_status target_status(const struct target *t, uint64_t now_us)
 
 uint64_t target_until_us(const struct target *t, uint64_t now_us)
 {
+    uint64_t until = 0;
+
     switch (target_status(t, now_us)) {
     case TARGET_OK:
     case TARGET_TRIAL:
         return 0;
-    case TARGET_EJECTED: {
-        uint64_t until = GET(t->ejected_until);
-        return until > now_us ? until : now_us + MONO_SEC; // a trial is under way
-    }
+    case TARGET_EJECTED:
+        until = GET(t->ejected_until);
+        break;
     case TARGET_COOLING:
     case TARGET_COOLING_GUESS:
-        return GET(t->cooling_until);
+        until = GET(t->cooling) >> 1;
+        break;
     case TARGET_NO_QUOTA:
-        return GET(t->quota_until);
+        until = GET(t->quota_until);
+        break;
     }
-    return 0;
+    // A trial is under way, or another thread changed it just now.
+    return until > now_us ? until : now_us + MONO_SEC;
 }
 
 // e^-(dt/decay): what is left of an old value.
@@ -226,6 +238,10 @@ static double decay(const struct target *t, uint64_t now_us)
 
 double target_load(const struct target *t, uint64_t now_us)
 {
+    // Nobody has tried it yet: one request finds out, whatever the others' figures are.
+    if (GET(t->ewma_at) == 0 && GET(t->in_flight) == 0) {
+        return 1.0;
+    }
     // An idle target's past fades, so a slow one is tried again after a while.
     double ewma = (double)GET(t->ewma_us) * decay(t, now_us);
     double load = (ewma < 1.0 ? 1.0 : ewma) * (double)(GET(t->in_flight) + 1);
@@ -245,14 +261,15 @@ uint32_t target_quota_permille(const struct target *t, uint64_t now_us)
     return now_us < GET(t->quota_until) ? GET(t->quota_permille) : 1000;
 }
 
-bool target_begin(struct target *t, uint64_t now_us)
+bool target_begin(struct target *t, uint64_t now_us, bool insist)
 {
-    uint64_t ejected = GET(t->ejected_until);
+    uint64_t ejected = GET(t->ejected_until), claimed = GET(t->trial);
 
     if (ejected != 0 && now_us >= ejected) {
-        bool expected = false;
+        bool won =
+            claimed != ejected && atomic_compare_exchange_strong(&t->trial, &claimed, ejected);
 
-        if (!atomic_compare_exchange_strong(&t->trial, &expected, true)) {
+        if (!won && !insist) {
             return false;
         }
     }
@@ -262,19 +279,18 @@ bool target_begin(struct target *t, uint64_t now_us)
 
 void target_first_byte(struct target *t, uint64_t now_us, uint64_t ttfb_us)
 {
-    double old = (double)GET(t->ewma_us);
-    double w = decay(t, now_us);
-    double sample = (double)ttfb_us;
+    double old = (double)GET(t->ewma_us), sample = (double)ttfb_us;
 
     // Peak: a slower answer counts at once, faster ones bring the value down over time. The very
     // first sample replaces the assumed start value.
-    if (GET(t->ewma_at) != 0 && sample < old * w) {
-        sample = old * w * 0.9 + sample * 0.1;
-    } else if (GET(t->ewma_at) != 0 && sample < old) {
+    if (GET(t->measured) && sample < old) {
+        double w = decay(t, now_us);
+
         sample = old * w + sample * (1.0 - w);
     }
     SET(t->ewma_us, (uint64_t)sample);
     SET(t->ewma_at, now_us);
+    SET(t->measured, true);
 }
 
 static void count_window(struct target *t, uint64_t now_us, bool failed)
@@ -308,22 +324,23 @@ static bool window_bad(const struct target *t, uint64_t now_us)
     return requests >= WINDOW_MIN && failures * 10 > requests;
 }
 
-static void eject(struct target *t, uint64_t now_us)
+// From the ejection that ended at `before` (0: was not ejected). False: another thread was first.
+static bool eject(struct target *t, uint64_t now_us, uint64_t before)
 {
-    uint64_t healthy_for = now_us - GET(t->ejected_at);
-
-    if (healthy_for > EJECTIONS_FORGET) {
-        SET(t->ejections, 0);
-    }
-    uint64_t times = ADD(t->ejections, 1) + 1;
+    uint64_t times = now_us > GET(t->ejected_at) + EJECTIONS_FORGET ? 1 : GET(t->ejections) + 1;
     uint64_t length = t->cfg->ejection_us * times;
+    uint64_t until = now_us + (length > EJECTION_MAX_US ? EJECTION_MAX_US : length);
+
+    if (!atomic_compare_exchange_strong(&t->ejected_until, &before, until)) {
+        return false;
+    }
+    SET(t->ejections, (uint32_t)times);
     SET(t->ejected_at, now_us);
-    SET(t->ejected_until, now_us + (length > EJECTION_MAX_US ? EJECTION_MAX_US : length));
-    SET(t->trial, false);
     SET(t->consecutive, 0);
     for (size_t i = 0; i < WINDOW_SLOTS; i++) {
         SET(t->window[i], 0); // after the ejection the target is judged anew
     }
+    return true;
 }
 
 static void end_success(struct target *t, uint64_t now_us)
@@ -331,10 +348,7 @@ static void end_success(struct target *t, uint64_t now_us)
     ADD(t->successes, 1);
     SET(t->consecutive, 0);
     count_window(t, now_us, false);
-    if (GET(t->ejected_until) != 0) {
-        SET(t->ejected_until, 0);
-        SET(t->trial, false);
-    }
+    SET(t->ejected_until, 0);
 }
 
 static bool end_failure(struct target *t, uint64_t now_us)
@@ -344,41 +358,62 @@ static bool end_failure(struct target *t, uint64_t now_us)
     ADD(t->failures, 1);
     if (ejected != 0) {
         // A failed trial ejects again; a late failure of a request from before does not.
-        if (now_us < ejected || !GET(t->trial)) {
-            return false;
-        }
-        eject(t, now_us);
-        return true;
+        return now_us >= ejected && GET(t->trial) == ejected && eject(t, now_us, ejected);
     }
     count_window(t, now_us, true);
     if (ADD(t->consecutive, 1) + 1 < CONSECUTIVE_MAX && !window_bad(t, now_us)) {
         return false;
     }
-    eject(t, now_us);
-    return true;
+    return eject(t, now_us, 0);
+}
+
+#define TIME_MAX_US (86400 * MONO_SEC)
+
+static uint64_t bounded(uint64_t us)
+{
+    return us < TIME_MAX_US ? us : TIME_MAX_US;
+}
+
+// The longer one wins among times of the provider, and over a guess.
+static void cool(struct target *t, uint64_t now_us, uint64_t cooldown_us)
+{
+    bool timed = cooldown_us > 0;
+    uint64_t until = now_us + bounded(timed ? cooldown_us : t->cfg->cooldown_us);
+    uint64_t new = until << 1 | (timed ? 1 : 0), old = GET(t->cooling);
+
+    do {
+        bool old_timed = now_us < old >> 1 && (old & 1) != 0;
+
+        if (old_timed && (!timed || old >= new)) {
+            return;
+        }
+    } while (!atomic_compare_exchange_weak(&t->cooling, &old, new));
 }
 
 bool target_end(struct target *t, uint64_t now_us, enum target_outcome o, uint64_t cooldown_us)
 {
+    uint64_t ejected = GET(t->ejected_until);
+
     atomic_fetch_sub_explicit(&t->in_flight, 1, memory_order_relaxed);
+    if (GET(t->ewma_at) == 0) {
+        SET(t->ewma_at, now_us); // tried without an answer to measure: the assumed value counts
+    }
     switch (o) {
     case TARGET_SUCCESS:
         end_success(t, now_us);
         return false;
     case TARGET_FAILURE:
         return end_failure(t, now_us);
-    case TARGET_RATE_LIMITED: {
-        uint64_t until = now_us + (cooldown_us > 0 ? cooldown_us : t->cfg->cooldown_us);
-
+    case TARGET_RATE_LIMITED:
         // It answered, so it is up: the cool-down takes over from an ejection.
         SET(t->ejected_until, 0);
-        SET(t->trial, false);
-        SET(t->cooling_timed, cooldown_us > 0);
-        SET(t->cooling_until, until);
+        cool(t, now_us, cooldown_us);
         return false;
-    }
     case TARGET_NEUTRAL:
-        SET(t->trial, false);
+        // Perhaps the trial, which then has said nothing: the next one may try.
+        if (ejected != 0 && now_us >= ejected) {
+            SET(t->trial, 0);
+        }
         return false;
     }
     return false;
@@ -387,16 +422,12 @@ bool target_end(struct target *t, uint64_t now_us, enum target_outcome o, uint64
 void target_quota(struct target *t, uint64_t now_us, uint64_t remaining, uint64_t limit,
                   uint64_t reset_us)
 {
-    uint64_t permille = limit == 0 ? 1000 : (remaining >= limit ? 1000 : remaining * 1000 / limit);
+    double share =
+        limit == 0 || remaining >= limit ? 1000.0 : (double)remaining * 1000.0 / (double)limit;
+    uint32_t permille = remaining == 0 ? 0 : (share < 1.0 ? 1 : (uint32_t)share);
 
-    if (permille == 0 && remaining > 0) {
-        permille = 1;
-    }
-    if (remaining == 0) {
-        permille = 0;
-    }
-    SET(t->quota_permille, (uint32_t)permille);
-    SET(t->quota_until, reset_us == 0 ? 0 : now_us + reset_us);
+    SET(t->quota_permille, permille);
+    SET(t->quota_until, reset_us == 0 ? 0 : now_us + bounded(reset_us));
 }
 
 void target_probe(struct target *t, uint64_t now_us, bool good)
@@ -404,7 +435,8 @@ void target_probe(struct target *t, uint64_t now_us, bool good)
     uint64_t ejected = GET(t->ejected_until);
 
     if (good && ejected > now_us) {
-        SET(t->ejected_until, now_us); // half-open at once: real traffic decides
+        // Half-open at once: real traffic decides. Lost to another thread: it knows better.
+        (void)atomic_compare_exchange_strong(&t->ejected_until, &ejected, now_us);
     }
 }
 

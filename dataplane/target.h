@@ -57,9 +57,10 @@ enum target_outcome {
     TARGET_NEUTRAL,      // other 4xx, cancelled by the client
 };
 
-// An attempt starts (claims the half-open trial when in it; false: another request has it, pick
-// again).
-MUST_CHECK bool target_begin(struct target *t, uint64_t now_us);
+// An attempt starts. A target whose ejection is over gives one trial: the attempt that claims it.
+// False, and nothing counted: another attempt has it, pick again. insist (nothing else is left):
+// goes beside a trial, never false.
+MUST_CHECK bool target_begin(struct target *t, uint64_t now_us, bool insist);
 // First byte of the answer after ttfb_us.
 void target_first_byte(struct target *t, uint64_t now_us, uint64_t ttfb_us);
 // cooldown_us: from Retry-After or the reset header, 0 = not timed. Returns true when this ejected
