@@ -6,13 +6,12 @@
 //                                 |                        |
 //                                GAP, DIVERGED         link_applied, by all workers
 //                                 v                        v
-//                              transfer: chunks        report to every control plane (fleet)
+//                               pull: snapshot         report to every control plane (fleet)
 //
-//   other threads: link_lease, link_usage, link_applied, link_health --lock--> on_turn (loop hook)
+//   other threads: link_lease, link_usage, link_applied, link_health --> on_turn (loop hook)
 //
-// A gap is not acted upon at once: the missing delta may be on its way from another replica, and a
-// thousand proxies that missed the same one should not ask in the same millisecond. So the snapshot
-// is asked for after a random delay, if it is still needed then. Failures double the delay.
+// The parts: peer (one control plane), roster (all of them), sync (what a message means), pull
+// (asking for snapshots), lkg (the file), asks (leases), outbox (usage), vitals (health).
 #include "dataplane/link.h"
 
 #include <pthread.h>
@@ -25,7 +24,6 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/mono.h"
-#include "common/base/rng.h"
 #include "common/io/crypto.h"
 #include "common/io/loop.h"
 #include "common/io/proc.h"
@@ -33,28 +31,25 @@
 #include "dataplane/lkg.h"
 #include "dataplane/outbox.h"
 #include "dataplane/peer.h"
+#include "dataplane/pull.h"
 #include "dataplane/roster.h"
 #include "dataplane/sync.h"
 #include "dataplane/vitals.h"
 
-#define WORKERS_MAX       1024u
-#define LKG_AFTER_US      (50 * MONO_MS)
-#define LKG_EVERY_US      MONO_SEC
-#define SYNC_US           (2 * MONO_SEC)  // deadline of one chunk
-#define GAP_JITTER_US     (50 * MONO_MS)  // before acting on a gap
-#define RETRY_MIN_US      (100 * MONO_MS) // after a failed transfer, doubling
-#define RETRY_MAX_US      (5 * MONO_SEC)
-#define CONFLICT_RETRY_US (5 * MONO_SEC) // a foreign epoch needs a person
-#define DIVERGED_MAX_US   (60 * MONO_SEC)
-#define USAGE_US          (2 * MONO_SEC)
-#define USAGE_BYTES_MAX   (32u * 1024 * 1024)
-#define ERRORS_MAX        256u // refused resources named in a report
+#define WORKERS_MAX     1024u
+#define LKG_AFTER_US    (50 * MONO_MS)
+#define LKG_EVERY_US    MONO_SEC
+#define USAGE_US        (2 * MONO_SEC)
+#define USAGE_BYTES_MAX (32u * 1024 * 1024)
+#define ERRORS_MAX      256u // refused resources named in a report
 
 struct link {
     // Set before the thread starts, then constant.
-    void *arg;
+    void *arg; // callbacks: called with callback_lock held, not when muted
     void (*on_snapshot)(void *arg, struct snapshot *s);
     void (*on_heard)(void *arg, uint64_t now_us);
+    void (*on_lease)(void *arg, const struct message_grant *grants, size_t n, uint64_t now_us);
+    void (*on_lease_lost)(void *arg, const struct message_lease_item *items, size_t n);
     char *data_dir, *version, *ops, *proxy; // owned
     char stream[23];                        // names our numbering of usage reports
     const struct keys *keys;
@@ -73,28 +68,85 @@ struct link {
     _Atomic uint64_t stop_at_us;
     pthread_mutex_t lock;
     struct link_stats shown; // under the lock
+    pthread_mutex_t callback_lock;
+    bool muted; // under the callback lock
 
     // Link thread.
     struct peer_config peer_conf;
     struct roster *roster;
     struct sync *sync;
     struct lkg *lkg;
-    struct rng rng;
+    struct pull *pull;
     struct loop_hook hook;
-    struct loop_timer tick, sync_timer, lkg_timer, start_timer, stop_timer;
+    struct loop_timer tick, lkg_timer, start_timer, stop_timer;
     struct arena arena;
     struct link_stats stats;
-    bool transferring, backing_off, lkg_dirty;
-    bool ending;          // peers are being freed: their calls end, nothing new is started
-    unsigned failures;    // of transfers, in a row
-    uint64_t diverged_us; // when we last asked because of a divergence
-    unsigned divergences; // in a row
-    uint64_t acked_seq;   // told to the control planes
+    bool lkg_dirty;
+    bool ending;        // peers are being freed: their calls end, nothing new is started
+    uint64_t acked_seq; // told to the control planes
     uint8_t acked_epoch[16];
     bool usage_under_way;
     uint64_t usage_last; // highest report number acknowledged
     bool usage_known;    // usage_last came from a control plane
 };
+
+// ---- callbacks ---------------------------------------------------------------------------------
+
+static bool may_call(struct link *l)
+{
+    CHECK(pthread_mutex_lock(&l->callback_lock) == 0);
+    return !l->muted;
+}
+
+static void called(struct link *l)
+{
+    CHECK(pthread_mutex_unlock(&l->callback_lock) == 0);
+}
+
+static void call_snapshot(struct link *l, struct snapshot *s)
+{
+    if (may_call(l)) {
+        l->on_snapshot(l->arg, s);
+    }
+    called(l);
+}
+
+static void call_heard(struct link *l, uint64_t now_us)
+{
+    if (may_call(l) && l->on_heard != NULL) {
+        l->on_heard(l->arg, now_us);
+    }
+    called(l);
+}
+
+static void call_lease(void *arg, const struct message_grant *grants, size_t n, uint64_t now_us)
+{
+    struct link *l = arg;
+
+    if (may_call(l) && l->on_lease != NULL) {
+        l->on_lease(l->arg, grants, n, now_us);
+    }
+    called(l);
+}
+
+static void call_lease_lost(void *arg, const struct message_lease_item *items, size_t n)
+{
+    struct link *l = arg;
+
+    if (may_call(l) && l->on_lease_lost != NULL) {
+        l->on_lease_lost(l->arg, items, n);
+    }
+    called(l);
+}
+
+void link_mute(struct link *l)
+{
+    if (l != NULL) {
+        CHECK(pthread_mutex_lock(&l->callback_lock) == 0);
+        l->muted = true;
+        CHECK(pthread_mutex_unlock(&l->callback_lock) == 0);
+    }
+}
 
 // ---- taking over a new state -------------------------------------------------------------------
 
@@ -112,7 +164,7 @@ static void take_over(struct link *l)
     }
     l->stats.seq = sync_seq(l->sync);
     l->stats.resource_errors = sync_error_count(l->sync);
-    l->on_snapshot(l->arg, s);
+    call_snapshot(l, s);
     if (l->lkg != NULL && !l->lkg_dirty && !l->stats.from_file) {
         l->lkg_dirty = true;
         loop_timer_set(l->loop, &l->lkg_timer, loop_now_us(l->loop) + LKG_EVERY_US);
@@ -155,139 +207,12 @@ static void on_start_timer(struct loop_timer *t)
     take_over(l);
 }
 
-// ---- asking for a snapshot ---------------------------------------------------------------------
-
-static void request_chunk(struct link *l);
-
-static void want_sync(struct link *l, uint64_t in_us)
-{
-    uint64_t due_us = loop_now_us(l->loop) + in_us;
-
-    if (l->transferring || l->backing_off ||
-        (l->sync_timer.due_us != 0 && l->sync_timer.due_us <= due_us)) {
-        return;
-    }
-    loop_timer_set(l->loop, &l->sync_timer, due_us);
-}
-
-static void want_sync_for_gap(struct link *l)
-{
-    l->stats.gaps++;
-    want_sync(l, sync_current(l->sync) == NULL ? 0 : rng_below(&l->rng, GAP_JITTER_US));
-}
-
-// Again and again the same divergence: something a snapshot does not mend. Slower and slower.
-static void want_sync_for_divergence(struct link *l)
-{
-    uint64_t wait_us = MONO_SEC << (l->divergences < 6 ? l->divergences : 6);
-    uint64_t now = loop_now_us(l->loop);
-
-    if (l->diverged_us != 0 &&
-        now < l->diverged_us + (wait_us < DIVERGED_MAX_US ? wait_us : DIVERGED_MAX_US)) {
-        return;
-    }
-    LOG(WARN, "link.diverged", LOG_UINT("seq", sync_seq(l->sync)));
-    l->stats.divergences++;
-    l->divergences++;
-    l->diverged_us = now;
-    want_sync(l, 0);
-}
-
-static void transfer_failed(struct link *l, const struct err *e)
-{
-    uint64_t wait_us = RETRY_MIN_US << (l->failures < 6 ? l->failures : 6);
-
-    if (l->failures == 0 || (e->code == ERR_CONFLICT && l->failures % 12 == 0)) {
-        LOG(WARN, "link.sync_failed", LOG_ERR(e));
-    }
-    l->transferring = false;
-    l->failures++;
-    wait_us = wait_us < RETRY_MAX_US ? wait_us : RETRY_MAX_US;
-    if (e->code == ERR_CONFLICT) {
-        wait_us = CONFLICT_RETRY_US;
-    }
-    l->backing_off = true;
-    loop_timer_set(l->loop, &l->sync_timer,
-                   loop_now_us(l->loop) + wait_us / 2 + rng_below(&l->rng, wait_us / 2));
-    roster_prefer_other(l->roster);
-}
-
-static void transfer_ended(struct link *l)
-{
-    l->transferring = false;
-    l->failures = 0;
-    l->stats.syncs++;
-    l->stats.from_file = false;
-    LOG(INFO, "link.synced", LOG_UINT("seq", sync_seq(l->sync)),
-        LOG_UINT("refused", sync_error_count(l->sync)));
-    take_over(l);
-}
-
-static void on_chunk(void *arg, const struct envelope *env, const struct message *m)
+static void on_pulled(void *arg)
 {
     struct link *l = arg;
-    struct err e = {0};
 
-    if (l->ending) {
-        return;
-    }
-    if (m == NULL || m->type != MESSAGE_SYNC_CHUNK) {
-        err_set(&e, ERR_UNAVAILABLE, "%s",
-                m == NULL                    ? "no answer in time"
-                : m->type == MESSAGE_REFUSAL ? m->u.refusal.message
-                                             : "unexpected answer");
-        transfer_failed(l, &e);
-        return;
-    }
-    switch (sync_transfer_chunk(l->sync, env->epoch, &m->u.sync_chunk, &e)) {
-    case SYNC_TRANSFER_MORE:
-        request_chunk(l);
-        break;
-    case SYNC_TRANSFER_DONE:
-        transfer_ended(l);
-        break;
-    case SYNC_TRANSFER_BAD:
-        transfer_failed(l, &e);
-        break;
-    }
-}
-
-static void request_chunk(struct link *l)
-{
-    const struct message m = {MESSAGE_SYNC_REQUEST,
-                              {.sync_request = {
-                                   .proxy = l->proxy,
-                                   .snapshot = sync_transfer_snapshot(l->sync),
-                                   .chunk = sync_transfer_next(l->sync),
-                                   .have_digest = sync_digest(l->sync),
-                               }}};
-    struct peer *p = roster_preferred(l->roster);
-
-    if (p == NULL || !peer_call(p, &m, SYNC_US, on_chunk, l)) {
-        struct err e;
-
-        err_set(&e, ERR_UNAVAILABLE, "no control plane is connected");
-        transfer_failed(l, &e);
-    }
-}
-
-static void on_sync_timer(struct loop_timer *t)
-{
-    struct link *l = container_of(t, struct link, sync_timer);
-    bool was_failing = l->backing_off;
-
-    l->backing_off = false;
-    // The missing delta may have come meanwhile.
-    if (!was_failing && l->divergences == 0 && l->stats.control_seq != 0 &&
-        sync_seq(l->sync) >= l->stats.control_seq) {
-        return;
-    }
-    if (roster_preferred(l->roster) == NULL) {
-        return; // the next session compares states anyway
-    }
-    sync_transfer_begin(l->sync);
-    l->transferring = true;
-    request_chunk(l);
+    l->stats.from_file = false;
+    take_over(l);
 }
 
 // ---- what peers tell ---------------------------------------------------------------------------
@@ -315,14 +240,14 @@ static void compare(struct link *l, const uint8_t epoch[16], uint64_t seq, uint6
     note_control_seq(l, epoch, seq);
     switch (sync_compare(l->sync, epoch, seq, digest)) {
     case SYNC_GAP:
-        want_sync_for_gap(l);
+        pull_gap(l->pull, epoch, seq);
         break;
     case SYNC_DIVERGED:
-        want_sync_for_divergence(l);
+        pull_diverged(l->pull);
         break;
     case SYNC_NOTHING:
         if (seq == sync_seq(l->sync)) {
-            l->divergences = 0;
+            pull_agreed(l->pull);
         }
         break;
     case SYNC_ADVANCED:
@@ -343,11 +268,11 @@ static void on_delta(struct link *l, const struct envelope *env, struct slice bo
         take_over(l);
         break;
     case SYNC_GAP:
-        want_sync_for_gap(l);
+        pull_gap(l->pull, env->epoch, env->seq);
         break;
     case SYNC_BAD:
         LOG(ERROR, "link.bad_delta", LOG_UINT("seq", env->seq), LOG_ERR(&e));
-        want_sync_for_gap(l);
+        pull_gap(l->pull, env->epoch, env->seq);
         break;
     case SYNC_NOTHING:
     case SYNC_DIVERGED:
@@ -358,9 +283,7 @@ static void on_delta(struct link *l, const struct envelope *env, struct slice bo
 static void heard(struct link *l)
 {
     l->stats.heard_us = loop_now_us(l->loop);
-    if (l->on_heard != NULL) {
-        l->on_heard(l->arg, l->stats.heard_us);
-    }
+    call_heard(l, l->stats.heard_us);
 }
 
 static void on_broadcast(void *arg, struct peer *p, const struct envelope *env, struct slice body)
@@ -537,8 +460,13 @@ bool link_usage(struct link *l, const struct message_usage_record *r)
 static void show_stats(struct link *l)
 {
     struct outbox_stats usage;
+    struct pull_stats pulled;
 
     outbox_stats(l->outbox, &usage);
+    pull_stats(l->pull, &pulled);
+    l->stats.syncs = pulled.syncs;
+    l->stats.gaps = pulled.gaps;
+    l->stats.divergences = pulled.divergences;
     l->stats.connected = roster_preferred(l->roster) != NULL;
     l->stats.lease_timeouts = asks_timeouts(l->asks);
     l->stats.usage_pending = usage.pending;
@@ -606,8 +534,11 @@ static void teardown(struct link *l)
 {
     l->ending = true;
     loop_timer_cancel(l->loop, &l->tick);
+    if (l->pull != NULL) {
+        pull_end(l->pull);
+    }
     roster_free(&l->roster); // ends all calls
-    loop_timer_cancel(l->loop, &l->sync_timer);
+    pull_free(&l->pull);
     loop_timer_cancel(l->loop, &l->lkg_timer);
     loop_timer_cancel(l->loop, &l->start_timer);
     loop_timer_cancel(l->loop, &l->stop_timer);
@@ -647,6 +578,7 @@ static void free_all(struct link *l)
     vitals_free(&l->vitals);
     arena_done(&l->arena);
     (void)pthread_mutex_destroy(&l->lock);
+    (void)pthread_mutex_destroy(&l->callback_lock);
     mem_free(l->applied);
     mem_free(l->data_dir);
     mem_free(l->version);
@@ -660,6 +592,8 @@ static void copy_config(struct link *l, const struct link_config *c)
     l->arg = c->arg;
     l->on_snapshot = c->on_snapshot;
     l->on_heard = c->on_heard;
+    l->on_lease = c->on_lease;
+    l->on_lease_lost = c->on_lease_lost;
     l->keys = c->keys;
     l->data_dir = mem_strdup(c->data_dir);
     l->version = mem_strdup(c->version == NULL ? "" : c->version);
@@ -669,22 +603,21 @@ static void copy_config(struct link *l, const struct link_config *c)
     l->started_wall_us = mono_wall_us();
 }
 
-static void init_parts(struct link *l, const struct link_config *c)
+static void init_parts(struct link *l)
 {
-    const struct asks_config ac = {l->loop, l->proxy, c->arg, c->on_lease, c->on_lease_lost};
+    const struct asks_config ac = {l->loop, l->proxy, l, call_lease, call_lease_lost};
 
     l->applied = mem_zalloc_array(l->n_workers, sizeof(*l->applied));
     l->outbox = outbox_new(USAGE_BYTES_MAX);
     l->sync = sync_new();
     CHECK(pthread_mutex_init(&l->lock, NULL) == 0);
+    CHECK(pthread_mutex_init(&l->callback_lock, NULL) == 0);
     l->asks = asks_new(&ac);
     l->vitals = vitals_new();
     arena_init(&l->arena, 64 * 1024, 0);
-    rng_init(&l->rng, 0);
     crypto_random_id(l->stream, sizeof(l->stream) - 1);
     l->hook.fn = on_turn;
     l->tick.fn = on_tick;
-    l->sync_timer.fn = on_sync_timer;
     l->lkg_timer.fn = on_lkg_timer;
     l->start_timer.fn = on_start_timer;
     l->stop_timer.fn = on_stop_timer;
@@ -710,9 +643,13 @@ struct link *link_new(const struct link_config *c, struct err *e)
     copy_config(l, c);
     l->proxy = vitals_proxy_id(c->proxy_id, l->data_dir, e);
     l->loop = l->proxy == NULL ? NULL : loop_new(e);
-    init_parts(l, c);
+    init_parts(l);
     if (l->loop != NULL) {
         l->roster = roster_new(l->loop, &l->peer_conf, c->endpoints, c->n_endpoints, e);
+    }
+    if (l->roster != NULL) {
+        l->pull = pull_new(
+            &(const struct pull_config){l->loop, l->sync, l->roster, l->proxy, l, on_pulled});
     }
     if (l->roster != NULL && l->data_dir != NULL) {
         l->lkg = lkg_new(l->data_dir, l->keys, e);

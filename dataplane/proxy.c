@@ -474,6 +474,7 @@ static bool start(struct proxy *p, struct err *e)
 // In this order: no worker may outlive what it calls. Works on what is half made.
 static void unmake(struct proxy *p)
 {
+    link_mute(p->shared.link); // no snapshot or lease for workers that are going
     if (p->shared.workers != NULL) {
         atomic_store(&p->shared.phase, WORKER_LEAVING);
         worker_set_phase(&p->shared, WORKER_ENDING);
