@@ -212,17 +212,24 @@ static bool send(struct limit_store *s, const struct question *q)
 
 // --- what is shown ----------------------------------------------------------------------------
 
-// The limit nearest to its end is the one shown.
-static void show(struct limit_pass *p, const struct lease *l, uint64_t now_us, bool denied)
+static struct limit_view view_of(const struct lease *l, uint64_t now_us)
 {
-    struct limit_view v = {
+    return (struct limit_view){
         .present = true,
         .unit = l->unit,
         .limit = l->amount,
-        .remaining = denied ? 0 : lease_remaining(l, now_us),
+        .remaining = lease_remaining(l, now_us),
         .reset_us = l->reset_at_us > now_us ? l->reset_at_us - now_us : 0,
         .window_us = l->window_us,
     };
+}
+
+// The limit nearest to its end is the one shown.
+static void show(struct limit_pass *p, const struct lease *l, uint64_t now_us, bool denied)
+{
+    struct limit_view v = view_of(l, now_us);
+
+    v.remaining = denied ? 0 : v.remaining;
     // Compared as shares: a/b < c/d <=> a*d < c*b, in doubles since token limits are large.
     bool nearer = !p->view.present || (double)v.remaining * (double)p->view.limit <
                                           (double)p->view.remaining * (double)v.limit;
@@ -509,6 +516,35 @@ void limit_lost(struct limit_store *s, const struct limit_ask *items, size_t n, 
             wake_all(e);
         }
         pthread_mutex_unlock(&sh->lock);
+    }
+}
+
+// --- looking ----------------------------------------------------------------------------------
+
+void limit_each(struct limit_store *s, const struct limit_query *q, uint64_t now_us,
+                void (*fn)(void *ctx, const struct resource_limit *l, const struct limit_view *v),
+                void *ctx)
+{
+    struct applied_list list;
+
+    collect(&list, q);
+    for (size_t i = 0; i < list.n; i++) {
+        const struct applied *a = &list.items[i];
+        struct shard *sh = shard_of(s, slice_str(a->id));
+        // Nothing was asked yet: whole, as far as is known here.
+        struct limit_view v = {.present = true,
+                               .unit = a->limit->unit,
+                               .limit = a->limit->amount,
+                               .remaining = a->limit->amount,
+                               .window_us = a->limit->per_us};
+
+        pthread_mutex_lock(&sh->lock);
+        const struct entry *e = map_get(&sh->entries, slice_str(a->id));
+        if (e != NULL && e->lease.heard_us != 0) {
+            v = view_of(&e->lease, now_us);
+        }
+        pthread_mutex_unlock(&sh->lock);
+        fn(ctx, a->limit, &v);
     }
 }
 

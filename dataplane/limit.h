@@ -109,6 +109,11 @@ bool limit_unpark(struct limit_store *s, struct limit_pass *p);
 // everything). Call once after OK, or not at all where nothing was held.
 void limit_settle(struct limit_store *s, struct limit_pass *p, bool refund, uint64_t tokens,
                   uint64_t nano_usd);
+// What this proxy knows of every limit that applies, without taking anything; `remaining` is a
+// lower bound where a lease was granted here, else the whole amount. Any thread.
+void limit_each(struct limit_store *s, const struct limit_query *q, uint64_t now_us,
+                void (*fn)(void *ctx, const struct resource_limit *l, const struct limit_view *v),
+                void *ctx);
 // Answers from the link (its thread).
 void limit_granted(struct limit_store *s, const struct limit_grant *g, size_t n, uint64_t now_us);
 // These questions were sent and will have no answer (link's thread). Debt is kept; what they gave

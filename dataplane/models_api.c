@@ -185,56 +185,90 @@ static void put_text(struct buf *b, const char *name, const char *value)
     }
 }
 
-static void put_limit(struct buf *b, const struct resource_limit *l)
-{
-    static const char *const calendars[] = {"", "day", "week", "month"};
-    char text[40], per[32];
+struct key_limits {
+    struct buf *out;
+    size_t n;
+    uint64_t nano_limit, nano_left; // of the first limit in money; limit 0: none
+};
 
-    if (l->unit == RESOURCE_USD) {
-        buf_printf(b, "{\"unit\":\"usd\",\"amount\":%s", meter_format_usd(l->amount * 1000, text));
+static void put_amount(struct buf *b, const char *name, enum resource_unit unit, uint64_t amount)
+{
+    char text[40];
+
+    if (unit == RESOURCE_USD) {
+        buf_printf(b, ",\"%s\":%s", name,
+                   meter_format_usd(amount > UINT64_MAX / 1000 ? UINT64_MAX : amount * 1000, text));
     } else {
-        buf_printf(b, "{\"unit\":\"%s\",\"amount\":%llu",
-                   l->unit == RESOURCE_TOKENS ? "tokens" : "requests",
-                   (unsigned long long)l->amount);
+        buf_printf(b, ",\"%s\":%llu", name, (unsigned long long)amount);
     }
-    buf_printf(b, ",\"per\":\"%s\"}",
-               l->calendar != RESOURCE_ROLLING ? calendars[l->calendar]
-                                               : text_format_duration(l->per_us, per));
 }
 
-// OpenRouter's members (label, limit, ...) beside our own.
+// The key's own limits and those of its router, team and the whole installation alike.
+static void put_limit(void *ctx, const struct resource_limit *l, const struct limit_view *v)
+{
+    static const char *const calendars[] = {"", "day", "week", "month"};
+    static const char *const units[] = {"", "requests", "tokens", "usd"};
+    struct key_limits *k = ctx;
+    char per[32];
+
+    buf_printf(k->out, "%s{\"unit\":\"%s\"", k->n++ == 0 ? "" : ",", units[l->unit]);
+    put_amount(k->out, "amount", l->unit, l->amount);
+    put_amount(k->out, "remaining", l->unit, v->remaining);
+    buf_printf(k->out, ",\"per\":\"%s\",\"reset_ms\":%llu}",
+               l->calendar != RESOURCE_ROLLING ? calendars[l->calendar]
+                                               : text_format_duration(l->per_us, per),
+               (unsigned long long)((v->reset_us + MONO_MS - 1) / MONO_MS));
+    if (l->unit == RESOURCE_USD && k->nano_limit == 0) {
+        k->nano_limit = l->amount;
+        k->nano_left = v->remaining;
+    }
+}
+
+static void put_key(struct buf *b, const struct req *r)
+{
+    const struct resource_key *k = r->key->u.key;
+    char when[32];
+
+    text_json_string(b, slice_str(r->key->id));
+    put_text(b, "label", k->name);
+    put_text(b, "name", k->name);
+    put_text(b, "owner", k->owner);
+    put_text(b, "team", k->team);
+    buf_append_str(b, ",\"models\":");
+    put_strings(b, k->models, k->n_models);
+    buf_append_str(b, ",\"routers\":");
+    put_strings(b, k->routers, k->n_routers);
+    put_text(b, "expires_at",
+             k->expires_wall_us == 0 ? NULL : text_format_rfc3339(k->expires_wall_us, when));
+}
+
+// OpenRouter's members (label, limit, limit_remaining, usage: in dollars) beside our own. What was
+// used without a limit is the control plane's to know.
 static void answer_key(struct req *r)
 {
-    const struct resource_key *k = r->key == NULL ? NULL : r->key->u.key;
+    struct limit_query q = {
+        .snap = r->snap, .router = r->router, .key = r->key, .principal = r->principal};
     struct buf body;
-    char when[32];
+    struct key_limits limits = {.out = &body};
 
     buf_init(&body, BODY_MAX);
     buf_append_str(&body, "{\"data\":{\"id\":");
-    if (k == NULL) {
-        buf_append_str(&body, "null,\"label\":\"anonymous\",\"limits\":[]");
+    if (r->key == NULL) {
+        buf_append_str(&body, "null,\"label\":\"anonymous\"");
     } else {
-        text_json_string(&body, slice_str(r->key->id));
-        put_text(&body, "label", k->name);
-        put_text(&body, "name", k->name);
-        put_text(&body, "owner", k->owner);
-        put_text(&body, "team", k->team);
-        buf_append_str(&body, ",\"models\":");
-        put_strings(&body, k->models, k->n_models);
-        buf_append_str(&body, ",\"routers\":");
-        put_strings(&body, k->routers, k->n_routers);
-        put_text(&body, "expires_at",
-                 k->expires_wall_us == 0 ? NULL : text_format_rfc3339(k->expires_wall_us, when));
-        buf_append_str(&body, ",\"limits\":[");
-        for (size_t i = 0; i < k->n_limits; i++) {
-            buf_append_str(&body, i == 0 ? "" : ",");
-            put_limit(&body, &k->limits[i]);
-        }
-        buf_append_char(&body, ']');
+        put_key(&body, r);
     }
-    // Totals live in the control plane; a proxy knows its leases only.
-    buf_append_str(&body, ",\"limit\":null,\"limit_remaining\":null,\"usage\":null,"
-                          "\"is_free_tier\":false}}");
+    buf_append_str(&body, ",\"limits\":[");
+    limit_each(r->w->shared->limits, &q, r->now_us, put_limit, &limits);
+    buf_append_char(&body, ']');
+    if (limits.nano_limit != 0) {
+        put_amount(&body, "limit", RESOURCE_USD, limits.nano_limit);
+        put_amount(&body, "limit_remaining", RESOURCE_USD, limits.nano_left);
+        put_amount(&body, "usage", RESOURCE_USD, limits.nano_limit - limits.nano_left);
+    } else {
+        buf_append_str(&body, ",\"limit\":null,\"limit_remaining\":null,\"usage\":null");
+    }
+    buf_append_str(&body, ",\"is_free_tier\":false}}");
     reply_json(r, 200, &body);
     buf_done(&body);
 }

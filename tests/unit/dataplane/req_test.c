@@ -902,6 +902,41 @@ static void answers_by_itself(void **state)
     assert_int_equal(fake_n_calls, 0);
 }
 
+static void shows_what_is_left_of_its_limits(void **state)
+{
+    static const struct resource_limit limits[] = {
+        {.unit = RESOURCE_REQUESTS, .amount = 100, .per_us = 60000000, .per_principal = true},
+        {.unit = RESOURCE_USD, .amount = 2500000000, .calendar = RESOURCE_MONTH},
+    };
+    struct limit_grant g = {.limit_id = SLICE("r:main:0:anonymous"),
+                            .granted = 10,
+                            .lease_us = 60000000,
+                            .remaining = 30,
+                            .limit = 100,
+                            .reset_us = 5000};
+    struct httpd_req q;
+
+    (void)state;
+    router->limits = limits;
+    router->n_limits = ARRAY_LEN(limits);
+    lease_link_up = true;
+    go();
+    fake_request(&q, CHAT, ASK); // asks for its leases
+    limit_granted(shared.limits, &g, 1, mono_now_us());
+    fake_gone(&q);
+    fake_finish(&q);
+    fake_free(&q);
+    fake_prepare(&q, "GET", "/v1/key", "");
+    fake_send(&q);
+    assert_true(fake_has(&q.out, "{\"unit\":\"requests\",\"amount\":100,\"remaining\":40,"
+                                 "\"per\":\"1m\",\"reset_ms\":"));
+    assert_true(fake_has(&q.out, "{\"unit\":\"usd\",\"amount\":2.5,\"remaining\":2.5,"
+                                 "\"per\":\"month\""));
+    assert_true(fake_has(&q.out, "\"limit\":2.5,\"limit_remaining\":2.5,\"usage\":0.0"));
+    fake_finish(&q);
+    fake_free(&q);
+}
+
 static bool check_router(struct slice text, struct buf *ret_why)
 {
     buf_append_str(ret_why, "line 1: \"no\"");
@@ -1061,6 +1096,7 @@ int main(void)
         T(reports_a_raw_call_that_failed),
         T(answers_a_head_request_at_its_head),
         T(answers_by_itself),
+        T(shows_what_is_left_of_its_limits),
         T(asks_whether_a_router_is_valid),
         T(forbids_what_must_not_be),
         T(the_table_is_connected),
