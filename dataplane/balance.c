@@ -109,14 +109,15 @@ static struct route_candidate *by_latency(const struct group *g, uint64_t now_us
 
 static struct route_candidate *least_busy(const struct group *g, struct rng *rng)
 {
-    size_t from = (size_t)rng_below(rng, g->n); // ties do not all go to the first
-    struct route_candidate *best = g->c[from];
+    struct route_candidate *best = g->c[0];
+    uint64_t ties = 1; // each of those that are equal is as likely
 
     for (size_t i = 1; i < g->n; i++) {
-        struct route_candidate *c = g->c[(from + i) % g->n];
+        uint32_t a = target_in_flight(best->target), b = target_in_flight(g->c[i]->target);
 
-        if (target_in_flight(c->target) < target_in_flight(best->target)) {
-            best = c;
+        ties = b < a ? 1 : ties + (a == b ? 1 : 0);
+        if (b < a || (a == b && rng_below(rng, ties) == 0)) {
+            best = g->c[i];
         }
     }
     return best;
