@@ -19,7 +19,8 @@
 #include "controlplane/scripts.h"
 
 #define CHUNK         256u
-#define ARGS_EACH     9u
+#define ARGS_EACH     8u
+#define PROXY_MAX     64u // bytes of a proxy's name that tell it from others
 #define LEASE_MIN_US  (10 * MONO_MS)
 #define LEASE_MAX_US  (5 * MONO_SEC)
 #define BUCKET_MAX_US (3600 * MONO_SEC) // longer ones are windows
@@ -51,6 +52,7 @@ struct ask {
     leases_fn fn;
     void *arg;
     struct arena arena;
+    const char *proxy;
     struct item *items;
     size_t n;
     struct message_grant *grants;
@@ -184,7 +186,7 @@ static struct slice bounds_of(struct leases *l, struct arena *arena,
                                   (unsigned long long)t[3]));
 }
 
-// The nine arguments of lua/lease.lua.
+// The eight arguments of lua/lease.lua.
 static void add_item(struct leases *l, struct args *a, const struct item *it)
 {
     const struct resource_limit *limit = &it->limit;
@@ -198,7 +200,6 @@ static void add_item(struct leases *l, struct args *a, const struct item *it)
     add_u64(a, it->want);
     add_u64(a, it->returned);
     add_u64(a, it->debt);
-    add(a, SLICE(""));
     if (limit->calendar == RESOURCE_ROLLING) {
         add_u64(a, it->anchor_us);
     } else {
@@ -301,13 +302,14 @@ static void send_call(struct ask *k, struct call *c)
     struct leases *l = k->l;
     struct args a = {.arena = &k->arena};
 
-    a.v = mem_zalloc_array(3 + c->n * (1 + ARGS_EACH), sizeof(struct slice));
+    a.v = mem_zalloc_array(4 + c->n * (1 + ARGS_EACH), sizeof(struct slice));
     add(&a, SLICE(NAMES_CLOCK));
     for (size_t i = 0; i < c->n; i++) {
         add(&a, slice_str(c->items[i]->key));
     }
     add(&a, slice_str(l->caller));
     add_u64(&a, loop_now_us(l->loop));
+    add(&a, slice_str(k->proxy));
     for (size_t i = 0; i < c->n; i++) {
         add_item(l, &a, c->items[i]);
     }
@@ -390,6 +392,7 @@ void leases_ask(struct leases *l, const struct message_lease_request *r, leases_
     k->fn = fn;
     k->arg = arg;
     arena_init(&k->arena, 2048, 0); // a request is bounded by its message
+    k->proxy = arena_strndup(&k->arena, r->proxy, strnlen(r->proxy, PROXY_MAX));
     k->items = arena_zalloc(&k->arena, (r->n_items + 1) * sizeof(*k->items));
     k->grants = arena_zalloc(&k->arena, (r->n_items + 1) * sizeof(*k->grants));
     for (size_t i = 0; i < r->n_items; i++) {

@@ -3,26 +3,28 @@
 -- argument why no interval ever sees more than its bound.
 --
 -- KEYS  1 clock   2.. one per question
--- ARGV  1 caller (one monotonic clock)   2 its monotonic time, us
---       then per question, 9 each:
+-- ARGV  1 caller (one monotonic clock)   2 its monotonic time, us   3 proxy that asks
+--       then per question, 8 each:
 --         kind      "b" bucket | "w" window anchored at `arg` | "c" window among `arg` boundaries
 --         amount    units
 --         per       us: refill time of a bucket, length of a window
 --         lease     us
 --         want, returned, debt   units
---         unused    ""
 --         arg       "w": anchor us, 0 = first use; "c": "t0,t1,t2,t3", three windows, ascending
 --
 -- Returns {clock us, clock error us, {granted, lease, remaining, reset, empty}, ...}; times in us,
 -- from now. granted -1: no given window holds the clock's time (ask again with others).
 --
 -- A bucket is   v level (negative: debt)   t when that was   a, b units granted in this slot of two
---               leases and in the one before   e end of this slot
+--               leases and in the one before   e end of this slot   p:<proxy> the same for one proxy,
+--               in slots of one lease
 -- a + b is never less than what proxies may still spend, so v <= amount - (a + b) means that level
--- and outstanding leases together never exceed the amount.
+-- and outstanding leases together never exceed the amount. What a proxy gives back counts only as far
+-- as its own slots still have it: late, it would be a unit that the refill has replaced already.
 local TOLERANCE = 2000000   -- us Redis's clock may differ from the caller's between two calls
 local KEEP_MS = 604800000   -- forgotten after a week without use, so that no jump of the clock does it
 local TIME_MAX = 9e15       -- us: fits an integer
+local PROXIES_MAX = 64      -- with a field of their own before dead ones are looked for
 local QUIET = 2000000       -- us at the start of a window in which nothing is taken back
 
 local function fmt(x)
@@ -54,6 +56,7 @@ local function read_clock()
 end
 
 local clock, clock_error, late = read_clock()
+local own_field = 'p:' .. ARGV[3]
 
 -- Level after filling from `from` to `to`, with at most `cap` in it. A level above the cap stays.
 local function fill(v, from, to, amount, per, cap)
@@ -79,11 +82,35 @@ local function until_one(v, a, b, e, slot, amount, per, size)
   return math.max(1, math.ceil(at + (1 - v) * per / amount - clock))
 end
 
+-- What this proxy was granted and may give back: "a b e".
+local function read_own(text, lease)
+  local a, b, e = string.match(text or '', '^(%S+) (%S+) (%S+)$')
+  a, b, e = tonumber(a or '0'), tonumber(b or '0'), tonumber(e or '0')
+  while a + b > 0 and clock >= e do
+    a, b, e = 0, a, e + lease
+  end
+  if a + b <= 0 then
+    e = clock + lease
+  end
+  return a, b, e
+end
+
+-- Fields of proxies that can give nothing back any more.
+local function forget_proxies(key)
+  local all = redis.call('HGETALL', key)
+  for i = 1, #all, 2 do
+    local e = string.match(all[i + 1], '^%S+ %S+ (%S+)$')
+    if string.sub(all[i], 1, 2) == 'p:' and (not e or tonumber(e) + 60000000 < clock) then
+      redis.call('HDEL', key, all[i])
+    end
+  end
+end
+
 local function bucket(key, amount, per, lease, want, returned, debt)
   -- What a lease may be spent late by, in whole units; small buckets rely on a + b alone.
   local size = amount - math.floor(amount * lease / per)
   local slot = 2 * lease
-  local saved = redis.call('HMGET', key, 'v', 't', 'a', 'b', 'e')
+  local saved = redis.call('HMGET', key, 'v', 't', 'a', 'b', 'e', own_field)
   local v, t = tonumber(saved[1] or fmt(size)), tonumber(saved[2] or fmt(clock))
   local a, b = tonumber(saved[3] or '0'), tonumber(saved[4] or '0')
   local e = tonumber(saved[5] or '0')
@@ -103,18 +130,23 @@ local function bucket(key, amount, per, lease, want, returned, debt)
     v = math.max(cap, math.min(v, 0))
   end
 
-  -- Given back: only what still counts as outstanding, from the older slot first.
+  -- Given back: only what still counts as outstanding, from the older slots first.
+  local pa, pb, pe = read_own(saved[6], lease)
   if late <= lease then
-    local back = math.min(returned, a + b)
+    local back = math.min(returned, a + b, pa + pb)
     v = math.min(size, v + back)
-    a = a - math.max(0, back - b)
-    b = math.max(0, b - back)
+    a, b = a - math.max(0, back - b), math.max(0, b - back)
+    pa, pb = pa - math.max(0, back - pb), math.max(0, pb - back)
   end
   v = v - debt
   local granted = math.max(0, math.floor(math.min(want, v)))
   v = v - granted
-  a = a + granted
-  redis.call('HSET', key, 'v', fmt(v), 't', fmt(clock), 'a', fmt(a), 'b', fmt(b), 'e', fmt(e))
+  a, pa = a + granted, pa + granted
+  redis.call('HSET', key, 'v', fmt(v), 't', fmt(clock), 'a', fmt(a), 'b', fmt(b), 'e', fmt(e),
+             own_field, fmt(pa) .. ' ' .. fmt(pb) .. ' ' .. fmt(pe))
+  if redis.call('HLEN', key) > PROXIES_MAX + 5 then
+    forget_proxies(key)
+  end
 
   local empty = 0
   if granted == 0 and want >= 1 then
@@ -146,7 +178,7 @@ end
 
 local out = {clock, clock_error}
 for i = 2, #KEYS do
-  local p = 3 + (i - 2) * 9
+  local p = 4 + (i - 2) * 8
   local key, kind = KEYS[i], ARGV[p]
   local amount, per, lease = tonumber(ARGV[p + 1]), tonumber(ARGV[p + 2]), tonumber(ARGV[p + 3])
   local want, returned, debt = tonumber(ARGV[p + 4]), tonumber(ARGV[p + 5]), tonumber(ARGV[p + 6])
@@ -155,7 +187,7 @@ for i = 2, #KEYS do
   if kind == 'b' then
     out[#out + 1] = bucket(key, amount, per, lease, want, returned, debt)
   elseif kind == 'w' then
-    local anchor = tonumber(ARGV[p + 8])
+    local anchor = tonumber(ARGV[p + 7])
     if anchor == 0 then
       redis.call('HSETNX', key, 'n', fmt(clock))
       anchor = tonumber(redis.call('HGET', key, 'n'))
@@ -165,7 +197,7 @@ for i = 2, #KEYS do
     keep = keep + 2 * math.ceil(per / 1000)
   else
     local t = {}
-    for x in string.gmatch(ARGV[p + 8], '[^,]+') do
+    for x in string.gmatch(ARGV[p + 7], '[^,]+') do
       t[#t + 1] = tonumber(x)
     end
     local answer = {-1, 0, 0, 0, 0}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // lua/lease.lua in a real Redis, but on a clock that the test moves: the script's TIME is replaced
 // by its last argument. And proxies as simple as they can be while keeping the rules of
-// docs/internals/leases.md: a lease is spent until it ends, counted from when it was asked for, and
-// what is left of it is given back before it ends or not at all.
+// docs/internals/leases.md: a lease is spent until it ends, counted from when its answer came, and
+// what is left of it is given back with the next question, however late that is.
 #ifndef SLUICE_TESTS_LEASE_RIG_H
 #define SLUICE_TESTS_LEASE_RIG_H
 
@@ -76,6 +76,7 @@ static inline void lease_rig_advance(struct lease_rig *r, uint64_t us)
 
 struct lease_question {
     const char *key;
+    const char *proxy; // NULL: "p"
     const struct resource_limit *limit;
     uint64_t want, returned, debt;
     const char *bounds; // calendar
@@ -118,6 +119,7 @@ static inline struct lease_answer lease_rig_ask(struct lease_rig *r, const struc
         slice_str(q->key),
         slice_str(r->caller),
         slice_str(lease_rig_number(n[0], r->mono_us)),
+        slice_str(q->proxy == NULL ? "p" : q->proxy),
         slice_str(kind),
         slice_str(lease_rig_number(n[1], q->limit->amount)),
         slice_str(lease_rig_number(n[2], q->limit->per_us)),
@@ -125,7 +127,6 @@ static inline struct lease_answer lease_rig_ask(struct lease_rig *r, const struc
         slice_str(lease_rig_number(n[4], q->want)),
         slice_str(lease_rig_number(n[5], q->returned)),
         slice_str(lease_rig_number(n[6], q->debt)),
-        SLICE(""),
         slice_str(q->bounds != NULL ? q->bounds : lease_rig_number(n[7], q->anchor_us)),
         slice_str(lease_rig_number(n[8], r->redis_us / MONO_SEC)),
         slice_str(lease_rig_number(n[9], r->redis_us % MONO_SEC)),

@@ -31,6 +31,7 @@ static int teardown(void **state)
 
 // One lease at a time, as a proxy holds it.
 struct proxy {
+    const char *name;
     uint64_t units, until_us; // on its own clock
     uint64_t empty_until_us;
 };
@@ -76,14 +77,14 @@ static uint64_t delay(struct simulation *s)
     return s->max_delay_us == 0 ? 0 : rng_below(&s->rng, s->max_delay_us);
 }
 
-// Asks for what is needed and a little more; gives back what is left if it still lives.
+// Asks for what is needed and a little more; gives back what is left, be it of a lease that is
+// over.
 static void ask(struct simulation *s, struct proxy *p, uint64_t need)
 {
-    uint64_t sent_us = s->now_us;
-    struct lease_question q = {.key = s->key, .limit = &s->limit};
+    struct lease_question q = {.key = s->key, .proxy = p->name, .limit = &s->limit};
     struct lease_answer a;
 
-    q.returned = p->units > 0 && s->now_us < p->until_us ? p->units : 0;
+    q.returned = p->units;
     q.want = need + s->limit.amount / 200;
     p->units = 0;
     step(s, delay(s)); // others are not served meanwhile: their requests come later
@@ -92,7 +93,7 @@ static void ask(struct simulation *s, struct proxy *p, uint64_t need)
     step(s, delay(s));
     assert_true(a.granted >= 0 && (uint64_t)a.granted <= q.want);
     p->units = (uint64_t)a.granted;
-    p->until_us = sent_us + (uint64_t)a.lease_us;
+    p->until_us = s->now_us + (uint64_t)a.lease_us;
     p->empty_until_us = a.granted == 0 ? s->now_us + (uint64_t)a.empty_us : 0;
 }
 
@@ -149,6 +150,9 @@ static struct simulation simulate(struct lease_rig *rig, const char *key, uint64
                            .level = (double)amount};
 
     rng_init(&s.rng, seed);
+    for (size_t i = 0; i < PROXIES; i++) {
+        s.proxies[i].name = (const char *const[]){"a", "b", "c"}[i];
+    }
     return s;
 }
 
@@ -209,8 +213,9 @@ static void nearly_all_of_the_refill_is_used(void **state)
         (void)snprintf(key, sizeof(key), "{sluice}:u:%zu", i);
         s = simulate(rig, key, cases[i].amount, cases[i].per_us, 70 + i);
         s.max_delay_us = cases[i].delay_us;
-        // Empty it first: what comes then is refill alone. (It does not fill while the leases of the
-        // burst that emptied it may still be spent: 2 % of a refill time, once; hence the steps.)
+        // Empty it first: what comes then is refill alone. (It does not fill while the leases of
+        // the burst that emptied it may still be spent: 2 % of a refill time, once; hence the
+        // steps.)
         for (int k = 0; k < 100; k++) {
             step(&s, k % 20 == 0 ? leases_length_us(&s.limit) : 0);
             ask(&s, &s.proxies[k % PROXIES], s.limit.amount);
@@ -221,8 +226,8 @@ static void nearly_all_of_the_refill_is_used(void **state)
         }
         before = s.admitted;
         refilled = cases[i].periods * (double)cases[i].amount;
-        // Demand so dense that a unit does not wait for its request: a bucket of one fills only once
-        // it was emptied.
+        // Demand so dense that a unit does not wait for its request: a bucket of one fills only
+        // once it was emptied.
         run(&s, cases[i].amount < 100 ? 100 : 3, cases[i].periods, false);
         if ((double)(s.admitted - before) < 0.95 * refilled - 1) {
             fail_msg("%llu per %llu us: %llu of %g used", (unsigned long long)cases[i].amount,

@@ -145,7 +145,7 @@ static void paths_and_reports_are_bounded(void **state)
     for (size_t i = 0; i < 700; i++) {
         memcpy(text + 2 + 2 * i, "\xc3\xa9", 2); // é
     }
-    strcat(text, "\":{\"b\":1}}");
+    (void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "\":{\"b\":1}}");
     v = must_parse(text);
     at[0] = json_root(v);
     json_known(&at[0], NULL, 0, &r);
