@@ -6,6 +6,13 @@
 #ifndef SLUICE_TESTS_LEASE_RIG_H
 #define SLUICE_TESTS_LEASE_RIG_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 

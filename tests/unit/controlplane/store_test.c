@@ -316,6 +316,23 @@ static void an_emptied_redis_is_noticed_while_connected(void **state)
     WAIT(f, f->a.status == FOLLOW_REGRESSED);
 }
 
+// Restored from an older dump while we were away: only the proxies know that there was more.
+static void a_proxy_that_is_ahead_tells_of_a_regression(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(put(f, &f->a, "x", 1, NULL).r.outcome, STORE_DONE);
+    follow_seen(store_follow(f->a.store), 1);
+    follow_seen(store_follow(f->a.store), 7);
+    WAIT(f, f->a.status == FOLLOW_REGRESSED);
+    assert_int_equal(put(f, &f->a, "y", 1, NULL).r.outcome, STORE_REGRESSED);
+    assert_non_null(find(&f->a, "x"));
+    // The newer data is there again.
+    raw(f, (const struct slice[]){SLICE("SET"), SLICE("{sluice}:seq"), SLICE("7")}, 3);
+    WAIT(f, f->a.status == FOLLOW_CURRENT);
+    assert_int_equal(put(f, &f->a, "y", 1, NULL).r.outcome, STORE_DONE);
+}
+
 static void a_trimmed_stream_is_read_from_the_beginning(void **state)
 {
     struct fixture *f = *state;
@@ -375,6 +392,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_file_is_applied_as_a_difference, setup, teardown),
         cmocka_unit_test_setup_teardown(writes_fail_fast_without_redis, setup, teardown),
         cmocka_unit_test_setup_teardown(an_emptied_redis_is_noticed_while_connected, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_proxy_that_is_ahead_tells_of_a_regression, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_trimmed_stream_is_read_from_the_beginning, setup,
                                         teardown),

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include <netinet/in.h>
+
 #include "common/base/mono.h"
 #include "common/io/redis.h"
 #include "tests/unit/redis_server.h"
@@ -256,6 +258,60 @@ static void passwords_and_databases(void **state)
     (void)g;
 }
 
+// A port that was free a moment ago.
+static unsigned free_port(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof(a);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    assert_int_equal(bind(fd, (const struct sockaddr *)&a, n), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+    (void)close(fd);
+    return ntohs(a.sin_port);
+}
+
+// By name over TCP, with user, password and database; again after a restart.
+static void names_users_and_databases(void **state)
+{
+    struct fixture *f = *state;
+    unsigned port = free_port();
+    struct got set = {0}, who = {0};
+    char text[16], url[200];
+
+    redis_free(&f->redis);
+    redis_server_kill(&f->server);
+    (void)snprintf(text, sizeof(text), "%u", port);
+    assert_true(redis_server_start(&f->server, "--port", text));
+    connect_to(f, f->server.url);
+    WAIT(f, redis_is_up(f->redis));
+    redis_command(f->redis,
+                  ARGV(SLICE("ACL"), SLICE("SETUSER"), SLICE("sluice"), SLICE("on"),
+                       SLICE(">p@ss:w/rd"), SLICE("+@all"), SLICE("~*")),
+                  MONO_SEC, on_got, &set);
+    WAIT(f, set.calls == 1);
+    assert_int_equal(set.e.code, ERR_NONE);
+    redis_free(&f->redis);
+
+    (void)snprintf(url, sizeof(url), "redis://sluice:p%%40ss%%3Aw%%2Frd@localhost:%u/3", port);
+    f->ups = 0;
+    connect_to(f, url);
+    (void)snprintf(url, sizeof(url), "redis://localhost:%u/3", port);
+    assert_string_equal(redis_name(f->redis), url);
+    WAIT(f, f->ups == 1);
+    redis_command(f->redis, ARGV(SLICE("ACL"), SLICE("WHOAMI")), MONO_SEC, on_got, &who);
+    WAIT(f, who.calls == 1);
+    assert_string_equal(who.text, "sluice");
+    redis_reconnect(f->redis);
+    WAIT(f, f->ups == 2);
+    redis_free(&f->redis);
+
+    // A name that nobody has.
+    f->downs = 0;
+    connect_to(f, "redis://nobody.invalid:6379");
+    WAIT(f, f->downs == 1);
+}
+
 static void urls(void **state)
 {
     static const struct {
@@ -305,6 +361,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_killed_server_fails_what_is_pending, setup, teardown),
         cmocka_unit_test_setup_teardown(a_forgotten_caller_is_not_called, setup, teardown),
         cmocka_unit_test_setup_teardown(passwords_and_databases, setup, teardown),
+        cmocka_unit_test_setup_teardown(names_users_and_databases, setup, teardown),
         cmocka_unit_test(urls),
     };
 
