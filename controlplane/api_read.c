@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What can only be read here: routers, providers, models, proxies, targets, the audit log, health
 // and metrics.
+#include <math.h>
 #include <stdio.h>
 
 #include "common/base/mem.h"
@@ -286,7 +287,7 @@ static bool put_target(void *ctx, const struct fleet_target *t)
     json_out_field_str(o, "state", t->state < ARRAY_LEN(states) ? states[t->state] : "unknown");
     json_out_field_str(o, "reason", t->reason);
     json_out_key(o, "ttfb_ms");
-    json_out_double(o, (double)(t->ewma_us / 100) / 10);
+    json_out_double(o, round((double)t->ewma_us / 100) / 10); // tenths are enough
     json_out_field_u64(o, "in_flight", t->in_flight);
     json_out_field_u64(o, "requests", t->requests);
     json_out_field_u64(o, "failures", t->failures);

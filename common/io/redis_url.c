@@ -139,13 +139,13 @@ static bool parse_tcp(struct slice rest, struct redis_url *p, struct err *e)
     return true;
 }
 
-void redis_url_done(struct redis_url *p)
+void redis_url_done(struct redis_url *u)
 {
-    mem_free(p->path);
-    mem_free(p->host);
-    secret_unref(&p->user);
-    secret_unref(&p->password);
-    *p = (struct redis_url){0};
+    mem_free(u->path);
+    mem_free(u->host);
+    secret_unref(&u->user);
+    secret_unref(&u->password);
+    *u = (struct redis_url){0};
 }
 
 // *p is zeroed; on failure it may be half filled (place_done).
