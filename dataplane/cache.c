@@ -4,7 +4,8 @@
 // 16 shards, each a map from 32-byte keys to entries and a list from most to least recently used,
 // under one mutex that is never held while bytes are copied in or out: entries are immutable and
 // ref-counted, so a hit hands out a reference and a put builds its entry first. An entry lives in
-// its shard until it is too old, replaced or pushed out by newer ones; readers keep theirs alive.
+// its shard until it is replaced or pushed out by newer ones, even when it is stale (a request may
+// accept that); readers keep theirs alive.
 #include "dataplane/cache.h"
 
 #include <pthread.h>
@@ -30,7 +31,7 @@ struct cache_entry {
     _Atomic uint32_t refs; // shard's one + readers
     struct cache_key key;
     struct cache_value value; // slices into `bytes`
-    uint64_t stored_us, max_age_us;
+    uint64_t stored_us, lifetime_us;
     size_t size; // what it counts for
     char bytes[];
 };
@@ -98,82 +99,79 @@ void cache_free(struct cache **c)
 
 // --- policy ------------------------------------------------------------------------------------
 
+#define LIFETIME_MAX (365 * 86400 * MONO_SEC)
+
 static uint64_t seconds(uint32_t s)
 {
     return (uint64_t)s * MONO_SEC;
 }
 
-static void apply_section(struct cache_policy *p, const struct resource_cache *section)
+static uint64_t least(uint64_t a, uint64_t b)
 {
-    struct cachecontrol cc;
-
-    p->max_age_us = DEFAULT_MAX_AGE;
-    p->buckets = 1;
-    if (section == NULL || !section->present) {
-        return;
-    }
-    p->lookup = p->store = section->enabled;
-    p->buckets = section->buckets == 0 ? 1 : section->buckets;
-    p->seed = slice_str(section->seed);
-    cachecontrol_init(&cc);
-    (void)cachecontrol_parse(&cc, slice_str(section->directive),
-                             NULL); // was validated with the config
-    if (cc.has_max_age || cc.has_s_maxage) {
-        p->max_age_us = seconds(cc.has_s_maxage ? cc.s_maxage_s : cc.max_age_s);
-    }
-    p->max_stale_us = cc.has_max_stale ? seconds(cc.max_stale_s) : 0;
-    p->store = p->store && !cc.no_store;
-    p->lookup = p->lookup && !cc.no_store && !cc.no_cache;
+    return a < b ? a : b;
 }
 
-static void apply_request(struct cache_policy *p, struct slice header)
+static void apply_directive(struct cache_policy *p, const struct cachecontrol *cc)
 {
-    struct cachecontrol cc;
+    if (cc->has_max_age || cc->has_s_maxage) {
+        p->lifetime_us = seconds(cc->has_s_maxage ? cc->s_maxage_s : cc->max_age_s);
+    }
+    p->max_stale_us = cc->has_max_stale ? seconds(cc->max_stale_s) : 0;
+    p->store = p->store && !cc->no_store;
+    p->lookup = p->lookup && !cc->no_store && !cc->no_cache;
+}
 
-    cachecontrol_init(&cc);
-    (void)cachecontrol_parse(&cc, header,
-                             NULL); // unknown directives of a client are skipped (RFC 9111, 5.2)
-    if (cc.no_store) {
-        p->lookup = p->store = false;
-    }
-    if (cc.no_cache) {
-        p->lookup = false;
-    }
-    if (cc.has_max_age && seconds(cc.max_age_s) < p->max_age_us) {
-        p->max_age_us = seconds(cc.max_age_s);
-    }
-    if (cc.has_min_fresh) {
-        uint64_t fresh = seconds(cc.min_fresh_s);
+static void apply_request(struct cache_policy *p, const struct cachecontrol *cc,
+                          const struct cachecontrol *section)
+{
+    bool section_age = section->has_max_age || section->has_s_maxage;
 
-        p->max_age_us = p->max_age_us > fresh ? p->max_age_us - fresh : 0;
+    p->store = p->store && !cc->no_store;
+    p->lookup = p->lookup && !cc->no_store && !cc->no_cache;
+    if (cc->has_max_age && !section_age && cc->max_age_s > 0) {
+        p->lifetime_us = seconds(cc->max_age_s);
     }
-    if (cc.has_max_stale) {
-        p->max_stale_us = seconds(cc.max_stale_s);
+    if (cc->has_max_age) {
+        p->max_age_us = seconds(cc->max_age_s);
     }
-    p->only_if_cached = cc.only_if_cached && p->lookup;
+    if (cc->has_min_fresh) {
+        uint64_t fresh = seconds(cc->min_fresh_s), limit = least(p->max_age_us, p->lifetime_us);
+
+        p->max_age_us = limit > fresh ? limit - fresh : 0;
+    }
+    if (cc->has_max_stale && !section->must_revalidate) {
+        p->max_stale_us = seconds(cc->max_stale_s);
+    }
+    p->only_if_cached = cc->only_if_cached && p->lookup;
 }
 
 struct cache_policy cache_policy(const struct resource_cache *section, struct slice cache_control,
                                  struct slice helicone_enabled, struct slice helicone_bucket_max,
                                  struct slice helicone_seed)
 {
-    struct cache_policy p = {.lookup = false};
+    struct cache_policy p = {.lifetime_us = DEFAULT_MAX_AGE, .max_age_us = UINT64_MAX};
+    bool present = section != NULL && section->present;
+    bool enabled = present && section->enabled;
+    struct cachecontrol own, asked;
     uint64_t buckets = 0;
-    bool enabled = false;
 
-    apply_section(&p, section);
-    if (helicone_enabled.n > 0 && text_parse_bool(slice_trim(helicone_enabled), &enabled)) {
-        p.lookup = p.store = enabled;
-    }
+    cachecontrol_init(&own);
+    cachecontrol_init(&asked);
+    (void)cachecontrol_parse(&own, slice_str(present ? section->directive : NULL),
+                             NULL); // was validated with the config
+    (void)cachecontrol_parse(&asked, cache_control,
+                             NULL); // unknown directives of a client are skipped (RFC 9111, 5.2)
+    (void)!text_parse_bool(slice_trim(helicone_enabled), &enabled); // else as the section says
+    p.lookup = p.store = enabled;
+    apply_directive(&p, &own);
+    apply_request(&p, &asked, &own);
+    p.lifetime_us = least(p.lifetime_us, LIFETIME_MAX);
+    p.max_age_us = least(p.max_age_us, p.lifetime_us);
+    p.buckets = present && section->buckets > 0 ? section->buckets : 1;
     if (slice_to_u64(slice_trim(helicone_bucket_max), &buckets) && buckets >= 1) {
-        p.buckets = buckets > 20 ? 20 : (uint32_t)buckets; // Helicone's own ceiling
+        p.buckets = (uint32_t)least(buckets, 20); // Helicone's own ceiling
     }
-    if (helicone_seed.n > 0) {
-        p.seed = helicone_seed;
-    }
-    if (cache_control.n > 0) {
-        apply_request(&p, cache_control);
-    }
+    p.seed = helicone_seed.n > 0 ? helicone_seed : slice_str(present ? section->seed : NULL);
     return p;
 }
 
@@ -293,7 +291,7 @@ struct cache_entry *cache_get(struct cache *c, const struct cache_key *k,
     e = map_get(&s->entries, key_slice(k));
     if (e != NULL) {
         uint64_t age = cache_entry_age_us(e, now_us);
-        uint64_t fresh = e->max_age_us < p->max_age_us ? e->max_age_us : p->max_age_us;
+        uint64_t fresh = least(e->lifetime_us, p->max_age_us);
 
         if (age > fresh && age - fresh > p->max_stale_us) {
             e = NULL;
@@ -351,7 +349,7 @@ static struct cache_entry *entry_new(const struct cache_key *k, const struct cac
 }
 
 void cache_put(struct cache *c, const struct cache_key *k, const struct cache_value *v,
-               uint64_t max_age_us, uint64_t now_us)
+               uint64_t lifetime_us, uint64_t now_us)
 {
     size_t n = v->content_type.n + v->provider.n + v->model.n + v->body.n;
     struct shard *s = shard_of(c, k);
@@ -365,7 +363,7 @@ void cache_put(struct cache *c, const struct cache_key *k, const struct cache_va
         return; // a cache that cannot grow is a miss, never an error
     }
     e->stored_us = now_us;
-    e->max_age_us = max_age_us;
+    e->lifetime_us = lifetime_us;
     pthread_mutex_lock(&s->lock);
     old = map_get(&s->entries, key_slice(k));
     if (old != NULL) {

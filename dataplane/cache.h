@@ -24,8 +24,10 @@ struct cache_key {
 
 // What directive, request cache-control and helicone-cache-* headers say together.
 struct cache_policy {
+    bool configured; // section or header turned caching on, whatever else the request says
     bool lookup, store, only_if_cached;
-    uint64_t max_age_us;   // entries older than this are not used; lifetime of a new one
+    uint64_t lifetime_us;  // of a new entry; 0: not worth storing
+    uint64_t max_age_us;   // older ones are not used for this request
     uint64_t max_stale_us; // may be used that much longer
     uint32_t buckets;
     struct slice seed; // helicone-cache-seed, else the router's
@@ -34,7 +36,10 @@ struct cache_policy {
 struct cache *cache_new(size_t max_bytes);
 void cache_free(struct cache **c);
 
-// section: the router's cache or the global one; headers may be SLICE_NULL.
+// section: the router's cache or the global one (NULL: none); headers may be SLICE_NULL. A client
+// can turn caching on or off and ask for fresher answers; where the section names no age, its
+// max-age is the lifetime. It cannot turn over the section's no-store, no-cache and
+// must-revalidate.
 struct cache_policy cache_policy(const struct resource_cache *section, struct slice cache_control,
                                  struct slice helicone_enabled, struct slice helicone_bucket_max,
                                  struct slice helicone_seed);
@@ -58,7 +63,7 @@ const struct cache_value *cache_entry_value(const struct cache_entry *e);
 uint64_t cache_entry_age_us(const struct cache_entry *e, uint64_t now_us);
 // Copies. Values over 1/8 of a shard are not kept.
 void cache_put(struct cache *c, const struct cache_key *k, const struct cache_value *v,
-               uint64_t max_age_us, uint64_t now_us);
+               uint64_t lifetime_us, uint64_t now_us);
 struct cache_stats {
     size_t entries, bytes;
     uint64_t hits, misses, evictions;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Prices times counters, in integers; what does not fit saturates.
 #include "dataplane/meter.h"
 
 #include <inttypes.h>
@@ -32,8 +33,9 @@ static uint64_t or_else(uint64_t price, uint64_t otherwise)
 struct meter_cost meter_cost(const struct resource_price *price, const struct dialect_usage *u)
 {
     struct meter_cost c = {true, 0};
-    uint64_t special = u->cached + u->cache_write;
-    uint64_t plain = u->input > special ? u->input - special : 0;
+    uint64_t plain = u->input > u->cached ? u->input - u->cached : 0;
+
+    plain = plain > u->cache_write ? plain - u->cache_write : 0;
 
     if (price == NULL || !u->known || !add(&c, plain, price->input) ||
         !add(&c, u->cached, or_else(price->cached, price->input)) ||
@@ -52,14 +54,15 @@ uint64_t meter_nano(uint64_t pico)
 uint64_t meter_reserve_tokens(const struct dialect_request *r, uint64_t fallback_output)
 {
     uint64_t output = r->max_tokens != 0 ? r->max_tokens : fallback_output;
-    uint64_t total;
 
+    if (r->endpoint == DIALECT_EMBEDDINGS) {
+        output = 0;
+    }
     // A client may write any number: what it asks for beyond 2^40 tokens is no different from that.
     if (output > (1ULL << 40)) {
         output = 1ULL << 40;
     }
-    total = dialect_estimate_tokens(r->prompt_bytes) + output * r->n;
-    return total;
+    return dialect_estimate_tokens(r->prompt_bytes) + output * r->n;
 }
 
 const char *meter_format_usd(uint64_t pico, char out[40])

@@ -22,7 +22,7 @@ struct meter_cost meter_cost(const struct resource_price *price, const struct di
 // Rounded up.
 uint64_t meter_nano(uint64_t pico);
 // Reservation before the request is sent: prompt estimate + max_tokens (or fallback_output when not
-// given).
+// given; embeddings: none).
 uint64_t meter_reserve_tokens(const struct dialect_request *r, uint64_t fallback_output);
 // "0.000150" USD with up to 12 decimals, trailing zeros cut, at least one decimal; out holds 40
 // bytes.

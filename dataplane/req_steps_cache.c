@@ -90,7 +90,7 @@ enum req_next req_step_cache(struct req *r)
                      httpd_header(r->q, "helicone-cache-seed"));
     r->cache_policy = p;
     if (!p.lookup && !p.store) {
-        r->cache = section->present && section->enabled ? REQ_CACHE_BYPASS : REQ_CACHE_NONE;
+        r->cache = p.configured ? REQ_CACHE_BYPASS : REQ_CACHE_NONE;
         return req_set_step(r, REQ_LIMIT);
     }
     r->entry = look_up(r, cache, scope_of(r, section));
@@ -176,7 +176,7 @@ void req_cache_store(struct req *r, struct slice body, struct slice content_type
         .body = body,
     };
 
-    if (cache != NULL && r->cache_store && r->cache_policy.max_age_us > 0) {
-        cache_put(cache, &r->cache_key, &v, r->cache_policy.max_age_us, r->now_us);
+    if (cache != NULL && r->cache_store && r->cache_policy.lifetime_us > 0) {
+        cache_put(cache, &r->cache_key, &v, r->cache_policy.lifetime_us, r->now_us);
     }
 }

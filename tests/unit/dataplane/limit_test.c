@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "build.h"
+#include "common/base/check.h"
 #include "common/base/mem.h"
 #include "common/base/mono.h"
 #include "common/base/rng.h"
@@ -52,7 +53,7 @@ static bool on_ask(void *arg, const struct limit_ask *items, size_t n)
     for (size_t i = 0; i < n; i++) {
         struct question *q = &c->asked[c->n++];
 
-        assert_true(c->n < ARRAY_LEN(c->asked));
+        CHECK(c->n < ARRAY_LEN(c->asked)); // may be on another thread
         (void)snprintf(q->id, sizeof(q->id), "%s", items[i].limit_id);
         q->want = items[i].want;
         q->returned = items[i].returned;
@@ -69,7 +70,7 @@ static size_t limit_no(struct control *c, const char *id)
         i++;
     }
     if (i == c->n_limits) {
-        assert_true(c->n_limits < ARRAY_LEN(c->limits));
+        CHECK(c->n_limits < ARRAY_LEN(c->limits));
         (void)snprintf(c->limits[i].id, sizeof(c->limits[i].id), "%s", id);
         c->limits[i].left = c->left;
         c->n_limits++;
