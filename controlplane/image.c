@@ -83,6 +83,11 @@ uint64_t image_seq(const struct image *i)
     return i->seq;
 }
 
+uint64_t image_digest(const struct image *i)
+{
+    return i->digest;
+}
+
 const uint8_t *image_epoch(const struct image *i)
 {
     return i->epoch;

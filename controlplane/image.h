@@ -23,6 +23,7 @@ void image_free(struct image **i);
 
 uint64_t image_number(const struct image *i);
 uint64_t image_seq(const struct image *i);
+uint64_t image_digest(const struct image *i);
 const uint8_t *image_epoch(const struct image *i);
 
 // Fills *ret (snapshot, chunk, last, seq, digest, total, items) for chunk `n`; items and their

@@ -20,32 +20,17 @@
 #include "common/base/check.h"
 #include "common/base/list.h"
 #include "common/base/log.h"
-#include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/mono.h"
 #include "common/io/crypto.h"
 #include "common/io/endpoint.h"
 #include "common/io/nnsock.h"
 #include "controlplane/image.h"
+#include "controlplane/senders.h"
+#include "controlplane/shelf.h"
 
-#define BIND_TRIES    16
-#define IMAGES_MAX    8u
-#define IMAGE_IDLE_US (10 * MONO_SEC) // an image nobody reads any more
-#define IMAGE_BUSY_US (2 * MONO_SEC)  // one that somebody may still be reading
-#define SENDERS_MAX   65536u
-#define SENDER_OLD_US (3600 * MONO_SEC)
-#define REPLIES_MAX   65536u
-
-// A process that has sent us something.
-struct sender {
-    uint64_t req_count, push_count; // last seen on each socket
-    uint64_t seen_us;
-};
-
-struct image_slot {
-    struct image *image; // owned; NULL = free
-    uint64_t used_us;
-};
+#define BIND_TRIES  16
+#define REPLIES_MAX 65536u
 
 struct publish {
     struct publish_config conf;
@@ -55,9 +40,8 @@ struct publish {
     struct loop_timer beat;
     uint8_t id[ENVELOPE_ID_BYTES]; // ours: sender of all we send
     uint64_t pub_count, rep_count;
-    struct map senders; // 16-byte id -> struct sender
-    struct image_slot images[IMAGES_MAX];
-    uint64_t next_image;
+    struct senders *senders;
+    struct shelf shelf;
     struct list replies; // struct publish_reply, still to be answered
     bool silent, has_supersedes;
     uint8_t supersedes[ENVELOPE_ID_BYTES];
@@ -244,63 +228,21 @@ static void on_beat(struct loop_timer *t)
     if (is_speaking(p)) {
         heartbeat(p);
     }
-    for (size_t i = 0; i < IMAGES_MAX; i++) {
-        if (p->images[i].image != NULL && p->images[i].used_us + IMAGE_IDLE_US <= now) {
-            image_free(&p->images[i].image);
-        }
-    }
+    shelf_tidy(&p->shelf, now);
     loop_timer_set(p->conf.loop, &p->beat, now + MONO_SEC);
 }
 
 // ---- freshness -------------------------------------------------------------------------------
 
-static void forget_old_senders(struct publish *p)
-{
-    uint64_t now = loop_now_us(p->conf.loop);
-
-    map_foreach (e, &p->senders) {
-        struct sender *s = e->value;
-
-        if (s->seen_us + SENDER_OLD_US <= now) {
-            (void)map_del(&p->senders, e->key);
-            mem_free(s);
-        }
-    }
-}
-
-static struct sender *sender_of(struct publish *p, const struct envelope *e)
-{
-    struct slice id = SLICE_MAKE((const char *)e->sender, sizeof(e->sender));
-    struct sender *s = map_get(&p->senders, id);
-
-    if (s == NULL && map_count(&p->senders) >= SENDERS_MAX) {
-        forget_old_senders(p);
-    }
-    if (s == NULL && map_count(&p->senders) < SENDERS_MAX) {
-        s = mem_zalloc(sizeof(*s));
-        (void)map_put(&p->senders, id, s);
-    }
-    if (s != NULL) {
-        s->seen_us = loop_now_us(p->conf.loop);
-    }
-    return s;
-}
-
 // Opens a message from a proxy and checks that it is new. Body in p->body.
-static bool take_in(struct publish *p, struct slice bytes, bool is_push, struct envelope *ret)
+static bool take_in(struct publish *p, struct slice bytes, enum senders_socket socket,
+                    struct envelope *ret)
 {
     const struct envelope_expect x = {.purpose = KEYS_UPWARD};
     enum envelope_verdict v = envelope_open(p->conf.keys, &x, bytes, ret, &p->body);
 
-    if (v == ENVELOPE_OK) {
-        struct sender *s = sender_of(p, ret);
-        uint64_t *last = s == NULL ? NULL : is_push ? &s->push_count : &s->req_count;
-
-        if (last == NULL || ret->count <= *last) {
-            v = ENVELOPE_REPLAYED;
-        } else {
-            *last = ret->count;
-        }
+    if (v == ENVELOPE_OK && !senders_is_fresh(p->senders, ret, socket, loop_now_us(p->conf.loop))) {
+        v = ENVELOPE_REPLAYED;
     }
     p->stats.verdicts[v]++;
     if (v != ENVELOPE_OK) {
@@ -323,49 +265,12 @@ static bool is_for_anybody(const struct envelope *e)
 
 // ---- snapshots -------------------------------------------------------------------------------
 
-static struct image_slot *find_image(struct publish *p, uint64_t number)
-{
-    for (size_t i = 0; i < IMAGES_MAX; i++) {
-        if (p->images[i].image != NULL && image_number(p->images[i].image) == number) {
-            return &p->images[i];
-        }
-    }
-    return NULL;
-}
-
-// The image of the state as it is now, made if need be; NULL when all slots are being read.
-static struct image_slot *current_image(struct publish *p)
-{
-    uint64_t now = loop_now_us(p->conf.loop);
-    struct image_slot *oldest = &p->images[0];
-
-    for (size_t i = 0; i < IMAGES_MAX; i++) {
-        struct image_slot *s = &p->images[i];
-
-        if (s->image != NULL && image_seq(s->image) == state_seq(p->conf.state) &&
-            memcmp(image_epoch(s->image), state_epoch(p->conf.state), STATE_EPOCH_BYTES) == 0) {
-            return s;
-        }
-        if (s->image == NULL || (oldest->image != NULL && s->used_us < oldest->used_us)) {
-            oldest = s;
-        }
-    }
-    if (oldest->image != NULL && oldest->used_us + IMAGE_BUSY_US > now) {
-        return NULL;
-    }
-    image_free(&oldest->image);
-    oldest->image = image_new(p->conf.state, ++p->next_image);
-    p->stats.snapshots++;
-    return oldest;
-}
-
-static void send_chunk(struct publish *p, const struct asker *to, struct image_slot *slot,
+static void send_chunk(struct publish *p, const struct asker *to, struct image *image,
                        uint32_t chunk)
 {
     struct message m = {.type = MESSAGE_SYNC_CHUNK};
 
-    slot->used_us = loop_now_us(p->conf.loop);
-    if (!image_chunk(slot->image, chunk, &p->arena, &p->resources, &m.u.sync_chunk)) {
+    if (!image_chunk(image, chunk, &p->arena, &p->resources, &m.u.sync_chunk)) {
         refuse(p, to, MESSAGE_GONE, "no such chunk");
         return;
     }
@@ -373,7 +278,7 @@ static void send_chunk(struct publish *p, const struct asker *to, struct image_s
         m.u.sync_chunk.supersedes = SLICE_MAKE((const char *)p->supersedes, sizeof(p->supersedes));
     }
     p->stats.chunks++;
-    answer(p, to, &m, image_epoch(slot->image), image_seq(slot->image));
+    answer(p, to, &m, image_epoch(image), image_seq(image));
     wipe(&p->resources);
 }
 
@@ -396,7 +301,8 @@ static void answer_hello(struct publish *p, const struct asker *to, const struct
 static void on_sync_request(struct publish *p, const struct asker *to, const struct envelope *e,
                             const struct message_sync_request *r)
 {
-    struct image_slot *slot;
+    uint64_t now = loop_now_us(p->conf.loop);
+    struct image *image;
 
     if (!is_speaking(p)) {
         refuse(p, to, MESSAGE_NOT_READY, p->silent ? "state has regressed" : "no state yet");
@@ -406,9 +312,11 @@ static void on_sync_request(struct publish *p, const struct asker *to, const str
         answer_hello(p, to, e, r);
         return;
     }
-    slot = r->snapshot == 0 ? current_image(p) : find_image(p, r->snapshot);
-    if (slot != NULL) {
-        send_chunk(p, to, slot, r->chunk);
+    image = r->snapshot == 0 ? shelf_current(&p->shelf, p->conf.state, now)
+                             : shelf_find(&p->shelf, r->snapshot, now);
+    p->stats.snapshots = p->shelf.made;
+    if (image != NULL) {
+        send_chunk(p, to, image, r->chunk);
     } else if (r->snapshot == 0) {
         refuse(p, to, MESSAGE_NOT_READY, "too many snapshots at once");
     } else {
@@ -514,7 +422,7 @@ static void on_request(void *arg, struct slice bytes, const struct nnsock_route 
     struct message m;
     const struct asker to = {route, e.request, e.sender};
 
-    if (!take_in(p, bytes, false, &e)) {
+    if (!take_in(p, bytes, SENDERS_REQ, &e)) {
         return;
     }
     if (!is_for_us(p, &e) && !(e.type == MESSAGE_SYNC_REQUEST && is_for_anybody(&e))) {
@@ -544,7 +452,7 @@ static void on_pushed(void *arg, struct slice bytes, const struct nnsock_route *
     struct message m;
 
     (void)route;
-    if (!take_in(p, bytes, true, &e) || e.type != MESSAGE_REPORT) {
+    if (!take_in(p, bytes, SENDERS_PUSH, &e) || e.type != MESSAGE_REPORT) {
         return;
     }
     if (!is_for_us(p, &e)) {
@@ -619,7 +527,7 @@ struct publish *publish_new(const struct publish_config *c, struct err *e)
     p->conf = *c;
     p->conf.listen = NULL; // only borrowed for this call
     crypto_random(p->id, sizeof(p->id));
-    map_init(&p->senders);
+    p->senders = senders_new();
     list_init(&p->replies);
     arena_init(&p->arena, 64 * 1024, 0);
     buf_init(&p->body, ENVELOPE_BYTES_MAX);
@@ -658,13 +566,8 @@ void publish_free(struct publish **pp)
     while ((n = list_pop_front(&p->replies)) != NULL) {
         container_of(n, struct publish_reply, node)->p = NULL;
     }
-    map_foreach (e, &p->senders) {
-        mem_free(e->value);
-    }
-    map_done(&p->senders);
-    for (size_t i = 0; i < IMAGES_MAX; i++) {
-        image_free(&p->images[i].image);
-    }
+    senders_free(&p->senders);
+    shelf_done(&p->shelf);
     wipe(&p->plain);
     wipe(&p->resources);
     arena_done(&p->arena);

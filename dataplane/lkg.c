@@ -401,8 +401,8 @@ static bool read_block(struct reader *r, struct err *e)
     }
     n = (size_t)get_int(head, 4);
     r->last = head[4] != 0;
-    if (n > SEALED_MAX) {
-        return err_set(e, ERR_INVALID, "damaged: block %u of %zu bytes", r->number, n);
+    if (n > SEALED_MAX || (uint8_t)head[4] > 1) {
+        return err_set(e, ERR_INVALID, "damaged: head of block %u (%zu bytes)", r->number, n);
     }
     buf_clear(&r->sealed);
     CHECK(buf_try_reserve(&r->sealed, n));
