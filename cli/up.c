@@ -43,9 +43,9 @@ static const char usage[] =
     "built-in fake provider answers. Ctrl-C stops everything, in order.\n";
 
 static const struct options_def defs[] = {
-    {"config", false},          {"env-file", false},   {"port", false}, {"admin-port", false},
-    {"ops-port", false},        {"workers", false},    {"demo", true},  {"address", false},
-    {"insecure-no-auth", true}, {"ready-file", false},
+    {"config", false},     {"env-file", false},        {"port", false},
+    {"admin-port", false}, {"ops-port", false},        {"workers", false},
+    {"demo", true},        {"insecure-no-auth", true}, {"ready-file", false},
 };
 
 enum step { STEP_MOCK, STEP_REDIS, STEP_CONTROL, STEP_PROXY, STEP_COUNT };
@@ -103,6 +103,13 @@ static void pass(struct up *u, struct child *c, const char *option)
     }
 }
 
+static void pass_flag(struct up *u, struct child *c, const char *flag)
+{
+    if (options_has(&u->opt, flag)) {
+        child_arg(c, arena_printf(&u->arena, "--%s", flag));
+    }
+}
+
 static void build_mock(struct up *u, struct child *c)
 {
     child_arg(c, program(u, "sluice-mock"));
@@ -120,7 +127,8 @@ static void build_redis(struct up *u, struct child *c)
     child_arg2(c, "--appendonly", "yes");
     child_arg2(c, "--save", "");
     child_arg2(c, "--daemonize", "no");
-    child_arg2(c, "--loglevel", "warning");
+    child_arg2(c, "--loglevel", "notice");
+    child_arg2(c, "--logfile", path_in(u, u->data, "redis/redis.log"));
 }
 
 static void build_control(struct up *u, struct child *c)
@@ -141,6 +149,7 @@ static void build_control(struct up *u, struct child *c)
     if (u->fresh) {
         child_arg(c, "--init");
     }
+    pass_flag(u, c, "insecure-no-auth");
     if (env_file(u) != NULL) {
         child_arg2(c, "--env-file", env_file(u));
     }
@@ -159,13 +168,10 @@ static void build_proxy(struct up *u, struct child *c)
     child_arg2(c, "--cluster-secret-file", path_in(u, u->data, "cluster-secret"));
     child_arg2(c, "--control-public-key-file", path_in(u, u->data, "control-public-key"));
     pass(u, c, "port");
-    pass(u, c, "address");
     pass(u, c, "workers");
     child_arg2(c, "--ops-port",
                options_has(&u->opt, "ops-port") ? options_get(&u->opt, "ops-port") : "0");
-    if (options_has(&u->opt, "insecure-no-auth")) {
-        child_arg(c, "--insecure-no-auth");
-    }
+    pass_flag(u, c, "insecure-no-auth");
 }
 
 // --- ready -------------------------------------------------------------------------------------
@@ -501,6 +507,7 @@ static int check_keys(struct up *u)
     if (env_file(u) != NULL) {
         child_arg2(&c, "--env-file", env_file(u));
     }
+    pass_flag(u, &c, "insecure-no-auth");
     child_arg(&c, "--check-keys");
     pid = proc_spawn(&p, &e);
     if (pid < 0) {

@@ -142,6 +142,23 @@ static struct secret *read_token(const struct daemon_config *c, struct err *e)
     return token;
 }
 
+// Callers without a key on an address that others can reach: only when told so in as many words.
+static bool opens_to_strangers(const struct config *config)
+{
+    if (boot_is_loopback(config_boot(config)->server.address.s)) {
+        return false;
+    }
+    for (size_t i = 0; i < config->n_resources; i++) {
+        const struct resource *r = config->resources[i];
+
+        if (r->kind == RESOURCE_SETTINGS && (r->u.settings->auth_mode == RESOURCE_AUTH_OPTIONAL ||
+                                             r->u.settings->auth_mode == RESOURCE_AUTH_OFF)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 struct config *daemon_read_config(const struct daemon_config *c, bool partial)
 {
     struct config_options o = {.demo = c->demo};
@@ -158,11 +175,21 @@ struct config *daemon_read_config(const struct daemon_config *c, bool partial)
         problem_render_all(&config->problems, &text);
     }
     problem_render_all(&env_problems, &text);
-    (void)fwrite(buf_slice(&text).p, 1, buf_slice(&text).n, stderr); // nowhere to report to
+    if (!c->quiet || config == NULL || !config_ok(config)) {
+        (void)fwrite(buf_slice(&text).p, 1, buf_slice(&text).n, stderr); // nowhere to report to
+    }
     buf_done(&text);
     problem_list_done(&env_problems);
     env_free(&env);
     if (config != NULL && !config_ok(config) && !partial) {
+        config_free(&config);
+    }
+    if (config != NULL && !c->insecure_no_auth && opens_to_strangers(config)) {
+        (void)fprintf(
+            stderr,
+            "sluice-control: auth.mode is not `required` and server.address %s can be reached by "
+            "others: refused without --insecure-no-auth\n",
+            config_boot(config)->server.address.s);
         config_free(&config);
     }
     return config;

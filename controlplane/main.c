@@ -25,7 +25,7 @@ struct args {
     const char *config, *check, *env_file, *data_dir, *redis, *listen, *admin_port, *admin_address;
     const char *admin_token_file, *cluster_secret_file, *signing_key_file, *master_key_file;
     const char *ready_file;
-    bool init, demo;
+    bool init, demo, insecure_no_auth;
 };
 
 struct option {
@@ -55,6 +55,8 @@ static const struct option options[] = {
     {"--init", NULL, A(init),
      "an empty Redis is a new installation, not a lost one; once (DIR/initialised)"},
     {"--demo", NULL, A(demo), "the built-in mock provider exists"},
+    {"--insecure-no-auth", NULL, A(insecure_no_auth),
+     "allows auth.mode optional or off where others can reach a proxy"},
     {"--check-config", "FILE", A(check), "every problem of the file; exit code 0 or 1"},
 };
 
@@ -144,9 +146,12 @@ static int check_config(const struct args *a)
 // 0: some provider has a key, 1: none has, 2: the configuration is wrong.
 static int check_keys(const struct daemon_config *c)
 {
-    struct config *config = daemon_read_config(c, false);
+    struct daemon_config quiet = *c;
+    struct config *config;
     int code = 1;
 
+    quiet.quiet = true; // the daemon says it all when it starts
+    config = daemon_read_config(&quiet, false);
     if (config == NULL) {
         return 2;
     }
@@ -265,6 +270,7 @@ int main(int argc, char **argv)
     c.config_file = a.config;
     c.env_file = a.env_file;
     // `sluice up --demo` tells where its mock listens.
+    c.insecure_no_auth = a.insecure_no_auth;
     c.demo = a.demo || getenv("SLUICE__PROVIDERS__MOCK__BASE_URL") != NULL;
     switch (a.action) {
     case ACTION_HELP:

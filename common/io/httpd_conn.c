@@ -4,7 +4,8 @@
 // Client gone. A suspended connection is not in libmicrohttpd's epoll, so the fd is also in ours,
 // for its end only, once per connection (dataplane-notes 3). What happens depends on the phase:
 //
-//   IDLE HEAD BODY   libmicrohttpd reads to the end of file and drops the connection by itself
+//   IDLE HEAD BODY   libmicrohttpd is made to look: where the end came together with bytes, it has
+//                    read those and waits for an edge that never comes
 //   WAITING          on_gone, then the exchange is woken and ends
 //   REPLYING         a stream: on_gone, the reader reports an error; a complete answer: let it go
 //   out
@@ -121,7 +122,9 @@ static void on_client_end(struct loop_watch *w, uint32_t events)
 
     (void)events;
     c->gone = true;
-    if (q->phase == HTTPD_WAITING) {
+    if (q->phase <= HTTPD_BODY) {
+        httpd_conn_kick(c);
+    } else if (q->phase == HTTPD_WAITING) {
         httpd_conn_tell_gone(c);
         httpd_mhd_wake(q);
     } else if (q->phase == HTTPD_REPLYING && q->streaming && !q->ended) {

@@ -123,13 +123,17 @@ def test_slow_client_pauses_its_upstream_and_nobody_else(up, mock):
     s.close()
 
 
-def test_keepalive_after_hold(mock, tmp_path):
-    """No content for longer than dispatcher.hold: the head and comments, then the content."""
+def test_head_after_hold(mock, tmp_path):
+    """No content for longer than dispatcher.hold: the client gets the head, long before the content."""
     s = sluice.Stack(tmp_path, sluice.PLAIN + "dispatcher: {hold: 200ms}\n", mock.env())
     try:
-        r = s.post("/router/one/chat/completions", chat("openai/ttft-800ms", stream=True))
-        assert r.status == 200 and r.body.startswith(b":"), r
-        assert r.events()[-1] == "[DONE]"
+        c = Stream(s.port, chat("openai/ttft-2s", stream=True))
+        start = time.monotonic()
+        c.until(b"\r\n\r\n")
+        assert c.got.startswith(b"HTTP/1.1 200") and b'"content"' not in c.got
+        assert time.monotonic() - start < 1.5
+        c.until(b"[DONE]")
+        c.close()
     finally:
         s.stop()
 

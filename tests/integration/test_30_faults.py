@@ -36,6 +36,8 @@ MOVES_ON = ["status-500", "status-503", "status-529", "status-429", "status-429-
 @pytest.mark.parametrize("fault", MOVES_ON)
 @pytest.mark.parametrize("stream", [False, True])
 def test_fault_moves_on_to_the_next_target(fresh, mock, fault, stream):
+    if stream and fault == "two-lengths":
+        pytest.skip("a fault of plain answers only")
     mock.mode(0, fault)
     r = fresh.post("/router/two/chat/completions", chat("openai/gpt-4o-mini", text=f"{fault} {stream}", stream=stream))
     assert r.status == 200, r
@@ -119,13 +121,15 @@ def test_every_target_failed(fresh, mock):
     for i in range(3):
         mock.mode(i, "status-503")
     r = fresh.post("/router/production/chat/completions", chat("openai/gpt-4o-mini"))
-    assert r.status == 503 and r.json()["error"]["attempts"] == 3, r
+    # Each target once, and before giving up one of them once more (docs/contract.md).
+    assert r.status == 503 and r.json()["error"]["attempts"] == 4, r
+    assert {a["port"] for a in mock.log()} == set(mock.ports)
 
 
 def test_no_fallback_header(fresh, mock):
     mock.mode(0, "status-503")
     r = fresh.post("/router/two/chat/completions", chat("openai/gpt-4o-mini"), {"x-sluice-no-fallback": "true"})
-    assert r.status == 503 and len(mock.log()) == 1, r
+    assert r.status == 503 and {a["port"] for a in mock.log()} == {mock.ports[0]}, r
 
 
 def test_stale_pooled_connection_is_invisible(up, mock):
