@@ -323,32 +323,49 @@ static struct dialect_event look_closely(struct dialect_stream *s, struct slice 
     return ev;
 }
 
-// True when `word` (a quoted member name) stands in data followed by ':' and a value that does not
-// begin with `dull`.
-static bool mentions(struct slice data, struct slice word, char dull)
+// Is the quoted text at p, `left` bytes before the end, a name that may say more than text? It does
+// not where a value follows that begins with `dull`.
+static bool is_telling(const char *p, size_t left)
 {
-    for (;;) {
-        size_t at = slice_find(data, word), i = 0;
+    static const struct {
+        struct slice name;
+        char dull;
+    } names[] = {{{"\"finish_reason\"", 15}, 'n'},
+                 {{"\"usage\"", 7}, 'n'},
+                 {{"\"error\"", 7}, 'n'},
+                 {{"\"index\"", 7}, '0'}};
 
-        if (at == SIZE_MAX) {
-            return false;
-        }
-        data = slice_from(data, at + word.n);
-        while (i < data.n && (data.p[i] == ' ' || data.p[i] == ':')) {
-            i++;
-        }
-        if (i < data.n && data.p[i] != dull) {
-            return true;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        size_t at = names[i].name.n;
+
+        if (p[1] == names[i].name.p[1] && left > at && memcmp(p, names[i].name.p, at) == 0) {
+            while (at < left && (p[at] == ' ' || p[at] == ':')) {
+                at++;
+            }
+            return at < left && p[at] != names[i].dull;
         }
     }
+    return false;
 }
 
 // Nothing but text of a choice that was seen already, by the names that are there.
 static bool is_plain(const struct dialect_stream *s, struct slice data)
 {
-    return s->content_seen && !mentions(data, SLICE("\"finish_reason\""), 'n') &&
-           !mentions(data, SLICE("\"usage\""), 'n') && !mentions(data, SLICE("\"error\""), 'n') &&
-           !mentions(data, SLICE("\"index\""), '0');
+    const char *end = data.p + data.n;
+
+    if (!s->content_seen) {
+        return false;
+    }
+    for (const char *p = data.p; end - p > 1; p++) {
+        p = memchr(p, '"', (size_t)(end - p) - 1);
+        if (p == NULL) {
+            break;
+        }
+        if (is_telling(p, (size_t)(end - p))) {
+            return false;
+        }
+    }
+    return true;
 }
 
 struct dialect_event dialect_openai_answer_event(struct dialect_stream *s, struct slice event,
