@@ -17,6 +17,7 @@
 #include "common/io/upstream.h"
 #include "dataplane/front.h"
 #include "dataplane/link.h"
+#include "dataplane/worker.h"
 
 #define FAKE_HEADERS_MAX 16u
 #define FAKE_CALLS_MAX   16u
