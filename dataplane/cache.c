@@ -161,7 +161,9 @@ struct cache_policy cache_policy(const struct resource_cache *section, struct sl
                              NULL); // was validated with the config
     (void)cachecontrol_parse(&asked, cache_control,
                              NULL); // unknown directives of a client are skipped (RFC 9111, 5.2)
+    p.configured = enabled;
     (void)!text_parse_bool(slice_trim(helicone_enabled), &enabled); // else as the section says
+    p.configured = p.configured || enabled;
     p.lookup = p.store = enabled;
     apply_directive(&p, &own);
     apply_request(&p, &asked, &own);
