@@ -4,8 +4,9 @@
 
 #include "common/base/mono.h"
 
-#define ASK_AGAIN_US (200 * MONO_MS)          // an unanswered question may be repeated
-#define TIME_MAX_US  (400 * 86400 * MONO_SEC) // times from outside are cut here
+#define ASK_AGAIN_US  (200 * MONO_MS)   // an unanswered question may be repeated
+#define BUCKET_MAX_US (3600 * MONO_SEC) // longer limits are windows (interfaces.md section 7)
+#define TIME_MAX_US   (400 * 86400 * MONO_SEC) // times from outside are cut here
 
 static uint64_t at_most(uint64_t v, uint64_t max)
 {
@@ -39,6 +40,7 @@ void lease_configure(struct lease *l, const struct resource_limit *limit)
         l->no++;
         l->full = l->spent = l->rest = 0;
         l->empty_until_us = l->reset_at_us = l->asked_at_us = 0;
+        l->scarce = false;
     }
     if (kind) {
         l->units = 0; // units of another kind are nothing any more
@@ -119,6 +121,7 @@ bool lease_question(struct lease *l, uint64_t need, uint64_t now_us, struct limi
     l->units += (int64_t)debt;
     if (want > 0) {
         l->asked_at_us = now_us;
+        l->wanted = ret->want;
         l->spent = 0;
     }
     return true;
@@ -163,6 +166,7 @@ void lease_granted(struct lease *l, const struct limit_grant *g, uint64_t now_us
     lease_expire(l, now_us);
     l->asked_at_us = 0;
     l->heard_us = now_us;
+    l->scarce = g->granted < l->wanted;
     l->rest = at_most(g->remaining, l->amount);
     l->reset_at_us = now_us + at_most(g->reset_us, TIME_MAX_US);
     if (g->granted > 0) {
@@ -170,6 +174,19 @@ void lease_granted(struct lease *l, const struct limit_grant *g, uint64_t now_us
     } else if (g->empty_us > 0) {
         l->empty_until_us = now_us + at_most(g->empty_us, TIME_MAX_US);
     }
+}
+
+uint64_t lease_wait_us(const struct lease *l, uint64_t units, uint64_t now_us)
+{
+    uint64_t reset = l->reset_at_us > now_us ? l->reset_at_us - now_us : 0;
+
+    if (l->window_us != 0 && l->window_us <= BUCKET_MAX_US && l->amount != 0) {
+        double share = (double)at_most(units, l->amount) / (double)l->amount;
+
+        return (uint64_t)(share * (double)l->window_us) + MONO_MS;
+    }
+    // A window: other proxies may give something back at any time, but it is not worth insisting.
+    return reset == 0 ? MONO_SEC : at_most(reset, MONO_SEC);
 }
 
 uint64_t lease_remaining(const struct lease *l, uint64_t now_us)

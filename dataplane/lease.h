@@ -40,7 +40,9 @@ struct lease {
     uint64_t spent;       // since the last question: what the next one asks for
     uint64_t unmet;       // what the waiting requests are short of; kept by limit.c
     uint64_t asked_at_us; // 0 = no question open
+    uint64_t wanted;      // by the last question
     uint64_t heard_us;    // last answer
+    bool scarce;          // it gave less than was wanted: there is no more now
     uint64_t lost_us;     // last time that a question had no answer
 };
 
@@ -68,6 +70,8 @@ void lease_not_asked(struct lease *l, const struct limit_ask *q);
 // given back twice.
 void lease_lost(struct lease *l, const struct limit_ask *q, uint64_t now_us);
 void lease_granted(struct lease *l, const struct limit_grant *g, uint64_t now_us);
+// A guess at how long it takes until so many more units are there.
+uint64_t lease_wait_us(const struct lease *l, uint64_t units, uint64_t now_us);
 // Lower bound of what is left of the whole limit.
 uint64_t lease_remaining(const struct lease *l, uint64_t now_us);
 

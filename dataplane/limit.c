@@ -311,6 +311,11 @@ static enum limit_result fall_short(struct admission *ad, struct entry *e, uint6
     if (ad->link_down || control_is_lost(ad->s, p, l, now_us)) {
         return without_control(p, e, dry, now_us);
     }
+    if (p->parked_at_us != 0 && l->scarce && l->heard_us >= p->parked_at_us) {
+        uint64_t have = l->units > 0 ? (uint64_t)l->units : 0;
+
+        return deny(p, l, lease_wait_us(l, units - have, now_us), now_us); // all there was came
+    }
     if (p->parked_at_us != 0 && now_us >= p->parked_at_us + PARKS_MAX * ad->s->cfg.park_us) {
         return deny(p, l, MONO_SEC, now_us); // it answers, but others are quicker
     }
@@ -444,6 +449,7 @@ enum limit_result limit_admit(struct limit_store *s, struct limit_pass *p,
         result = try_all(&ad, &list, q);
         sent = send(s, &ad.q);
         if (result != LIMIT_PARKED) {
+            p->parked_at_us = p->parked_until_us = 0;
             return result;
         }
         p->parked_at_us = p->parked_at_us == 0 ? now_us : p->parked_at_us;

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "build.h"
+#include "tests/unit/dataplane/build.h"
 #include "common/io/crypto.h"
 
 #define NOW 1000000u

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "build.h"
+#include "tests/unit/dataplane/build.h"
 #include "common/base/mono.h"
 
 #define NOW (5000 * MONO_SEC)

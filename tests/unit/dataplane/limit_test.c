@@ -15,11 +15,11 @@
 
 #include <cmocka.h>
 
-#include "build.h"
 #include "common/base/check.h"
 #include "common/base/mem.h"
 #include "common/base/mono.h"
 #include "common/base/rng.h"
+#include "tests/unit/dataplane/build.h"
 
 #define NOW (1000 * MONO_SEC)
 
@@ -342,6 +342,33 @@ static void large_request_gathers_everything(void **state)
     answer(&w.control, w.store, NOW);
     assert_int_equal(admit(&w, &b, NOW), LIMIT_OK);
     end(&w);
+}
+
+// The answer gave all there is, and that is too little: no use in asking on and on. Smaller
+// requests go on.
+static void too_little_is_said_at_once(void **state)
+{
+    static const struct resource_limit cases[] = {
+        {.unit = RESOURCE_TOKENS, .amount = 100, .per_us = 60 * MONO_SEC},
+        {.unit = RESOURCE_TOKENS, .amount = 100, .per_us = 86400 * MONO_SEC}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct world w;
+        struct caller a = caller(), b = caller();
+
+        begin(&w, &cases[i], 1, 40);
+        w.q.tokens = 70;
+        assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+        answer(&w.control, w.store, NOW + 1);
+        assert_int_equal(admit(&w, &a, NOW + 2), LIMIT_DENIED);
+        // 30 of 100 units refill in 18 s of a minute; a window is tried again soon.
+        assert_true(a.pass.retry_after_us / MONO_SEC == (i == 0 ? 18 : 1));
+        assert_int_equal(w.control.n, 0);
+        w.q.tokens = 25;
+        assert_int_equal(admit(&w, &b, NOW + 3), LIMIT_OK);
+        end(&w);
+    }
 }
 
 static void settling_makes_debt_or_refund(void **state)
@@ -859,6 +886,7 @@ int main(void)
         cmocka_unit_test(all_or_nothing),
         cmocka_unit_test(more_than_the_limit_is_denied_at_once),
         cmocka_unit_test(large_request_gathers_everything),
+        cmocka_unit_test(too_little_is_said_at_once),
         cmocka_unit_test(settling_makes_debt_or_refund),
         cmocka_unit_test(closed_link),
         cmocka_unit_test(lease_outlasts_the_link),

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "build.h"
+#include "tests/unit/dataplane/build.h"
 #include "common/base/buf.h"
 #include "common/base/mono.h"
 
