@@ -110,7 +110,7 @@ static void add_candidate(struct builder *b, const struct found *f, const struct
 {
     const struct snapshot_provider *p = f->p;
     struct route_candidate *c;
-    struct slice health;
+    bool listed;
 
     for (size_t i = 0; i < b->plan->n; i++) {
         c = &b->plan->candidates[i];
@@ -129,12 +129,16 @@ static void add_candidate(struct builder *b, const struct found *f, const struct
                                   .weight = weight,
                                   .tier = b->tier,
                                   .excluded = excluded};
-    // Names that only clients know share one health: they could be without number.
-    health = f->at != NULL || f->configured ? f->id : SLICE("*");
-    c->target = target_get(b->q->targets, slice_str(p->res->id), health,
-                           key == NULL ? SLICE_NULL : slice_str(key->id),
-                           slice_str(p->res->u.provider->base_url));
+    listed = f->at != NULL || f->configured;
+    c->target = (listed ? target_get : target_get_unlisted)(
+        b->q->targets, slice_str(p->res->id), f->id, key == NULL ? SLICE_NULL : slice_str(key->id),
+        slice_str(p->res->u.provider->base_url));
     b->plan->usable += excluded == NULL ? 1 : 0;
+}
+
+static bool is_excluded(const struct route_candidate *c, const char *why)
+{
+    return c->excluded != NULL && strcmp(c->excluded, why) == 0;
 }
 
 static void note_no_key(struct builder *b, const struct snapshot_provider *p)
@@ -144,7 +148,7 @@ static void note_no_key(struct builder *b, const struct snapshot_provider *p)
     for (size_t i = 0; i < b->plan->n; i++) {
         const struct route_candidate *c = &b->plan->candidates[i];
 
-        if (c->provider == p && c->excluded != NULL && strcmp(c->excluded, "no_key") == 0) {
+        if (c->provider == p && is_excluded(c, "no_key")) {
             return;
         }
     }
@@ -354,10 +358,10 @@ static enum route_result nothing_usable(struct builder *b, const struct route_na
     size_t not_allowed = 0, no_key = 0;
 
     for (size_t i = 0; i < b->plan->n; i++) {
-        const char *why = b->plan->candidates[i].excluded;
+        const struct route_candidate *c = &b->plan->candidates[i];
 
-        not_allowed += strcmp(why, "not_allowed") == 0 ? 1 : 0;
-        no_key += strcmp(why, "no_key") == 0 ? 1 : 0;
+        not_allowed += is_excluded(c, "not_allowed") ? 1 : 0;
+        no_key += is_excluded(c, "no_key") ? 1 : 0;
     }
     if (not_allowed == b->plan->n) {
         (void)err_set(e, ERR_DENIED, "this key may not use the model `" SLICE_FMT "`",

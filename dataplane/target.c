@@ -66,6 +66,7 @@ struct target_table {
     _Atomic(struct target *) *slots; // owned
     pthread_mutex_t lock;            // inserts
     size_t count;                    // under lock
+    size_t unlisted;                 // of these, models that only clients know
     struct target *overflow;         // shared by all past max
 };
 
@@ -146,19 +147,24 @@ static struct target *probe(struct target_table *t, const char *key, size_t n, u
     }
 }
 
-static struct target *insert(struct target_table *t, const char *key, size_t n, uint64_t hash)
+// NULL: an unlisted one, and their half is full.
+static struct target *insert(struct target_table *t, struct slice key, uint64_t hash, bool unlisted)
 {
     size_t at = 0;
 
     pthread_mutex_lock(&t->lock);
-    struct target *found = probe(t, key, n, hash, &at);
-    if (found == NULL && t->count < t->max) {
-        found = target_new(&t->cfg, key, n, hash);
+    struct target *found = probe(t, key.p, key.n, hash, &at);
+    bool full = t->count >= t->max || (unlisted && t->unlisted >= t->max / 2);
+    if (found == NULL && !full) {
+        found = target_new(&t->cfg, key.p, key.n, hash);
         t->count++;
+        t->unlisted += unlisted ? 1 : 0;
         atomic_store_explicit(&t->slots[at], found, memory_order_release);
+    } else if (found == NULL && !unlisted) {
+        found = t->overflow;
     }
     pthread_mutex_unlock(&t->lock);
-    return found == NULL ? t->overflow : found;
+    return found;
 }
 
 static size_t put(char *key, size_t n, struct slice s)
@@ -170,22 +176,37 @@ static size_t put(char *key, size_t n, struct slice s)
     return n + s.n + 1;
 }
 
-struct target *target_get(struct target_table *t, struct slice provider, struct slice model,
-                          struct slice key_id, struct slice base_url)
+static struct target *get(struct target_table *t, const struct slice parts[4], bool unlisted)
 {
     char key[KEY_MAX];
     size_t n = 0, at = 0;
 
-    if (provider.n + model.n + key_id.n + base_url.n + 4 > sizeof(key)) {
+    if (parts[0].n + parts[1].n + parts[2].n + parts[3].n + 4 > sizeof(key)) {
         return t->overflow;
     }
-    n = put(key, n, provider);
-    n = put(key, n, model);
-    n = put(key, n, key_id);
-    n = put(key, n, base_url);
+    for (size_t i = 0; i < 4; i++) {
+        n = put(key, n, parts[i]);
+    }
     uint64_t hash = hash_bytes(hash_process_key(), (struct slice){key, n});
     struct target *found = probe(t, key, n, hash, &at);
-    return found != NULL ? found : insert(t, key, n, hash);
+    return found != NULL ? found : insert(t, (struct slice){key, n}, hash, unlisted);
+}
+
+struct target *target_get(struct target_table *t, struct slice provider, struct slice model,
+                          struct slice key_id, struct slice base_url)
+{
+    const struct slice parts[4] = {provider, model, key_id, base_url};
+
+    return get(t, parts, false);
+}
+
+struct target *target_get_unlisted(struct target_table *t, struct slice provider,
+                                   struct slice model, struct slice key_id, struct slice base_url)
+{
+    const struct slice parts[4] = {provider, model, key_id, base_url};
+    struct target *own = get(t, parts, true);
+
+    return own != NULL ? own : target_get(t, provider, SLICE("*"), key_id, base_url);
 }
 
 enum target_status target_status(const struct target *t, uint64_t now_us)

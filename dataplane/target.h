@@ -31,6 +31,11 @@ void target_table_free(struct target_table **t);
 struct target *target_get(struct target_table *t, struct slice provider, struct slice model,
                           struct slice key_id, struct slice base_url);
 
+// The same for a model that only the client knows, of which there could be any number: half of the
+// table is theirs, what comes later shares the model "*" of its provider and key.
+struct target *target_get_unlisted(struct target_table *t, struct slice provider,
+                                   struct slice model, struct slice key_id, struct slice base_url);
+
 enum target_status {
     TARGET_OK,
     TARGET_TRIAL, // ejected, time is over: one request may try

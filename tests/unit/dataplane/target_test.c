@@ -472,6 +472,33 @@ static void trial_is_claimed_once(void **state)
     assert_int_equal(target_in_flight(t), 0);
 }
 
+// Names that only clients know get half of the table, then one entry for each provider and key.
+static void unlisted_models_cannot_fill_the_table(void **state)
+{
+    struct target_table *small = target_table_new(&config, 8);
+    struct target *own[4], *shared;
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        char name[8];
+
+        (void)snprintf(name, sizeof(name), "new-%d", i);
+        own[i] = target_get_unlisted(small, SLICE("p"), slice_str(name), SLICE("k"), SLICE("u"));
+        for (int j = 0; j < i; j++) {
+            assert_ptr_not_equal(own[i], own[j]);
+        }
+    }
+    shared = target_get_unlisted(small, SLICE("p"), SLICE("new-4"), SLICE("k"), SLICE("u"));
+    assert_ptr_equal(shared, target_get(small, SLICE("p"), SLICE("*"), SLICE("k"), SLICE("u")));
+    assert_ptr_equal(
+        shared, target_get_unlisted(small, SLICE("p"), SLICE("new-5"), SLICE("k"), SLICE("u")));
+    assert_ptr_equal(
+        own[0], target_get_unlisted(small, SLICE("p"), SLICE("new-0"), SLICE("k"), SLICE("u")));
+    assert_ptr_not_equal(shared,
+                         target_get(small, SLICE("p"), SLICE("listed"), SLICE("k"), SLICE("u")));
+    target_table_free(&small);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -479,6 +506,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(identity),
         T(full_table_shares_one),
+        T(unlisted_models_cannot_fill_the_table),
         T(consecutive_failures_eject),
         T(a_success_breaks_the_row),
         T(error_rate_ejects),
