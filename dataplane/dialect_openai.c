@@ -326,8 +326,8 @@ static size_t edit_request(const struct dialect_request *r, struct slice body,
     for (size_t i = 0; i < o->n; i++) {
         if (&o->members[i] == r->model_member) {
             edit_model(&ed, r, body, upstream_model);
-        } else if (inject && &o->members[i] == r->stream_options) {
-            edit_stream_options(&ed, r->stream_options, body);
+        } else if (inject && r->stream_options != NULL && &o->members[i] == r->stream_options) {
+            edit_stream_options(&ed, &o->members[i], body);
         } else if (is_extension(o->members[i].key)) {
             size_t j = i;
 

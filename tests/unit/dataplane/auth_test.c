@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/dataplane/build.h"
 #include "common/io/crypto.h"
+#include "tests/unit/dataplane/build.h"
 
 #define NOW 1000000u
 

@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/dataplane/build.h"
 #include "common/base/mono.h"
+#include "tests/unit/dataplane/build.h"
 
 #define NOW (5000 * MONO_SEC)
 #define N   4

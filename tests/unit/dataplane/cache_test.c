@@ -360,31 +360,41 @@ static void bounded_and_least_recent_first(void **state)
 
 // --- threads -----------------------------------------------------------------------------------
 
+static void put_pattern(struct cache *c, uint32_t n, size_t bytes)
+{
+    struct cache_key k = numbered((uint8_t)(n % 2), n);
+    char body[1200];
+    struct cache_value v = {.status = n, .body = {body, bytes}};
+
+    memset(body, (int)n, sizeof(body));
+    cache_put(c, &k, &v, S(60), NOW);
+}
+
+static void check_pattern(struct cache *c, uint32_t n)
+{
+    struct cache_key k = numbered((uint8_t)(n % 2), n);
+    struct cache_entry *e = cache_get(c, &k, &any_age, NOW);
+
+    if (e != NULL) {
+        const struct cache_value *v = cache_entry_value(e);
+
+        CHECK(v->status == n && (uint8_t)v->body.p[v->body.n - 1] == n);
+    }
+    cache_entry_unref(&e);
+}
+
 static void *worker(void *arg)
 {
-    struct cache *c = arg;
     struct rng rng;
 
     rng_init(&rng, (uint64_t)(uintptr_t)&rng | 1);
     for (int i = 0; i < 4000; i++) {
         uint32_t n = (uint32_t)rng_below(&rng, 40);
-        struct cache_key k = numbered((uint8_t)(n % 2), n);
 
         if (rng_below(&rng, 3) == 0) {
-            char body[1200];
-            struct cache_value v = {.status = n, .body = {body, 100 + rng_below(&rng, 1000)}};
-
-            memset(body, (int)n, sizeof(body));
-            cache_put(c, &k, &v, S(60), NOW);
+            put_pattern(arg, n, 100 + rng_below(&rng, 1000));
         } else {
-            struct cache_entry *e = cache_get(c, &k, &any_age, NOW);
-
-            if (e != NULL) {
-                const struct cache_value *v = cache_entry_value(e);
-
-                CHECK(v->status == n && (uint8_t)v->body.p[v->body.n - 1] == n);
-            }
-            cache_entry_unref(&e);
+            check_pattern(arg, n);
         }
     }
     return NULL;

@@ -178,91 +178,88 @@ static void refuses(void **state)
     }
 }
 
+static const struct {
+    const char *body, *expected;
+    enum dialect_endpoint ep;
+    bool usage;
+} edit_cases[] = {
+    // the model only
+    {"{\"model\":\"m\"}", "{\"model\":\"up\"}", DIALECT_CHAT, true},
+    {"{\"model\":\"up\",\"x\":1}", "{\"model\":\"up\",\"x\":1}", DIALECT_CHAT, true},
+    {"{\"model\":\"\\u0075p\",\"x\":1}", "{\"model\":\"\\u0075p\",\"x\":1}", DIALECT_CHAT, true},
+    {" { \"x\" : 1 , \"model\" : \"m\" } ", " { \"x\" : 1 , \"model\" : \"up\" } ", DIALECT_CHAT,
+     true},
+    // extensions: first, middle, last, runs, alone
+    {"{\"models\":[],\"model\":\"up\"}", "{\"model\":\"up\"}", DIALECT_CHAT, false},
+    {"{\"model\":\"up\",\"route\":\"fallback\",\"x\":1}", "{\"model\":\"up\",\"x\":1}",
+     DIALECT_CHAT, false},
+    {"{\"model\":\"m\",\"usage\":{\"include\":true}}", "{\"model\":\"up\"}", DIALECT_CHAT, false},
+    {"{ \"models\" : [ ] , \"provider\" : { } , \"model\" : \"m\" , \"route\" : 1 , "
+     "\"transforms\" : [] }",
+     "{ \"model\" : \"up\" }", DIALECT_CHAT, false},
+    {"{\"a\":1,\"models\":[],\"b\":2,\"usage\":1,\"model\":\"m\",\"route\":1,\"c\":3,"
+     "\"provider\":{},\"d\":4,\"transforms\":0}",
+     "{\"a\":1,\"b\":2,\"model\":\"up\",\"c\":3,\"d\":4}", DIALECT_CHAT, false},
+    {"{\"mod\\u0065ls\":[],\"model\":\"up\"}", "{\"model\":\"up\"}", DIALECT_CHAT, false},
+    {"{\"models\":[\"a\"]}", "{\"model\":\"up\"}", DIALECT_CHAT, false},
+    {"{\"models\":[\"a\"],\"x\":1,\"route\":1}", "{\"model\":\"up\",\"x\":1}", DIALECT_CHAT, false},
+    // include_usage in every shape of stream_options
+    {"{\"model\":\"m\",\"stream\":true}",
+     "{\"stream_options\":{\"include_usage\":true},\"model\":\"up\",\"stream\":true}", DIALECT_CHAT,
+     true},
+    {"{\"model\":\"m\",\"stream\":true}", "{\"model\":\"up\",\"stream\":true}", DIALECT_CHAT,
+     false},
+    {"{\"model\":\"m\",\"stream\":false}", "{\"model\":\"up\",\"stream\":false}", DIALECT_CHAT,
+     true},
+    {"{\"model\":\"up\",\"stream\":true,\"stream_options\":null}",
+     "{\"model\":\"up\",\"stream\":true,\"stream_options\":{\"include_usage\":true}}", DIALECT_CHAT,
+     true},
+    {"{\"model\":\"up\",\"stream\":true,\"stream_options\":7}",
+     "{\"model\":\"up\",\"stream\":true,\"stream_options\":{\"include_usage\":true}}", DIALECT_CHAT,
+     true},
+    {"{\"model\":\"up\",\"stream\":true,\"stream_options\":{}}",
+     "{\"model\":\"up\",\"stream\":true,\"stream_options\":{\"include_usage\":true}}", DIALECT_CHAT,
+     true},
+    {"{\"model\":\"up\",\"stream\":true,\"stream_options\":{\n \t\r}}",
+     "{\"model\":\"up\",\"stream\":true,\"stream_options\":{\"include_usage\":true}}", DIALECT_CHAT,
+     true},
+    {"{\"model\":\"up\",\"stream\":true,\"stream_options\":{ \"x\":1}}",
+     "{\"model\":\"up\",\"stream\":true,\"stream_options\":{\"include_usage\":true, "
+     "\"x\":1}}",
+     DIALECT_CHAT, true},
+    {"{\"model\":\"up\",\"stream\":true,\"stream_options\":{\"include_usage\" : false ,"
+     "\"x\":1}}",
+     "{\"model\":\"up\",\"stream\":true,\"stream_options\":{\"include_usage\" : true ,"
+     "\"x\":1}}",
+     DIALECT_CHAT, true},
+    {"{\"model\":\"up\",\"stream\":true,\"stream_options\":{\"include_usage\":true}}",
+     "{\"model\":\"up\",\"stream\":true,\"stream_options\":{\"include_usage\":true}}", DIALECT_CHAT,
+     true},
+    {"{\"stream_options\":{\"include_usage\":null},\"stream\":true,\"model\":\"m\"}",
+     "{\"stream_options\":{\"include_usage\":true},\"stream\":true,\"model\":\"up\"}",
+     DIALECT_COMPLETIONS, true},
+    {"{\"models\":[\"a\"],\"stream\":true}",
+     "{\"model\":\"up\",\"stream_options\":{\"include_usage\":true},\"stream\":true}", DIALECT_CHAT,
+     true},
+    // not where the endpoint does not know it
+    {"{\"model\":\"up\",\"stream\":true}", "{\"model\":\"up\",\"stream\":true}", DIALECT_RESPONSES,
+     true},
+    {"{\"model\":\"up\",\"stream\":true}", "{\"model\":\"up\",\"stream\":true}", DIALECT_OTHER,
+     true},
+};
+
 static void edits(void **state)
 {
-    static const struct {
-        const char *body, *expected;
-        enum dialect_endpoint ep;
-        bool usage;
-    } cases[] = {
-        // the model only
-        {"{\"model\":\"m\"}", "{\"model\":\"up\"}", DIALECT_CHAT, true},
-        {"{\"model\":\"up\",\"x\":1}", "{\"model\":\"up\",\"x\":1}", DIALECT_CHAT, true},
-        {"{\"model\":\"\\u0075p\",\"x\":1}", "{\"model\":\"\\u0075p\",\"x\":1}", DIALECT_CHAT,
-         true},
-        {" { \"x\" : 1 , \"model\" : \"m\" } ", " { \"x\" : 1 , \"model\" : \"up\" } ",
-         DIALECT_CHAT, true},
-        // extensions: first, middle, last, runs, alone
-        {"{\"models\":[],\"model\":\"up\"}", "{\"model\":\"up\"}", DIALECT_CHAT, false},
-        {"{\"model\":\"up\",\"route\":\"fallback\",\"x\":1}", "{\"model\":\"up\",\"x\":1}",
-         DIALECT_CHAT, false},
-        {"{\"model\":\"m\",\"usage\":{\"include\":true}}", "{\"model\":\"up\"}", DIALECT_CHAT,
-         false},
-        {"{ \"models\" : [ ] , \"provider\" : { } , \"model\" : \"m\" , \"route\" : 1 , "
-         "\"transforms\" : [] }",
-         "{ \"model\" : \"up\" }", DIALECT_CHAT, false},
-        {"{\"a\":1,\"models\":[],\"b\":2,\"usage\":1,\"model\":\"m\",\"route\":1,\"c\":3,"
-         "\"provider\":{},\"d\":4,\"transforms\":0}",
-         "{\"a\":1,\"b\":2,\"model\":\"up\",\"c\":3,\"d\":4}", DIALECT_CHAT, false},
-        {"{\"mod\\u0065ls\":[],\"model\":\"up\"}", "{\"model\":\"up\"}", DIALECT_CHAT, false},
-        {"{\"models\":[\"a\"]}", "{\"model\":\"up\"}", DIALECT_CHAT, false},
-        {"{\"models\":[\"a\"],\"x\":1,\"route\":1}", "{\"model\":\"up\",\"x\":1}", DIALECT_CHAT,
-         false},
-        // include_usage in every shape of stream_options
-        {"{\"model\":\"m\",\"stream\":true}",
-         "{\"stream_options\":{\"include_usage\":true},\"model\":\"up\",\"stream\":true}",
-         DIALECT_CHAT, true},
-        {"{\"model\":\"m\",\"stream\":true}", "{\"model\":\"up\",\"stream\":true}", DIALECT_CHAT,
-         false},
-        {"{\"model\":\"m\",\"stream\":false}", "{\"model\":\"up\",\"stream\":false}", DIALECT_CHAT,
-         true},
-        {"{\"model\":\"up\",\"stream\":true,\"stream_options\":null}",
-         "{\"model\":\"up\",\"stream\":true,\"stream_options\":{\"include_usage\":true}}",
-         DIALECT_CHAT, true},
-        {"{\"model\":\"up\",\"stream\":true,\"stream_options\":7}",
-         "{\"model\":\"up\",\"stream\":true,\"stream_options\":{\"include_usage\":true}}",
-         DIALECT_CHAT, true},
-        {"{\"model\":\"up\",\"stream\":true,\"stream_options\":{}}",
-         "{\"model\":\"up\",\"stream\":true,\"stream_options\":{\"include_usage\":true}}",
-         DIALECT_CHAT, true},
-        {"{\"model\":\"up\",\"stream\":true,\"stream_options\":{\n \t\r}}",
-         "{\"model\":\"up\",\"stream\":true,\"stream_options\":{\"include_usage\":true}}",
-         DIALECT_CHAT, true},
-        {"{\"model\":\"up\",\"stream\":true,\"stream_options\":{ \"x\":1}}",
-         "{\"model\":\"up\",\"stream\":true,\"stream_options\":{\"include_usage\":true, "
-         "\"x\":1}}",
-         DIALECT_CHAT, true},
-        {"{\"model\":\"up\",\"stream\":true,\"stream_options\":{\"include_usage\" : false ,"
-         "\"x\":1}}",
-         "{\"model\":\"up\",\"stream\":true,\"stream_options\":{\"include_usage\" : true ,"
-         "\"x\":1}}",
-         DIALECT_CHAT, true},
-        {"{\"model\":\"up\",\"stream\":true,\"stream_options\":{\"include_usage\":true}}",
-         "{\"model\":\"up\",\"stream\":true,\"stream_options\":{\"include_usage\":true}}",
-         DIALECT_CHAT, true},
-        {"{\"stream_options\":{\"include_usage\":null},\"stream\":true,\"model\":\"m\"}",
-         "{\"stream_options\":{\"include_usage\":true},\"stream\":true,\"model\":\"up\"}",
-         DIALECT_COMPLETIONS, true},
-        {"{\"models\":[\"a\"],\"stream\":true}",
-         "{\"model\":\"up\",\"stream_options\":{\"include_usage\":true},\"stream\":true}",
-         DIALECT_CHAT, true},
-        // not where the endpoint does not know it
-        {"{\"model\":\"up\",\"stream\":true}", "{\"model\":\"up\",\"stream\":true}",
-         DIALECT_RESPONSES, true},
-        {"{\"model\":\"up\",\"stream\":true}", "{\"model\":\"up\",\"stream\":true}", DIALECT_OTHER,
-         true},
-    };
-
     (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct slice body = slice_str(cases[i].body);
-        struct dialect_request r = parsed(cases[i].body, cases[i].ep);
+    for (size_t i = 0; i < ARRAY_LEN(edit_cases); i++) {
+        struct slice body = slice_str(edit_cases[i].body);
+        struct dialect_request r = parsed(edit_cases[i].body, edit_cases[i].ep);
         struct dialect_splice sp[DIALECT_SPLICES_MAX];
         struct slice pieces[2 * DIALECT_SPLICES_MAX + 1];
         char got[512];
         size_t n, count, bytes = 0, at = 0;
 
-        n = dialect_openai.edit_request(&r, body, SLICE("up"), cases[i].usage, &arena, sp,
+        n = dialect_openai.edit_request(&r, body, SLICE("up"), edit_cases[i].usage, &arena, sp,
                                         ARRAY_LEN(sp));
         count = dialect_spliced(body, sp, n, pieces, ARRAY_LEN(pieces), &bytes);
         for (size_t k = 0; k < count; k++) {
@@ -272,7 +269,7 @@ static void edits(void **state)
         }
         got[at] = '\0';
         assert_int_equal(at, bytes);
-        assert_string_equal(got, cases[i].expected);
+        assert_string_equal(got, edit_cases[i].expected);
     }
 }
 
