@@ -435,7 +435,7 @@ static void on_request(void *arg, struct slice bytes, const struct nnsock_route 
         return;
     }
     if (!decode(p, &e, &m)) {
-        refuse(p, &to, MESSAGE_UNSERVED, "not understood");
+        refuse(p, &to, MESSAGE_UNREADABLE, "does not decode");
     } else if (m.type == MESSAGE_SYNC_REQUEST) {
         on_sync_request(p, &to, &e, &m.u.sync_request);
     } else if (m.type == MESSAGE_LEASE_REQUEST) {

@@ -16,9 +16,11 @@
 #include "common/base/list.h"
 #include "common/base/mem.h"
 #include "common/base/mono.h"
+#include "common/base/text.h"
 
-#define DEADLINE_US (100 * MONO_MS)
-#define WAITING_MAX 65536u // items
+#define DEADLINE_US  (100 * MONO_MS)
+#define WAITING_MAX  65536u // items
+#define LIMIT_ID_MAX 450u   // bytes: 1,024 of them fit into a message
 
 // Questions as one thread asked them.
 struct batch {
@@ -31,6 +33,8 @@ struct batch {
 // Batches that travel in one request.
 struct call {
     struct asks *a;
+    struct roster *roster;
+    const struct peer *to;
     struct list batches;
 };
 
@@ -77,12 +81,30 @@ void asks_free(struct asks **ap)
     mem_free(a);
 }
 
+// One unfit id would make the whole request unreadable, and everybody's questions with it.
+static bool are_fit(const struct message_lease_item *items, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct slice s = slice_str(items[i].limit_id);
+
+        if (s.n == 0 || s.n > LIMIT_ID_MAX || !text_utf8_valid(s)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool asks_add(struct asks *a, const struct message_lease_item *items, size_t n, bool *ret_first)
 {
-    struct batch *b = mem_zalloc(sizeof(*b));
+    struct batch *b;
     bool ok;
 
     CHECK(n >= 1 && n <= ASKS_PER_CALL);
+    *ret_first = false;
+    if (!are_fit(items, n)) {
+        return false;
+    }
+    b = mem_zalloc(sizeof(*b));
     arena_init(&b->arena, 64 + n * 96, 0);
     b->items = arena_alloc(&b->arena, n * sizeof(*b->items));
     b->n = n;
@@ -128,7 +150,13 @@ static void on_answer(void *arg, const struct envelope *e, const struct message 
     bool granted = m != NULL && m->type == MESSAGE_LEASE_GRANT;
 
     (void)e;
-    c->a->timeouts += m == NULL;
+    if (m == NULL) {
+        c->a->timeouts++;
+        // It may be frozen; whoever is not should be asked next.
+        if (roster_preferred(c->roster) == c->to) {
+            roster_prefer_other(c->roster);
+        }
+    }
     if (granted && conf->on_lease != NULL) {
         conf->on_lease(conf->arg, m->u.lease_grant.grants, m->u.lease_grant.n_grants,
                        loop_now_us(conf->loop));
@@ -136,8 +164,16 @@ static void on_answer(void *arg, const struct envelope *e, const struct message 
     call_end(c, !granted);
 }
 
+static bool call_preferred(struct call *c, const struct message *m)
+{
+    struct peer *p = roster_preferred(c->roster);
+
+    c->to = p;
+    return p != NULL && peer_call(p, m, DEADLINE_US, on_answer, c);
+}
+
 // One request with as many batches as fit; they leave the list.
-static void send_one(struct asks *a, struct peer *p, struct list *batches)
+static void send_one(struct asks *a, struct roster *r, struct list *batches)
 {
     struct call *c = mem_zalloc(sizeof(*c));
     struct message m = {MESSAGE_LEASE_REQUEST, {.lease_request = {.proxy = a->conf.proxy}}};
@@ -145,6 +181,7 @@ static void send_one(struct asks *a, struct peer *p, struct list *batches)
     size_t n = 0;
 
     c->a = a;
+    c->roster = r;
     list_init(&c->batches);
     arena_reset(&a->arena);
     items = arena_alloc(&a->arena, ASKS_PER_CALL * sizeof(*items));
@@ -161,12 +198,15 @@ static void send_one(struct asks *a, struct peer *p, struct list *batches)
     }
     m.u.lease_request.items = items;
     m.u.lease_request.n_items = n;
-    if (p == NULL || !peer_call(p, &m, DEADLINE_US, on_answer, c)) {
-        call_end(c, true);
+    if (!call_preferred(c, &m)) {
+        roster_prefer_other(r); // that one's connection is gone or busy
+        if (!call_preferred(c, &m)) {
+            call_end(c, true);
+        }
     }
 }
 
-void asks_send(struct asks *a, struct peer *p)
+void asks_send(struct asks *a, struct roster *r)
 {
     struct list batches;
     struct list_node *n;
@@ -179,7 +219,7 @@ void asks_send(struct asks *a, struct peer *p)
     a->n_waiting = 0;
     CHECK(pthread_mutex_unlock(&a->lock) == 0);
     while (batches.count > 0) {
-        send_one(a, p, &batches);
+        send_one(a, r, &batches);
     }
 }
 

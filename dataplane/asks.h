@@ -10,7 +10,7 @@
 
 #include "common/base/cdefs.h"
 #include "common/io/loop.h"
-#include "dataplane/peer.h"
+#include "dataplane/roster.h"
 #include "proto/message.h"
 
 struct asks;
@@ -30,12 +30,14 @@ struct asks *asks_new(const struct asks_config *c);
 // Calls must have ended (roster_free). What still waits is dropped untold.
 void asks_free(struct asks **a);
 
-// Any thread. Copied. False: too many are waiting. *ret_first: it was the first since the last
-// asks_send, so the link has to be woken.
+// Any thread. Copied. False: too many are waiting, or a limit id is no short UTF-8. *ret_first: it
+// was the first since the last asks_send, so the link has to be woken.
 MUST_CHECK bool asks_add(struct asks *a, const struct message_lease_item *items, size_t n,
                          bool *ret_first);
-// Link thread: sends what waits. p NULL, or it cannot be sent: lost.
-void asks_send(struct asks *a, struct peer *p);
+// Link thread: sends what waits to the preferred control plane, or to another one when that cannot
+// take it now; lost if neither. One that lets a request run into its deadline is preferred no
+// longer.
+void asks_send(struct asks *a, struct roster *r);
 // Requests that ran into their deadline. Link thread.
 uint64_t asks_timeouts(const struct asks *a);
 

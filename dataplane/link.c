@@ -86,6 +86,7 @@ struct link {
     uint64_t acked_seq; // told to the control planes
     uint8_t acked_epoch[16];
     bool usage_under_way;
+    uint64_t usage_sent; // number of the report under way
     uint64_t usage_last; // highest report number acknowledged
     bool usage_known;    // usage_last came from a control plane
 };
@@ -417,13 +418,20 @@ static void on_usage_answer(void *arg, const struct envelope *env, const struct 
 
     (void)env;
     l->usage_under_way = false;
-    if (l->ending || m == NULL || m->type != MESSAGE_USAGE_ACK) {
-        return; // the tick sends it again, to whoever is preferred then
+    if (l->ending) {
+        return;
     }
-    l->usage_last = m->u.usage_ack.last;
-    l->usage_known = true;
-    outbox_acked(l->outbox, l->usage_last, loop_now_us(l->loop));
-    send_usage(l);
+    if (m == NULL) { // the tick sends it again
+        roster_prefer_other(l->roster);
+    } else if (m->type == MESSAGE_USAGE_ACK) {
+        l->usage_last = m->u.usage_ack.last;
+        l->usage_known = true;
+        outbox_acked(l->outbox, l->usage_last, loop_now_us(l->loop));
+        send_usage(l);
+    } else if (m->type == MESSAGE_REFUSAL && m->u.refusal.reason == MESSAGE_UNREADABLE) {
+        LOG(ERROR, "link.usage_unreadable", LOG_UINT("report", l->usage_sent));
+        outbox_drop(l->outbox, l->usage_sent); // or nothing would ever follow it
+    }
 }
 
 // One report is under way at a time: they are applied in order.
@@ -441,6 +449,7 @@ static void send_usage(struct link *l)
     }
     m.u.usage_report.proxy = l->proxy;
     m.u.usage_report.stream = l->stream;
+    l->usage_sent = m.u.usage_report.number;
     l->usage_under_way = peer_call(p, &m, USAGE_US, on_usage_answer, l);
 }
 
@@ -499,7 +508,7 @@ static bool on_turn(struct loop_hook *h, uint64_t *ret_next_us)
     struct link *l = container_of(h, struct link, hook);
 
     *ret_next_us = UINT64_MAX;
-    asks_send(l->asks, roster_preferred(l->roster));
+    asks_send(l->asks, l->roster);
     acknowledge(l);
     if (atomic_exchange(&l->usage_due, false)) {
         outbox_close(l->outbox);

@@ -14,6 +14,7 @@
 #include "common/base/check.h"
 #include "common/base/list.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 
 #define RECORDS_MAX 1024u // of one report
 
@@ -103,6 +104,17 @@ static void strings_of(struct message_usage_record *r, const char **ret[8])
     ret[7] = &r->tags;
 }
 
+// Some strings come from clients. What is not UTF-8 would make the whole report unreadable.
+static void make_printable(char *s, size_t n)
+{
+    if (text_utf8_valid(SLICE_MAKE(s, n))) {
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        s[i] = (uint8_t)s[i] < 0x80 ? s[i] : '?';
+    }
+}
+
 static struct record *record_new(const struct message_usage_record *from)
 {
     struct message_usage_record copy = *from;
@@ -127,6 +139,7 @@ static struct record *record_new(const struct message_usage_record *from)
     for (size_t i = 0; i < 8; i++) {
         memcpy(at, *strings[i], lengths[i]);
         at[lengths[i]] = '\0';
+        make_printable(at, lengths[i]);
         *strings[i] = at;
         at += lengths[i] + 1;
     }
@@ -250,6 +263,21 @@ void outbox_acked(struct outbox *o, uint64_t last, uint64_t now_us)
             o->stats.pending -= r->records.count;
             o->stats.acked += r->records.count;
         } else if (r->acked_us + OUTBOX_KEEP_US <= now_us) {
+            report_free(o, r);
+        }
+    }
+    CHECK(pthread_mutex_unlock(&o->lock) == 0);
+}
+
+void outbox_drop(struct outbox *o, uint64_t number)
+{
+    CHECK(pthread_mutex_lock(&o->lock) == 0);
+    list_foreach_safe (n, &o->reports) {
+        struct report *r = container_of(n, struct report, node);
+
+        if (r->number == number) {
+            o->stats.pending -= r->acked_us == 0 ? r->records.count : 0;
+            o->stats.lost += r->records.count;
             report_free(o, r);
         }
     }

@@ -36,6 +36,8 @@ MUST_CHECK bool outbox_next(struct outbox *o, struct arena *arena,
 // The control plane has applied everything up to `last` (which may also be less than before: then
 // what followed is sent again).
 void outbox_acked(struct outbox *o, uint64_t last, uint64_t now_us);
+// This report will never be taken: it is lost and counted.
+void outbox_drop(struct outbox *o, uint64_t number);
 // Nothing collected and everything acknowledged.
 bool outbox_is_empty(struct outbox *o);
 

@@ -328,24 +328,45 @@ static void keep(struct sync *s, const uint8_t epoch[16], struct slice body)
     s->kept_bytes += body.n;
 }
 
+// The copies of provider keys in a delta that is not applied (now).
+static void wipe_items(const struct message_delta *d)
+{
+    for (size_t i = 0; i < d->n_upserts; i++) {
+        char *bytes;
+
+        memcpy(&bytes, &d->upserts[i].resource.p, sizeof(bytes)); // ours, in the arena
+        mem_wipe(bytes, d->upserts[i].resource.n);
+    }
+}
+
+// ADVANCED: it is the next one.
+static enum sync_step place(const struct sync *s, const uint8_t epoch[16],
+                            const struct message_delta *d)
+{
+    if (s->current == NULL || memcmp(epoch, sync_epoch(s), 16) != 0) {
+        return SYNC_GAP;
+    }
+    if (d->seq <= sync_seq(s)) {
+        return SYNC_NOTHING;
+    }
+    return d->announced || d->prev_seq != sync_seq(s) ? SYNC_GAP : SYNC_ADVANCED;
+}
+
 // One delta against the current snapshot; does not keep it.
 static enum sync_step consider(struct sync *s, const uint8_t epoch[16], struct slice body,
                                struct err *e)
 {
+    enum sync_step step;
     struct message m;
 
     arena_reset(&s->arena);
     if (!message_decode(MESSAGE_DELTA, body, &s->arena, &m, e)) {
         return SYNC_BAD;
     }
-    if (s->current == NULL || memcmp(epoch, sync_epoch(s), 16) != 0) {
-        return SYNC_GAP;
-    }
-    if (m.u.delta.seq <= sync_seq(s)) {
-        return SYNC_NOTHING;
-    }
-    if (m.u.delta.announced || m.u.delta.prev_seq != sync_seq(s)) {
-        return SYNC_GAP;
+    step = place(s, epoch, &m.u.delta);
+    if (step != SYNC_ADVANCED) {
+        wipe_items(&m.u.delta);
+        return step;
     }
     return apply(s, &m.u.delta, e) ? SYNC_ADVANCED : SYNC_BAD;
 }

@@ -9,11 +9,13 @@
 #include "common/base/buf.h"
 #include "common/base/check.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include "common/io/crypto.h"
 #include "common/io/proc.h"
 
-#define TARGETS_MAX  2048u
-#define PROXY_ID_MAX 64u
+#define TARGETS_MAX   2048u
+#define TARGETS_BYTES (256u * 1024) // a report must stay below MESSAGE_BYTES_MAX
+#define PROXY_ID_MAX  64u
 
 struct vitals {
     pthread_mutex_t lock; // everything below
@@ -60,12 +62,34 @@ static struct message_target_health *copy(struct arena *a, const struct message_
     return list;
 }
 
+// How many of them fit into a report; what is unfit for a message ends the list.
+static size_t count_fit(const struct message_target_health *t, size_t n)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < n && i < TARGETS_MAX; i++) {
+        const char *const strings[] = {t[i].provider, t[i].model, t[i].key_id, t[i].endpoint,
+                                       t[i].reason};
+
+        bytes += 96; // numbers, tags, lengths
+        for (size_t k = 0; k < ARRAY_LEN(strings); k++) {
+            struct slice s = slice_str(strings[k]);
+
+            bytes += s.n;
+            if (bytes > TARGETS_BYTES || s.n > MESSAGE_STRING_MAX || !text_utf8_valid(s)) {
+                return i;
+            }
+        }
+    }
+    return n < TARGETS_MAX ? n : TARGETS_MAX;
+}
+
 void vitals_set(struct vitals *v, uint64_t in_flight, const struct message_target_health *targets,
                 size_t n)
 {
     CHECK(pthread_mutex_lock(&v->lock) == 0);
     arena_reset(&v->arena);
-    v->n_targets = n < TARGETS_MAX ? n : TARGETS_MAX;
+    v->n_targets = count_fit(targets, n);
     v->targets = copy(&v->arena, targets, v->n_targets);
     v->in_flight = in_flight;
     CHECK(pthread_mutex_unlock(&v->lock) == 0);

@@ -81,11 +81,12 @@ struct message_sync_chunk {
 };
 
 enum message_reason {
-    MESSAGE_NOT_READY = 1, // no state yet, or regressed: ask another, ask later
-    MESSAGE_STRANGER = 2,  // names another process (a restart): sync first
-    MESSAGE_GONE = 3,      // that snapshot is no longer held: begin again
-    MESSAGE_REPLAY = 4,    // count too low
-    MESSAGE_UNSERVED = 5,  // nobody serves this here, or it could not be answered now
+    MESSAGE_NOT_READY = 1,  // no state yet, or regressed: ask another, ask later
+    MESSAGE_STRANGER = 2,   // names another process (a restart): sync first
+    MESSAGE_GONE = 3,       // that snapshot is no longer held: begin again
+    MESSAGE_REPLAY = 4,     // count too low
+    MESSAGE_UNSERVED = 5,   // nobody serves this here, or it could not be answered now
+    MESSAGE_UNREADABLE = 6, // its body does not decode: sending it again does not help
 };
 struct message_refusal {
     uint32_t reason; // enum message_reason

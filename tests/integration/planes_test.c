@@ -192,13 +192,12 @@ static void on_heard(void *arg, uint64_t now_us)
     atomic_fetch_add(&p->heard, 1);
 }
 
-static void open_proxy_at(struct proxy *p, const char *endpoint, const char *keys_dir,
-                          const char *data_dir)
+static void open_proxy_to(struct proxy *p, const char *const *endpoints, size_t n,
+                          const char *keys_dir, const char *data_dir)
 {
-    const char *endpoints[] = {endpoint};
     struct link_config lc = {
         .endpoints = endpoints,
-        .n_endpoints = 1,
+        .n_endpoints = n,
         .data_dir = data_dir,
         .version = "test",
         .ops = "127.0.0.1:1",
@@ -218,6 +217,12 @@ static void open_proxy_at(struct proxy *p, const char *endpoint, const char *key
     if (p->link == NULL || !link_start(p->link, &e)) {
         fail_msg("%s", e.message);
     }
+}
+
+static void open_proxy_at(struct proxy *p, const char *endpoint, const char *keys_dir,
+                          const char *data_dir)
+{
+    open_proxy_to(p, &endpoint, 1, keys_dir, data_dir);
 }
 
 static void open_proxy(struct proxy *p)
@@ -651,7 +656,14 @@ static void usage_arrives_once(void **state)
     UNTIL(ledger.records == 5000);
     UNTIL(stats_of(&p).usage_pending == 0);
     assert_int_equal(stats_of(&p).usage_acked, 5000);
+    assert_int_equal(stats_of(&p).usage_lost, 0);
     assert_true(ledger.applied > 10);
+
+    // What clients put into a field cannot make a report unreadable.
+    assert_true(link_usage(
+        p.link, &(const struct message_usage_record){.provider = "openai", .user = "\xff\xfe"}));
+    UNTIL(ledger.records == 5001);
+    ledger.records = 5000;
 
     // The store is away for a while: nothing is lost, nothing comes twice.
     ledger.down = true;
@@ -839,6 +851,94 @@ static void a_new_epoch_needs_a_word(void **state)
     assert_int_equal(outcome.applied, 2);
     close_proxy(&p);
     close_proxy(&q);
+    close_control();
+}
+
+// ---- several control planes --------------------------------------------------------------------
+
+// A name is resolved by us, to all its addresses.
+static void names_are_resolved(void **state)
+{
+    struct proxy p = {.frozen = false};
+    struct endpoint ep;
+    char name[ENDPOINT_TEXT_MAX];
+
+    (void)state;
+    open_control(true);
+    load_keys(epoch_one, 10, 10, 1);
+    open_publish();
+    assert_true(endpoint_parse(slice_str(c.listen), &ep, NULL));
+    (void)snprintf(name, sizeof(name), "tcp://localhost:%u", ep.port);
+    open_proxy_at(&p, name, c.dir, NULL);
+    UNTIL(in_step(&p));
+    close_proxy(&p);
+    close_control();
+}
+
+static void another_takes_over(void **state)
+{
+    const struct message_lease_item item = {"a", 1, 0, 0};
+    struct ledger ledger = {.last = 0};
+    struct proxy p = {.frozen = false};
+    struct publish *both[2];
+    char bases[2][ENDPOINT_TEXT_MAX];
+    const char *endpoints[] = {bases[0], bases[1]};
+    struct publish_stats before, after;
+    uint64_t start;
+
+    (void)state;
+    open_control(false);
+    load_keys(epoch_one, 10, 100, 1);
+    for (int i = 0; i < 2; i++) { // two replicas of one state
+        (void)snprintf(bases[i], sizeof(bases[i]), "ipc://%s/c%d", c.dir, i);
+        memcpy(c.listen, bases[i], sizeof(c.listen));
+        open_publish();
+        both[i] = c.publish;
+        publish_on_lease(both[i], grant_all, NULL);
+        publish_on_usage(both[i], apply_usage, &ledger);
+    }
+    c.publish = NULL;
+    open_proxy_to(&p, endpoints, 2, c.dir, NULL);
+    UNTIL(in_step(&p) && stats_of(&p).connected);
+    turn_for(300 * MONO_MS); // sessions with both
+    publish_stats(both[0], &before);
+    for (uint64_t v = 2; v < 52; v++) { // every change comes twice and counts once
+        change(make_key((unsigned)v, v));
+        UNTIL(in_step(&p));
+    }
+    assert_int_equal(stats_of(&p).deltas, 50);
+    assert_true(stats_of(&p).verdicts[ENVELOPE_OLD] >= 40);
+
+    // Whichever is asked goes away: leases and usage go to the other at once, nothing is missed.
+    for (int dead = 0; dead < 2; dead++) {
+        publish_free(&both[dead]);
+        start = mono_now_us();
+        for (unsigned i = 0; atomic_load(&p.grants) == (unsigned)dead; i++) {
+            if (link_lease(p.link, &item, 1)) {
+                turn_for(5 * MONO_MS);
+            }
+            assert_true(mono_now_us() - start < 3 * MONO_SEC);
+        }
+        atomic_store(&p.grants, (unsigned)dead + 1);
+        assert_true(link_usage(p.link, &(const struct message_usage_record){.provider = "openai"}));
+        UNTIL(ledger.records == (uint64_t)dead + 1);
+        change(make_key(3, 100 + (uint64_t)dead));
+        UNTIL(in_step(&p));
+        memcpy(c.listen, bases[dead], sizeof(c.listen));
+        open_publish();
+        both[dead] = c.publish;
+        c.publish = NULL;
+        publish_on_lease(both[dead], grant_all, NULL);
+        publish_on_usage(both[dead], apply_usage, &ledger);
+        do { // until the one that came back is known again
+            loop_turn(c.loop, 5 * MONO_MS);
+            publish_stats(both[dead], &after);
+        } while (after.reports == 0);
+    }
+    assert_int_equal(stats_of(&p).syncs, 1);
+    publish_free(&both[0]);
+    publish_free(&both[1]);
+    close_proxy(&p);
     close_control();
 }
 
@@ -1107,6 +1207,8 @@ int main(void)
         cmocka_unit_test(a_bad_resource_costs_only_itself),
         cmocka_unit_test(divergence_is_repaired),
         cmocka_unit_test(a_new_epoch_needs_a_word),
+        cmocka_unit_test(names_are_resolved),
+        cmocka_unit_test(another_takes_over),
         cmocka_unit_test(starts_without_a_control_plane),
         cmocka_unit_test(a_foreign_cluster_is_not_believed),
         cmocka_unit_test(recordings_and_forgeries_are_counted),

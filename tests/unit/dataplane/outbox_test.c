@@ -161,6 +161,34 @@ static void memory_is_bounded(void **state)
     outbox_free(&o);
 }
 
+static void unreadable_strings_and_reports(void **state)
+{
+    struct message_usage_record odd = sample;
+    struct outbox *o = outbox_new(1 << 20);
+    struct message_usage_report r;
+    struct outbox_stats s;
+    bool due;
+
+    (void)state;
+    odd.user = "caf\xe9";
+    odd.tags = "caf\xc3\xa9";
+    assert_true(outbox_add(o, &odd, &due));
+    outbox_close(o);
+    add(o, 1);
+    outbox_close(o);
+    assert_true(next(o, &r));
+    assert_string_equal(r.records[0].user, "caf?");
+    assert_string_equal(r.records[0].tags, "caf\xc3\xa9");
+    outbox_drop(o, 1); // refused for good: the next one says what is missing
+    assert_true(next(o, &r));
+    assert_int_equal(r.number, 2);
+    assert_int_equal(r.oldest, 2);
+    outbox_stats(o, &s);
+    assert_int_equal(s.lost, 1);
+    assert_int_equal(s.pending, 1);
+    outbox_free(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +196,7 @@ int main(void)
         cmocka_unit_test(a_store_that_lost_its_tail_gets_it_again),
         cmocka_unit_test(reports_have_a_size),
         cmocka_unit_test(memory_is_bounded),
+        cmocka_unit_test(unreadable_strings_and_reports),
     };
 
     int rc;
