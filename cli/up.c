@@ -60,7 +60,6 @@ struct up {
     bool wanted[STEP_COUNT];
     int step; // being started; STEP_COUNT = running
     bool stopping;
-    bool fresh; // first start on this directory
     bool demo;
     int exit_code;
     struct loop_timer poll, deadline;
@@ -146,9 +145,7 @@ static void build_control(struct up *u, struct child *c)
     child_arg2(c, "--master-key-file", path_in(u, u->data, "master-key"));
     child_arg2(c, "--admin-token-file", path_in(u, u->data, "admin-token"));
     pass(u, c, "admin-port");
-    if (u->fresh) {
-        child_arg(c, "--init");
-    }
+    child_arg(c, "--init"); // of use once: the control plane remembers it in the data directory
     pass_flag(u, c, "insecure-no-auth");
     if (env_file(u) != NULL) {
         child_arg2(c, "--env-file", env_file(u));
@@ -317,13 +314,6 @@ static void on_running(struct up *u)
     pin_port(u, proxy, "--port", port);
     pin_port(u, proxy, "--ops-port", ops);
     pin_port(u, control, "--admin-port", admin);
-    for (size_t i = 0; i < control->n_args; i++) {
-        if (strcmp(control->argv[i], "--init") == 0) { // the last argument but the pinned port
-            memmove(&control->argv[i], &control->argv[i + 1],
-                    (control->n_args - i) * sizeof(*control->argv));
-            control->n_args--;
-        }
-    }
     print_banner(u, port, admin);
     (void)proc_notify("READY=1");
     if (!write_ready_file(u, port, admin, ops)) {
@@ -524,6 +514,7 @@ static int prepare(struct up *u)
 {
     char cwd[4096] = "";
     struct err e = {0};
+    bool fresh;
     int keys;
 
     u->data = u->opt.admin.data_dir != NULL ? u->opt.admin.data_dir : ".sluice";
@@ -554,7 +545,7 @@ static int prepare(struct up *u)
         return keys == 2 ? 2 : 1;
     }
     u->demo = keys == 1 || options_has(&u->opt, "demo");
-    if (!install_secrets(u->data, &u->fresh, &e)) {
+    if (!install_secrets(u->data, &fresh, &e)) {
         (void)fprintf(stderr, "sluice: %s\n", e.message);
         return 1;
     }
