@@ -126,6 +126,7 @@ static void count(const struct req *r)
         .generated_us = span(r->first_content_us, r->now_us),
         .overhead_us = r->overhead_us,
         .usage = r->cache == REQ_CACHE_HIT ? NULL : &r->usage,
+        .unasked = r->pass.open,
         .denied = r->fail.code == REPLY_RATE_LIMITED || r->fail.code == REPLY_BUDGET_EXCEEDED,
         .admitted = r->admitted,
         .truncated = r->truncated,

@@ -105,10 +105,12 @@ bool lease_wants_renewal(const struct lease *l, uint64_t now_us)
 }
 
 // What was spent since the last question is asked for twice over: a lease that lasts to its half
-// keeps its size, one that ran dry doubles.
+// keeps its size, one that ran dry doubles. Beyond what is needed now a lease is at most 1 % of the
+// limit: so much and no more can be lying with a proxy when the rest is gone.
 bool lease_question(struct lease *l, uint64_t need, uint64_t now_us, struct limit_ask *ret)
 {
-    uint64_t want = need == 0 || lease_is_asked_for(l, now_us) ? 0 : need + 2 * l->spent;
+    uint64_t share = at_most(2 * l->spent, l->amount < 100 ? 1 : l->amount / 100);
+    uint64_t want = need == 0 || lease_is_asked_for(l, now_us) ? 0 : need + share;
     uint64_t debt = l->units < 0 ? (uint64_t)-l->units : 0;
 
     if (want == 0 && l->owed == 0 && debt == 0) {

@@ -126,7 +126,7 @@ static void collect(struct applied_list *l, const struct limit_query *q)
 {
     const struct resource_settings *set = snapshot_settings(q->snap);
     const struct resource_key *key = q->key == NULL ? NULL : q->key->u.key;
-    const struct resource *team;
+    const struct resource *team, *user;
 
     l->n = 0;
     if (q->router != NULL) {
@@ -143,6 +143,10 @@ static void collect(struct applied_list *l, const struct limit_query *q)
     team = key->team == NULL ? NULL : snapshot_find(q->snap, RESOURCE_TEAM, slice_str(key->team));
     if (team != NULL) {
         add_limits(l, team->u.team->limits, team->u.team->n_limits, "t", team->id, SLICE_NULL);
+    }
+    user = key->owner == NULL ? NULL : snapshot_find(q->snap, RESOURCE_USER, slice_str(key->owner));
+    if (user != NULL) {
+        add_limits(l, user->u.user->limits, user->u.user->n_limits, "o", user->id, SLICE_NULL);
     }
 }
 
@@ -265,6 +269,7 @@ static enum limit_result without_control(struct limit_pass *p, struct entry *e, 
         return deny(p, &e->lease, MONO_SEC, now_us);
     }
     if (!dry) {
+        p->open = true;
         if (e->lease.unit == RESOURCE_USD) {
             hold(p, e, 0);
         }

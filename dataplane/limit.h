@@ -91,11 +91,12 @@ struct limit_pass {
     struct limit_view view;
     uint64_t retry_after_us; // DENIED
     bool budget;             // DENIED by a usd limit
+    bool open;               // OK although a limit could not be asked about (on-control-loss)
 };
 
 enum limit_result { LIMIT_OK, LIMIT_DENIED, LIMIT_PARKED };
 
-// All limits that apply: router's (or unified), global, key's, team's; the first
+// All limits that apply: router's (or unified), global, key's, team's, user's; the first
 // LIMIT_PER_REQUEST_MAX of them. All or nothing: what was taken is given back on DENIED and PARKED.
 // After PARKED call again when woken or at parked_until_us; it may answer PARKED again while the
 // control plane answers. A call at parked_until_us may cross a wake() that is already on its way.

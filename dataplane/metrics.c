@@ -81,7 +81,8 @@ static const struct metric_def defs[M_COUNT] = {
     [M_CACHE] = {"sluice_cache_requests_total", METRIC_COUNTER, "result", NULL,
                  "Requests by what the response cache did.", 0},
     [M_LIMITS] = {"sluice_limit_decisions_total", METRIC_COUNTER, "decision", NULL,
-                  "Requests admitted or denied by limits.", 0},
+                  "Requests admitted (`admitted_unasked`: by on-control-loss) or denied by limits.",
+                  0},
     [M_TRUNCATED] = {"sluice_truncated_total", METRIC_COUNTER, "provider", NULL,
                      "Answers cut by the provider after content had been relayed.", 0},
     [M_STREAMS] = {"sluice_streams_open", METRIC_GAUGE, "", NULL, "Streams being relayed.", 0},
@@ -186,7 +187,9 @@ void metrics_request(struct metrics *m, const struct metrics_sample *s)
         metric_add(one(m, M_CACHE, s->cache), 1);
     }
     if (s->admitted || s->denied) {
-        metric_add(one(m, M_LIMITS, s->denied ? SLICE("denied") : SLICE("admitted")), 1);
+        struct slice admitted = s->unasked ? SLICE("admitted_unasked") : SLICE("admitted");
+
+        metric_add(one(m, M_LIMITS, s->denied ? SLICE("denied") : admitted), 1);
     }
     if (s->truncated) {
         metric_add(one(m, M_TRUNCATED, provider), 1);

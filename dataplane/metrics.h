@@ -23,6 +23,7 @@ struct metrics_sample {
     struct slice route, provider, model, cache; // SLICE_NULL or empty where there is none
     unsigned status;
     bool stream, denied, admitted, truncated;
+    bool unasked; // admitted by on-control-loss
     uint64_t duration_us, ttft_us, generated_us, overhead_us;
     const struct dialect_usage *usage; // NULL: none was used
 };

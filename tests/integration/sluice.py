@@ -264,7 +264,7 @@ class Stack:
         """Sum over the series of a family (exact name before '{' or ' ')."""
         total = 0.0
         for line in self.metrics().splitlines():
-            if line.startswith(name) and line[len(name)] in "{ ":
+            if line.startswith(name) and line[len(name)] in "{ " and not line.startswith("#"):
                 total += float(line.rsplit(" ", 1)[1])
         return total
 

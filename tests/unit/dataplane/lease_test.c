@@ -53,10 +53,13 @@ static void takes_what_is_there(void **state)
 
 static void asks_by_the_pace_of_spending(void **state)
 {
-    struct lease l = fresh();
+    static const struct resource_limit many = {
+        .unit = RESOURCE_REQUESTS, .amount = 10000, .per_us = 60 * MONO_SEC};
+    struct lease l = {.unit = 0};
     struct limit_ask q;
 
     (void)state;
+    lease_configure(&l, &many);
     assert_false(lease_question(&l, 0, NOW, &q)); // nothing to say
     assert_true(lease_question(&l, 3, NOW, &q));
     assert_int_equal(q.want, 3);
@@ -71,7 +74,14 @@ static void asks_by_the_pace_of_spending(void **state)
     grant(&l, 41, NOW);
     assert_true(lease_take(&l, 41));
     assert_true(lease_question(&l, 60, NOW, &q));
-    assert_int_equal(q.want, 100); // never more than the limit
+    assert_int_equal(q.want, 142);
+    grant(&l, 142, NOW);
+    assert_true(lease_take(&l, 142));
+    assert_true(lease_question(&l, 1, NOW, &q));
+    assert_int_equal(q.want, 101); // beyond the need no more than 1 % of the limit
+    grant(&l, 20, NOW);
+    assert_true(lease_question(&l, 20000, NOW, &q));
+    assert_int_equal(q.want, 10000); // never more than the limit
 }
 
 static void renews_at_half_and_near_the_end(void **state)

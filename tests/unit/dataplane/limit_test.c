@@ -235,7 +235,7 @@ static void many_waiters_are_covered_by_one_question(void **state)
         c[i] = caller();
         assert_int_equal(admit(&w, &c[i], NOW), LIMIT_PARKED);
     }
-    for (int round = 0; round < 2; round++) {
+    for (int round = 0; round < 8; round++) {
         answer(&w.control, w.store, NOW + 1);
         for (size_t i = 0; i < 8; i++) {
             if (c[i].pass.n == 0 && admit(&w, &c[i], NOW + 2) == LIMIT_OK) {
@@ -277,8 +277,8 @@ static void empty_is_remembered(void **state)
 static void all_or_nothing(void **state)
 {
     static const struct resource_limit two[] = {
-        {.unit = RESOURCE_REQUESTS, .amount = 10, .per_us = 60 * MONO_SEC},
-        {.unit = RESOURCE_USD, .amount = 1000, .per_us = 86400 * MONO_SEC}};
+        {.unit = RESOURCE_REQUESTS, .amount = 1000, .per_us = 60 * MONO_SEC},
+        {.unit = RESOURCE_USD, .amount = 100000, .per_us = 86400 * MONO_SEC}};
     struct world w;
     struct caller a = caller(), b = caller();
 
@@ -325,7 +325,7 @@ static void more_than_the_limit_is_denied_at_once(void **state)
 static void large_request_gathers_everything(void **state)
 {
     static const struct resource_limit tokens[] = {
-        {.unit = RESOURCE_TOKENS, .amount = 100, .per_us = 60 * MONO_SEC}};
+        {.unit = RESOURCE_TOKENS, .amount = 10000, .per_us = 60 * MONO_SEC}};
     struct world w;
     struct caller a = caller(), b = caller();
 
@@ -374,7 +374,7 @@ static void too_little_is_said_at_once(void **state)
 static void settling_makes_debt_or_refund(void **state)
 {
     static const struct resource_limit tokens[] = {
-        {.unit = RESOURCE_TOKENS, .amount = 100, .per_us = 60 * MONO_SEC}};
+        {.unit = RESOURCE_TOKENS, .amount = 10000, .per_us = 60 * MONO_SEC}};
     struct world w;
     struct caller a = caller();
 
@@ -459,7 +459,7 @@ static void closed_link(void **state)
 static void lease_outlasts_the_link(void **state)
 {
     static const struct resource_limit usd[] = {
-        {.unit = RESOURCE_USD, .amount = 100, .per_us = 86400 * MONO_SEC}};
+        {.unit = RESOURCE_USD, .amount = 10000, .per_us = 86400 * MONO_SEC}};
     struct world w;
     struct caller a = caller(), b = caller();
 
@@ -560,6 +560,7 @@ static void which_limits_apply(void **state)
     struct resource_settings *set = build_add(&b, RESOURCE_SETTINGS, "global")->u.settings;
     struct resource_key *key = build_key(&b, "alice");
     struct resource_team *team = build_add(&b, RESOURCE_TEAM, "red")->u.team;
+    struct resource_user *user = build_add(&b, RESOURCE_USER, "ann@x.org")->u.user;
     struct snapshot *snap;
     static const struct {
         bool router, key;
@@ -567,8 +568,8 @@ static void which_limits_apply(void **state)
     } cases[] = {
         {false, false, "anonymous", "u:0:anonymous g:0:* "},
         {true, false, "anonymous", "r:r1:0:* r:r1:1:anonymous g:0:* "},
-        {true, true, "alice", "r:r1:0:* r:r1:1:alice g:0:* k:alice:0 t:red:0 "},
-        {false, true, "alice", "u:0:alice g:0:* k:alice:0 t:red:0 "},
+        {true, true, "alice", "r:r1:0:* r:r1:1:alice g:0:* k:alice:0 t:red:0 o:ann@x.org:0 "},
+        {false, true, "alice", "u:0:alice g:0:* k:alice:0 t:red:0 o:ann@x.org:0 "},
     };
     static const struct resource_limit two[] = {
         {.unit = RESOURCE_REQUESTS, .amount = 10, .per_us = MONO_SEC},
@@ -581,9 +582,10 @@ static void which_limits_apply(void **state)
     set->n_limits = 1;
     set->unified_limits = ten_requests;
     set->n_unified_limits = 1;
-    key->limits = team->limits = shared;
-    key->n_limits = team->n_limits = 1;
+    key->limits = team->limits = user->limits = shared;
+    key->n_limits = team->n_limits = user->n_limits = 1;
     key->team = "red";
+    key->owner = "ann@x.org";
     snap = build_snapshot(&b);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct limit_query q = {
