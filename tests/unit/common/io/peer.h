@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The other side of connections under test: plain sockets driven by the test itself, in the loop's
 // thread (loopback delivers at once, so turns of the loop and steps of the peer alternate without
-// sleeping), and a TLS server in a Python process. Include after cmocka.h.
+// sleeping), and a TLS server in a Python process.
 #ifndef SLUICE_TESTS_PEER_H
 #define SLUICE_TESTS_PEER_H
 
@@ -10,8 +10,11 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +23,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cmocka.h>
+
+#include "common/base/mem.h"
 #include "common/base/mono.h"
 #include "common/io/loop.h"
 
@@ -102,13 +108,12 @@ static inline void peer_read(struct loop *l, int fd, char *buf, size_t want)
 static inline void peer_expect(struct loop *l, int fd, const char *text)
 {
     size_t n = strlen(text);
-    char *got = malloc(n + 1);
+    char *got = mem_alloc(n + 1);
 
-    assert_non_null(got);
     peer_read(l, fd, got, n);
     got[n] = '\0';
     assert_string_equal(got, text);
-    free(got);
+    mem_free(got);
 }
 
 // The peer of fd has closed (or reset) the connection.
@@ -196,7 +201,7 @@ static inline bool peer_tls_certificate(struct peer_tls *t)
 {
     char command[512];
 
-    (void)strcpy(t->dir, "/tmp/sluice-tls-XXXXXX");
+    (void)snprintf(t->dir, sizeof(t->dir), "/tmp/sluice-tls-XXXXXX");
     if (mkdtemp(t->dir) == NULL) {
         t->dir[0] = '\0';
         return false;
