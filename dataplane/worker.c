@@ -158,6 +158,9 @@ static void take_phase(struct worker *w)
 {
     enum worker_phase p = worker_phase(w->shared);
 
+    if (p >= WORKER_LEAVING && w->phase < WORKER_LEAVING) {
+        httpd_leave(w->httpd);
+    }
     if (p >= WORKER_DRAINING && w->phase < WORKER_DRAINING) {
         httpd_drain(w->httpd);
     }

@@ -36,8 +36,9 @@ struct worker;
 // Life of a proxy, the same for all its workers; only moves forward.
 enum worker_phase {
     WORKER_SERVING,
-    WORKER_LEAVING,  // SIGTERM: not ready, the listener is still open (drain-delay)
-    WORKER_DRAINING, // listener closed, every answer carries `connection: close`
+    WORKER_LEAVING,  // SIGTERM: not ready, every answer carries `connection: close`; the listener
+                     // is still open (drain-delay)
+    WORKER_DRAINING, // listener closed
     WORKER_ENDING,   // shutdown-timeout is over: 503 `shutting_down`, streams are cut
 };
 

@@ -94,13 +94,18 @@ size_t httpd_active(const struct httpd *h)
     return h->active;
 }
 
+void httpd_leave(struct httpd *h)
+{
+    h->leaving = true;
+}
+
 void httpd_drain(struct httpd *h)
 {
     if (h->draining) {
         return;
     }
     httpd_listen_stop(h);
-    h->draining = true;
+    h->leaving = h->draining = true;
     list_foreach (n, &h->conns) {
         httpd_conn_drain(container_of(n, struct httpd_conn, node));
     }

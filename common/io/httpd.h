@@ -99,8 +99,12 @@ void httpd_give(struct httpd *h, int fd);
 size_t httpd_connections(const struct httpd *h);
 // Exchanges between on_head and on_done.
 size_t httpd_active(const struct httpd *h);
-// Accepts until EAGAIN, closes the listener; every later response carries `connection: close` and
-// idle keep-alive connections are closed. Idempotent.
+// Every later response carries `connection: close`, while new connections are still taken: clients
+// that keep connections in use move away before the drain, which could cut one between two of
+// its requests. Idempotent.
+void httpd_leave(struct httpd *h);
+// httpd_leave; then accepts until EAGAIN, closes the listener and idle keep-alive connections.
+// Idempotent.
 void httpd_drain(struct httpd *h);
 // Aborts what is left (on_gone, on_done are called), stops the daemons. *h becomes NULL.
 void httpd_free(struct httpd **h);

@@ -274,7 +274,7 @@ static void add_headers(struct httpd_req *q, const struct httpd_header *h, size_
         // Refused when it holds a line end: then it is left out, which is what we want.
         (void)MHD_add_response_header(q->response, text, text + nn + 1);
     }
-    if (q->close_after || httpd_conn_of(q)->h->draining) {
+    if (q->close_after || httpd_conn_of(q)->h->leaving) {
         (void)MHD_add_response_header(q->response, "connection", "close"); // cannot be refused
     }
 }

@@ -184,7 +184,7 @@ struct httpd {
     struct loop_watch listener; // fd -1 = none
     struct loop_timer accept_again;
     uint16_t port;
-    bool draining;
+    bool leaving, draining;
     bool stopping; // httpd_free: nothing may be suspended any more
 
     struct list lingering; // sockets in httpd_linger.c

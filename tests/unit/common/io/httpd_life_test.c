@@ -295,6 +295,29 @@ static void connections_can_be_given_away(void **state)
     httpd_free(&other);
 }
 
+static void leaving_moves_clients_away(void **state)
+{
+    struct rig_answer a;
+    int kept, fresh;
+
+    (void)state;
+    rig_start(NULL);
+    kept = rig_connect();
+    assert_false(rig_ask(kept, RIG_GET("/target")).close);
+    httpd_leave(rig.h);
+    a = rig_ask(kept, RIG_GET("/target"));
+    assert_int_equal(a.status, 200);
+    assert_true(a.close);
+    peer_expect_closed(rig.l, kept);
+    fresh = rig_connect(); // the listener is still open
+    a = rig_ask(fresh, RIG_GET("/target"));
+    assert_int_equal(a.status, 200);
+    assert_true(a.close);
+    PEER_UNTIL(rig.l, httpd_connections(rig.h) == 0);
+    (void)close(kept);
+    (void)close(fresh);
+}
+
 static void drain_finishes_what_is_there(void **state)
 {
     int idle, held, stream, queued, refused, fresh;
@@ -638,6 +661,7 @@ int main(void)
         T(serves_more_connections_than_daemons_hold),
         T(connections_over_the_limit_wait),
         T(connections_can_be_given_away),
+        T(leaving_moves_clients_away),
         T(drain_finishes_what_is_there),
         T(free_ends_everything_in_flight),
         T(slow_clients_are_cut),
