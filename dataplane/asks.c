@@ -172,30 +172,47 @@ static bool call_preferred(struct call *c, const struct message *m)
     return p != NULL && peer_call(p, m, DEADLINE_US, on_answer, c);
 }
 
-// One request with as many batches as fit; they leave the list.
-static void send_one(struct asks *a, struct roster *r, struct list *batches)
+// The next batch that waits, if it has at most so many items.
+static struct batch *take_batch(struct asks *a, size_t max_items)
 {
-    struct call *c = mem_zalloc(sizeof(*c));
-    struct message m = {MESSAGE_LEASE_REQUEST, {.lease_request = {.proxy = a->conf.proxy}}};
-    struct message_lease_item *items;
-    size_t n = 0;
+    struct batch *b = NULL;
+    struct list_node *n;
 
+    CHECK(pthread_mutex_lock(&a->lock) == 0);
+    n = list_first(&a->waiting);
+    if (n != NULL && container_of(n, struct batch, node)->n <= max_items) {
+        list_remove(&a->waiting, n);
+        b = container_of(n, struct batch, node);
+        a->n_waiting -= b->n;
+    }
+    CHECK(pthread_mutex_unlock(&a->lock) == 0);
+    return b;
+}
+
+// One request with as many batches as fit. How many those were.
+static size_t send_one(struct asks *a, struct roster *r)
+{
+    struct message m = {MESSAGE_LEASE_REQUEST, {.lease_request = {.proxy = a->conf.proxy}}};
+    struct batch *b = take_batch(a, ASKS_PER_CALL);
+    struct message_lease_item *items;
+    size_t n = 0, sent;
+    struct call *c;
+
+    if (b == NULL) {
+        return 0;
+    }
+    c = mem_zalloc(sizeof(*c));
     c->a = a;
     c->roster = r;
     list_init(&c->batches);
     arena_reset(&a->arena);
     items = arena_alloc(&a->arena, ASKS_PER_CALL * sizeof(*items));
-    while (batches->count > 0) {
-        struct batch *b = container_of(list_first(batches), struct batch, node);
-
-        if (n + b->n > ASKS_PER_CALL) {
-            break;
-        }
+    for (; b != NULL; b = take_batch(a, ASKS_PER_CALL - n)) {
         memcpy(items + n, b->items, b->n * sizeof(*items));
         n += b->n;
-        list_remove(batches, &b->node);
         list_push_back(&c->batches, &b->node);
     }
+    sent = c->batches.count;
     m.u.lease_request.items = items;
     m.u.lease_request.n_items = n;
     if (!call_preferred(c, &m)) {
@@ -204,22 +221,21 @@ static void send_one(struct asks *a, struct roster *r, struct list *batches)
             call_end(c, true);
         }
     }
+    return sent;
 }
 
 void asks_send(struct asks *a, struct roster *r)
 {
-    struct list batches;
-    struct list_node *n;
+    size_t left;
 
-    list_init(&batches);
+    // Only what waits now: who is told that an answer is lost may ask again at once.
     CHECK(pthread_mutex_lock(&a->lock) == 0);
-    while ((n = list_pop_front(&a->waiting)) != NULL) {
-        list_push_back(&batches, n);
-    }
-    a->n_waiting = 0;
+    left = a->waiting.count;
     CHECK(pthread_mutex_unlock(&a->lock) == 0);
-    while (batches.count > 0) {
-        send_one(a, r, &batches);
+    while (left > 0) {
+        size_t sent = send_one(a, r);
+
+        left = sent < left ? left - sent : 0;
     }
 }
 

@@ -51,7 +51,8 @@ static void flip_one(const uint8_t *data, size_t n, enum keys_purpose p)
     wire.p[wire.off + at] ^= (char)data[6];
     if (envelope_open(ring(), &x, buf_slice(&wire), &got, &body) == ENVELOPE_OK) {
         CHECK(slice_eq(buf_slice(&body), text));
-        CHECK(memcmp(&got, &e, sizeof(e)) == 0);
+        CHECK(got.type == e.type && got.seq == e.seq && got.count == e.count);
+        CHECK(memcmp(got.sender, e.sender, sizeof(e.sender)) == 0);
     } else {
         CHECK(data[6] != 0);
     }

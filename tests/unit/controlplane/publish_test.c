@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/mem.h"
 #include "common/base/mono.h"
 #include "tests/unit/proto/keydir.h"
 
@@ -32,7 +33,7 @@ struct fixture {
 
 static int setup(void **state)
 {
-    struct fixture *f = calloc(1, sizeof(*f));
+    struct fixture *f = mem_zalloc(sizeof(*f));
 
     keydir_make(f->dir);
     assert_true(keys_create(f->dir, NULL));
@@ -58,7 +59,7 @@ static int teardown(void **state)
     keys_free(&f->keys);
     keys_free(&f->proxy_keys);
     keydir_remove(f->dir);
-    free(f);
+    mem_free(f);
     return 0;
 }
 

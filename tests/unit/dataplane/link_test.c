@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "common/base/log.h"
+#include "common/base/mem.h"
 #include "common/base/mono.h"
 #include "tests/unit/proto/keydir.h"
 
@@ -24,7 +25,7 @@ struct fixture {
 
 static int setup(void **state)
 {
-    struct fixture *f = calloc(1, sizeof(*f));
+    struct fixture *f = mem_zalloc(sizeof(*f));
 
     keydir_make(f->dir);
     assert_true(keys_create(f->dir, NULL));
@@ -39,7 +40,7 @@ static int teardown(void **state)
 
     keys_free(&f->keys);
     keydir_remove(f->dir);
-    free(f);
+    mem_free(f);
     return 0;
 }
 

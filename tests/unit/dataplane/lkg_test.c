@@ -26,7 +26,7 @@ struct fixture {
 
 static int setup(void **state)
 {
-    struct fixture *f = calloc(1, sizeof(*f));
+    struct fixture *f = mem_zalloc(sizeof(*f));
 
     keydir_make(f->dir);
     assert_true(keys_create(f->dir, NULL));
@@ -45,7 +45,7 @@ static int teardown(void **state)
     keys_free(&f->keys);
     buf_done(&f->file);
     keydir_remove(f->dir);
-    free(f);
+    mem_free(f);
     snapshot_reap();
     return 0;
 }

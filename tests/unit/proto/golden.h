@@ -5,12 +5,22 @@
 #ifndef SLUICE_TEST_GOLDEN_H
 #define SLUICE_TEST_GOLDEN_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <cmocka.h>
+
 #include "common/base/buf.h"
 #include "common/base/slice.h"
+
+#ifndef SLUICE_SOURCE_DIR // given by CMake
+#define SLUICE_SOURCE_DIR "."
+#endif
 
 static inline void golden_path(const char *name, char out[512])
 {

@@ -3,11 +3,17 @@
 #ifndef SLUICE_TEST_KEYDIR_H
 #define SLUICE_TEST_KEYDIR_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "proto/keys.h"
 

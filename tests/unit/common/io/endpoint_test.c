@@ -38,6 +38,8 @@ static void good_ones(void **state)
     }
 }
 
+#define A30 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
 static void bad_ones(void **state)
 {
     static const char *const cases[] = {
@@ -55,8 +57,7 @@ static void bad_ones(void **state)
         "ipc:///",
         "ipc://",
         "http://host:7400",
-        "ipc:///aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-        "aaaaaaaaaaa",
+        ("ipc:///" A30 A30 A30),
     };
     struct endpoint ep;
     struct err e;
