@@ -14,7 +14,7 @@
 #define BASE            "/admin/v1"
 #define CONNECTIONS_MAX 512u
 
-// Every route there is. What is still to come (teams, users, config, recovery, tokens, events) gets
+// Every route there is. What is still to come (config, recovery, tokens, events) gets
 // its lines here and a file of handlers.
 const struct api_route api_routes[] = {
     {"GET", BASE "/keys", api_keys_list, API_TOKEN, false},
@@ -33,6 +33,17 @@ const struct api_route api_routes[] = {
     {"DELETE", BASE "/provider-keys/{id}", api_provider_keys_delete, API_TOKEN, false},
     {"POST", BASE "/provider-keys/{id}/rotate", api_provider_keys_rotate, API_TOKEN, true},
     {"POST", BASE "/provider-keys/{id}/test", api_provider_keys_test, API_TOKEN, true},
+
+    {"GET", BASE "/teams", api_teams_list, API_TOKEN, false},
+    {"POST", BASE "/teams", api_teams_create, API_TOKEN, true},
+    {"GET", BASE "/teams/{id}", api_teams_get, API_TOKEN, false},
+    {"PATCH", BASE "/teams/{id}", api_teams_patch, API_TOKEN, true},
+    {"DELETE", BASE "/teams/{id}", api_teams_delete, API_TOKEN, false},
+    {"GET", BASE "/users", api_users_list, API_TOKEN, false},
+    {"POST", BASE "/users", api_users_create, API_TOKEN, true},
+    {"GET", BASE "/users/{id}", api_users_get, API_TOKEN, false},
+    {"PATCH", BASE "/users/{id}", api_users_patch, API_TOKEN, true},
+    {"DELETE", BASE "/users/{id}", api_users_delete, API_TOKEN, false},
 
     {"GET", BASE "/routers", api_read_routers, API_TOKEN, false},
     {"GET", BASE "/routers/{id}", api_read_router, API_TOKEN, false},

@@ -4,7 +4,7 @@
 //   api.c            server, routing, authentication, life of a call
 //   api_reply.c      answers and errors, query parameters, lists
 //   api_write.c      a change: commit, idempotency, ?wait=, the answer
-//   api_keys.c  api_provider_keys.c  api_read.c  api_usage.c      handlers
+//   api_keys.c  api_owners.c  api_provider_keys.c  api_read.c  api_usage.c      handlers
 //
 // A call lives from on_head until the exchange is over and nothing is pending for it:
 //
@@ -157,6 +157,16 @@ void api_provider_keys_patch(struct api_call *c);
 void api_provider_keys_delete(struct api_call *c);
 void api_provider_keys_rotate(struct api_call *c);
 void api_provider_keys_test(struct api_call *c);
+void api_teams_list(struct api_call *c);
+void api_teams_create(struct api_call *c);
+void api_teams_get(struct api_call *c);
+void api_teams_patch(struct api_call *c);
+void api_teams_delete(struct api_call *c);
+void api_users_list(struct api_call *c);
+void api_users_create(struct api_call *c);
+void api_users_get(struct api_call *c);
+void api_users_patch(struct api_call *c);
+void api_users_delete(struct api_call *c);
 void api_read_routers(struct api_call *c);
 void api_read_router(struct api_call *c);
 void api_read_providers(struct api_call *c);

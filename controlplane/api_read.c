@@ -8,6 +8,7 @@
 #include "common/base/mono.h"
 #include "common/base/text.h"
 #include "controlplane/api_priv.h"
+#include "controlplane/quota.h"
 
 #define REDIS_US (800 * MONO_MS)
 
@@ -105,7 +106,7 @@ static void render_router(struct api_call *c, struct json_out *o, const struct r
     put_targets(o, "fallbacks", router->fallbacks, router->n_fallbacks);
     put_cache(o, &router->cache);
     json_out_key(o, "limits");
-    vkey_render_limits(o, router->limits, router->n_limits);
+    quota_render(o, router->limits, router->n_limits);
     json_out_key(o, "timeouts");
     json_out_open(o, '{');
     put_duration(o, "total", router->timeouts.total_us);

@@ -217,7 +217,9 @@ static void refused(struct api_call *c, const struct store_result *r)
 {
     switch (r->outcome) {
     case STORE_CONFLICT:
-        if (r->version == 0) {
+        if (c->w.expected == 0) {
+            api_error(c, 409, "already_exists", "there is one with this id already");
+        } else if (r->version == 0) {
             api_not_found(c, "resource any more");
         } else {
             stale(c, r->version);

@@ -150,6 +150,10 @@ const struct resource_limit *leases_find(const struct state *s, struct slice lim
         r = state_find(s, RESOURCE_TEAM, owner);
         return r == NULL ? NULL : at_index(r->u.team->limits, r->u.team->n_limits, rest, false);
     }
+    if (slice_eq_str(kind, "o")) {
+        r = state_find(s, RESOURCE_USER, owner);
+        return r == NULL ? NULL : at_index(r->u.user->limits, r->u.user->n_limits, rest, false);
+    }
     return NULL;
 }
 

@@ -5,6 +5,7 @@
 //
 // Limit ids:  r:<router>:<index>:<principal>    u:<index>:<principal>    g:<index>:<principal>
 //             k:<key id>:<index>                t:<team id>:<index>
+//             o:<user id>:<index>
 // A principal is a key's id, "anonymous", or "*" where a limit is one for all.
 #ifndef SLUICE_CONTROLPLANE_LEASES_H
 #define SLUICE_CONTROLPLANE_LEASES_H

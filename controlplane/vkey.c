@@ -3,29 +3,20 @@
 // what it names, null clears where that makes sense.
 #include "controlplane/vkey.h"
 
-#include <math.h>
 #include <stdio.h>
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
-#include "common/base/mono.h"
 #include "common/base/text.h"
-#include "controlplane/calendar.h"
+#include "controlplane/quota.h"
 
 #define NAME_MAX     128
 #define PATTERN_MAX  256
 #define PATTERNS_MAX 256
-#define LIMITS_MAX   16
 #define METADATA_MAX 32
-#define UNITS_MAX    INT64_C(1000000000000) // 10^12 requests or tokens
-#define USD_MAX      1e9
-#define NANO         1e9
-#define PER_MIN_US   MONO_SEC
-#define PER_MAX_US   (30 * 86400 * MONO_SEC)
 
 static const char *const key_fields[] = {"name",       "team",   "owner",    "models", "routers",
                                          "expires_at", "limits", "metadata", "state"};
-static const char *const limit_fields[] = {"unit", "amount", "per", "time_zone", "on_control_loss"};
 
 // What the body is being turned into.
 struct job {
@@ -113,128 +104,6 @@ static void read_state(struct job *j, const struct json_at *body)
     } else {
         json_note(j->r, &at, "must be \"active\" or \"disabled\"");
     }
-}
-
-// --- limits -------------------------------------------------------------------------------------
-
-static void read_unit(struct job *j, const struct json_at *limit, struct resource_limit *out)
-{
-    struct json_at at = json_member(limit, "unit");
-    struct slice s;
-
-    if (!json_require(&at, j->r) || !json_want_text(&at, 1, 20, &s, j->r)) {
-        return;
-    }
-    if (slice_eq_str(s, "requests")) {
-        out->unit = RESOURCE_REQUESTS;
-    } else if (slice_eq_str(s, "tokens")) {
-        out->unit = RESOURCE_TOKENS;
-    } else if (slice_eq_str(s, "usd")) {
-        out->unit = RESOURCE_USD;
-    } else {
-        json_note(j->r, &at, "must be \"requests\", \"tokens\" or \"usd\"");
-    }
-}
-
-static void read_amount(struct job *j, const struct json_at *limit, struct resource_limit *out)
-{
-    struct json_at at = json_member(limit, "amount");
-    int64_t units;
-    double usd;
-
-    if (!json_require(&at, j->r)) {
-        return;
-    }
-    if (out->unit == RESOURCE_USD) {
-        if (json_want_number(&at, 1 / NANO, USD_MAX, &usd, j->r)) {
-            out->amount = (uint64_t)llround(usd * NANO);
-        }
-    } else if (json_want_int(&at, 1, UNITS_MAX, &units, j->r)) {
-        out->amount = (uint64_t)units;
-    }
-}
-
-static void read_per(struct job *j, const struct json_at *limit, struct resource_limit *out)
-{
-    struct json_at at = json_member(limit, "per");
-    struct slice s;
-
-    if (!json_require(&at, j->r) || !json_want_text(&at, 1, 32, &s, j->r)) {
-        return;
-    }
-    if (slice_eq_str(s, "day")) {
-        out->calendar = RESOURCE_DAY;
-    } else if (slice_eq_str(s, "week")) {
-        out->calendar = RESOURCE_WEEK;
-    } else if (slice_eq_str(s, "month")) {
-        out->calendar = RESOURCE_MONTH;
-    } else if (!text_parse_duration_us(s, &out->per_us) || out->per_us < PER_MIN_US ||
-               out->per_us > PER_MAX_US) {
-        json_note(j->r, &at,
-                  "must be a duration from 1s to 30d (\"1m\", \"24h\"), or \"day\", "
-                  "\"week\" or \"month\"");
-    }
-}
-
-static void read_zone(struct job *j, const struct json_at *limit, struct resource_limit *out)
-{
-    struct json_at at = json_member(limit, "time_zone");
-    struct slice s;
-
-    if (json_present_null(&at) || !json_want_text(&at, 1, CALENDAR_ZONE_MAX, &s, j->r)) {
-        return;
-    }
-    if (out->calendar == RESOURCE_ROLLING) {
-        json_note(j->r, &at, "only goes with \"per\": \"day\", \"week\" or \"month\"");
-    } else if (!calendar_zone_known(s)) {
-        json_note(j->r, &at, "is not a time zone known here (\"Europe/Berlin\", \"UTC\")");
-    } else {
-        out->time_zone = dup(j, s);
-    }
-}
-
-static void read_on_loss(struct job *j, const struct json_at *limit, struct resource_limit *out)
-{
-    struct json_at at = json_member(limit, "on_control_loss");
-    struct slice s;
-
-    if (json_present_null(&at) || !json_want_text(&at, 1, 20, &s, j->r)) {
-        return;
-    }
-    if (slice_eq_str(s, "open")) {
-        out->on_control_loss = 1;
-    } else if (slice_eq_str(s, "closed")) {
-        out->on_control_loss = 2;
-    } else {
-        json_note(j->r, &at, "must be \"open\" or \"closed\"");
-    }
-}
-
-static void read_limits(struct job *j, const struct json_at *body)
-{
-    struct json_at at = json_member(body, "limits");
-    struct resource_limit *list;
-    size_t n;
-
-    if (!json_want_list(&at, LIMITS_MAX, j->r)) {
-        return;
-    }
-    n = json_size(&at);
-    list = arena_zalloc(&j->res->arena, (n + 1) * sizeof(*list));
-    for (size_t i = 0; i < n; i++) {
-        struct json_at limit = json_element(&at, i);
-
-        if (json_want_map(&limit, ARRAY_LEN(limit_fields) + 8, j->r)) {
-            json_known(&limit, limit_fields, ARRAY_LEN(limit_fields), j->r);
-            read_unit(j, &limit, &list[i]);
-            read_amount(j, &limit, &list[i]);
-            read_per(j, &limit, &list[i]);
-            read_zone(j, &limit, &list[i]);
-            read_on_loss(j, &limit, &list[i]);
-        }
-    }
-    j->key->limits = list;
-    j->key->n_limits = n;
 }
 
 // --- metadata -----------------------------------------------------------------------------------
@@ -325,7 +194,7 @@ struct resource *vkey_from_body(const struct json_at *body, const struct resourc
     read_patterns(&j, body, "models", &j.key->models, &j.key->n_models);
     read_patterns(&j, body, "routers", &j.key->routers, &j.key->n_routers);
     read_expiry(&j, body);
-    read_limits(&j, body);
+    quota_read(body, &j.res->arena, &j.key->limits, &j.key->n_limits, r);
     read_metadata(&j, body);
     read_state(&j, body);
     if (r->n > 0) {
@@ -379,39 +248,6 @@ static void render_strings(struct json_out *o, const char *name, const char *con
     json_out_close(o, ']');
 }
 
-void vkey_render_limits(struct json_out *o, const struct resource_limit *limits, size_t n)
-{
-    static const char *const units[] = {"", "requests", "tokens", "usd"};
-    static const char *const calendars[] = {"", "day", "week", "month"};
-    static const char *const on_loss[] = {NULL, "open", "closed"};
-    char per[32];
-
-    json_out_open(o, '[');
-    for (size_t i = 0; i < n; i++) {
-        const struct resource_limit *l = &limits[i];
-
-        json_out_open(o, '{');
-        json_out_field_str(o, "unit", units[l->unit]);
-        json_out_key(o, "amount");
-        if (l->unit == RESOURCE_USD) {
-            json_out_double(o, (double)l->amount / NANO);
-        } else {
-            json_out_u64(o, l->amount);
-        }
-        json_out_field_str(o, "per",
-                           l->calendar != RESOURCE_ROLLING ? calendars[l->calendar]
-                                                           : text_format_duration(l->per_us, per));
-        if (l->calendar != RESOURCE_ROLLING) {
-            json_out_field_str(o, "time_zone", l->time_zone == NULL ? "UTC" : l->time_zone);
-        }
-        if (l->on_control_loss != 0) {
-            json_out_field_str(o, "on_control_loss", on_loss[l->on_control_loss]);
-        }
-        json_out_close(o, '}');
-    }
-    json_out_close(o, ']');
-}
-
 void vkey_render(struct json_out *o, const struct resource *r, const char *full,
                  const struct follow_owner *owner, uint64_t now_wall_us)
 {
@@ -441,7 +277,7 @@ void vkey_render(struct json_out *o, const struct resource *r, const char *full,
         render_time(o, "previous_secret_until", k->previous_until_wall_us);
     }
     json_out_key(o, "limits");
-    vkey_render_limits(o, k->limits, k->n_limits);
+    quota_render(o, k->limits, k->n_limits);
     json_out_key(o, "metadata");
     json_out_open(o, '{');
     for (size_t i = 0; i < k->n_metadata; i++) {

@@ -43,7 +43,5 @@ const char *vkey_state(const struct resource_key *k, uint64_t now_wall_us);
 // NULL = the API's.
 void vkey_render(struct json_out *o, const struct resource *r, const char *full,
                  const struct follow_owner *owner, uint64_t now_wall_us);
-// A list of limits, as a value.
-void vkey_render_limits(struct json_out *o, const struct resource_limit *limits, size_t n);
 
 #endif

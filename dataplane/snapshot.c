@@ -72,7 +72,7 @@ static const struct resource_settings default_settings = {
 
 static bool kind_is_indexed(enum resource_kind kind)
 {
-    return kind != RESOURCE_KEY && kind != RESOURCE_TEAM;
+    return kind != RESOURCE_KEY && kind != RESOURCE_TEAM && kind != RESOURCE_USER;
 }
 
 static bool kind_valid(enum resource_kind kind)

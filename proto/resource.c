@@ -147,6 +147,12 @@ static const struct conv_field team_fields[] = {
 };
 static const struct conv_table team_table = CONV_TABLE(resource_team, pb__team, team_fields);
 
+static const struct conv_field user_fields[] = {
+    CONV_S(resource_user, Pb__User, name),
+    CONV_MS(resource_user, Pb__User, limits, resource_limit, &limit_table),
+};
+static const struct conv_table user_table = CONV_TABLE(resource_user, pb__user, user_fields);
+
 static const struct conv_field price_fields[] = {
     CONV_U(resource_price, Pb__Price, input),
     CONV_U(resource_price, Pb__Price, cached),
@@ -208,6 +214,7 @@ static const struct kind_row {
     [RESOURCE_TEAM] = {"team", offsetof(Pb__Resource, team), &team_table},
     [RESOURCE_MODEL] = {"model", offsetof(Pb__Resource, model), &model_table},
     [RESOURCE_SETTINGS] = {"settings", offsetof(Pb__Resource, settings), &settings_table},
+    [RESOURCE_USER] = {"user", offsetof(Pb__Resource, user), &user_table},
 };
 
 static bool kind_valid(uint32_t kind)

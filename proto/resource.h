@@ -28,9 +28,10 @@ enum resource_kind {
     RESOURCE_TEAM = 5,
     RESOURCE_MODEL = 6,
     RESOURCE_SETTINGS = 7, // exactly one, id "global"
+    RESOURCE_USER = 8,     // who owns keys; its limits stack over them
 };
 
-#define RESOURCE_KIND_MAX     7
+#define RESOURCE_KIND_MAX     8
 #define RESOURCE_ID_MAX       128u          // bytes of an id
 #define RESOURCE_BYTES_MAX    (256u * 1024) // encoded size of one resource
 #define RESOURCE_STRING_MAX   4096u
@@ -175,7 +176,15 @@ struct resource_key {
     uint64_t previous_until_wall_us; // 0 = there is none
 };
 
+// A team: id = what the keys in it have in `team`.
 struct resource_team {
+    const char *name;
+    const struct resource_limit *limits;
+    size_t n_limits;
+};
+
+// A user: id = what the keys of that user have in `owner`.
+struct resource_user {
     const char *name;
     const struct resource_limit *limits;
     size_t n_limits;
@@ -249,6 +258,7 @@ struct resource {
         struct resource_team *team;
         struct resource_model *model;
         struct resource_settings *settings;
+        struct resource_user *user;
     } u;
 };
 

@@ -312,6 +312,56 @@ static void a_key_from_birth_to_death(void **state)
     EXPECT(f, 404, "DELETE", path, NULL);
 }
 
+static void owners_have_limits(void **state)
+{
+    static const struct {
+        const char *path, *body, *part;
+        unsigned status;
+    } steps[] = {
+        {"POST /teams",
+         "{\"name\":\"blue\",\"limits\":[{\"unit\":\"tokens\",\"amount\":9,\"per\":\"1h\"}]}",
+         "\"id\":\"blue\",\"name\":\"blue\",\"origin\":\"api\",\"version\":1,\"limits\":[{\"unit\":"
+         "\"tokens\",\"amount\":9,\"per\":\"1h\"}]",
+         201},
+        {"POST /teams", "{\"name\":\"blue\"}", "already_exists", 409},
+        {"POST /users", "{\"name\":\"blue\"}", "\"limits\":[]", 201}, // another kind, the same id
+        {"POST /teams", "{\"name\":\"Team Red\"}", "is needed", 422},
+        {"POST /teams", "{\"name\":\"Team Red\",\"id\":\"a:b\"}", "\"field\":\"id\"", 422},
+        {"POST /teams", "{\"name\":\"Team Red\",\"id\":7}", "\"field\":\"id\"", 422},
+        {"POST /teams", "{\"id\":\"red\"}", "\"field\":\"name\"", 422},
+        {"POST /teams", "{\"name\":\"x\",\"limits\":{}}", "\"field\":\"limits\"", 422},
+        {"POST /teams", "{\"name\":\"x\",\"color\":1}", "\"field\":\"color\"", 422},
+        {"POST /teams", NULL, "", 422},
+        {"POST /users", "{\"name\":\"Ann Smith\",\"id\":\"ann@example.com\"}", "\"version\":1",
+         201},
+        {"GET /users/ann@example.com", NULL, "Ann Smith", 200},
+        {"GET /users/ann%40example.com", NULL, "Ann Smith", 200},
+        {"PATCH /users/ann@example.com",
+         "{\"limits\":[{\"unit\":\"usd\",\"amount\":0.5,\"per\":\"month\","
+         "\"time_zone\":\"Europe/Berlin\"}]}",
+         "\"version\":2", 200},
+        {"PATCH /users/ann@example.com", "{\"id\":\"bob\"}", "cannot be changed", 422},
+        {"PATCH /users/ann@example.com", "{\"limits\":[{\"unit\":\"usd\"}]}", "limits[0].per", 422},
+        {"GET /users/ann@example.com", NULL, "Europe/Berlin", 200},
+        {"PATCH /users/bob", "{}", "not_found", 404},
+        {"GET /teams", NULL, "\"id\":\"blue\"", 200},
+        {"DELETE /teams/blue", NULL, "\"deleted\":true", 200},
+        {"DELETE /teams/blue", NULL, "not_found", 404},
+        {"GET /users", NULL, "\"id\":\"ann@example.com\"", 200},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        struct slice method, rest = slice_cut(slice_str(steps[i].path), ' ', &method);
+        char verb[16], path[200];
+
+        (void)snprintf(verb, sizeof(verb), SLICE_FMT, SLICE_ARG(method));
+        (void)snprintf(path, sizeof(path), "/admin/v1" SLICE_FMT, SLICE_ARG(rest));
+        EXPECT(f, steps[i].status, verb, path, steps[i].body);
+        EXPECT_HAS(f, steps[i].part);
+    }
+}
+
 static void a_provider_key_never_shows_its_value(void **state)
 {
     struct fixture *f = *state;
@@ -630,6 +680,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_key_from_birth_to_death, setup, teardown),
+        cmocka_unit_test_setup_teardown(owners_have_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(a_provider_key_never_shows_its_value, setup, teardown),
         cmocka_unit_test_setup_teardown(what_the_file_owns_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_input_gets_its_error, setup, teardown),

@@ -70,8 +70,9 @@ static void fill(struct fixture *f)
         resource_new(RESOURCE_ROUTER, SLICE("prod"), 1),
         resource_new(RESOURCE_KEY, SLICE("key1"), 1),
         resource_new(RESOURCE_TEAM, SLICE("blue"), 1),
+        resource_new(RESOURCE_USER, SLICE("ann@example.com"), 1),
     };
-    struct store_op ops[4];
+    struct store_op ops[ARRAY_LEN(all)];
     bool stored = false;
 
     *all[0]->u.settings = (struct resource_settings){
@@ -81,12 +82,14 @@ static void fill(struct fixture *f)
     *all[2]->u.key = (struct resource_key){
         .name = "k", .limits = of_key, .n_limits = 2, .origin = "api", .created_wall_us = 1};
     *all[3]->u.team = (struct resource_team){.name = "blue", .limits = per_key, .n_limits = 1};
-    for (size_t i = 0; i < 4; i++) {
+    *all[4]->u.user = (struct resource_user){.name = "Ann", .limits = of_key, .n_limits = 2};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         ops[i] = (struct store_op){.res = all[i], .origin = RECORD_API};
     }
-    store_commit(f->store, &(const struct store_change){.ops = ops, .n = 4}, on_stored, &stored);
+    store_commit(f->store, &(const struct store_change){.ops = ops, .n = ARRAY_LEN(ops)}, on_stored,
+                 &stored);
     WAIT(f, stored);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         resource_unref(&all[i]);
     }
 }
@@ -166,6 +169,10 @@ static void ids_name_limits(void **state)
         {"k:key1:0", 1000000000},
         {"k:key1:1", 5},
         {"t:blue:0", 1000},
+        {"o:ann@example.com:1", 5},
+        {"o:ann@example.com:2", 0},
+        {"o:bob@example.com:0", 0},
+        {"t:ann@example.com:0", 0},
         {"r:prod:0:*", 0},    // one for each principal
         {"r:prod:1:key1", 0}, // one for all
         {"r:prod:2:key1", 0},

@@ -127,6 +127,14 @@ static struct resource *sample_team(void)
     return r;
 }
 
+static struct resource *sample_user(void)
+{
+    struct resource *r = resource_new(RESOURCE_USER, SLICE("ann@example.com"), 3);
+
+    *r->u.user = (struct resource_user){.name = "Ann", .limits = limits, .n_limits = 2};
+    return r;
+}
+
 static struct resource *sample_model(void)
 {
     struct resource *r = resource_new(RESOURCE_MODEL, SLICE("gpt-4o-mini"), 5);
@@ -174,8 +182,8 @@ static struct resource *sample_settings(void)
 }
 
 static struct resource *(*const samples[])(void) = {
-    NULL,       sample_provider, sample_provider_key, sample_router,
-    sample_key, sample_team,     sample_model,        sample_settings,
+    NULL,        sample_provider, sample_provider_key, sample_router, sample_key,
+    sample_team, sample_model,    sample_settings,     sample_user,
 };
 
 static void each_kind_round_trips_and_matches_golden(void **state)
