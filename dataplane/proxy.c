@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "common/base/cidr.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/mono.h"
@@ -42,7 +43,8 @@
 
 struct proxy {
     const struct dp_conf_args *args;
-    struct dp_conf *conf; // borrowed
+    struct cidr allowed[BOOT_NETWORKS_MAX]; // egress.allowed-networks
+    struct dp_conf *conf;                   // borrowed
     struct loop *loop;
     struct proc_signals *signals;
     struct keys *keys;
@@ -392,6 +394,14 @@ static void fill_worker_config(struct proxy *p, uint64_t nofile)
     c->upstream.dial.proxy =
         p->conf->boot.egress.proxy.s != NULL ? p->conf->boot.egress.proxy.s : "";
     c->upstream.dial.ca_file = p->conf->ca_file;
+    c->upstream.dial.allowed = p->allowed;
+    for (size_t i = 0; i < p->conf->boot.egress.allowed_networks.n && i < BOOT_NETWORKS_MAX; i++) {
+        // Was checked with the file: a text that is none would not have come so far.
+        if (cidr_parse(slice_str(p->conf->boot.egress.allowed_networks.items[i].s),
+                       &p->allowed[c->upstream.dial.n_allowed])) {
+            c->upstream.dial.n_allowed++;
+        }
+    }
 }
 
 static bool make_link(struct proxy *p, struct err *e)

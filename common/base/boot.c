@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/cidr.h"
 #include "common/base/log.h"
 
 #define KIB ((uint64_t)1 << 10)
@@ -297,20 +298,9 @@ static bool is_address(const char *s)
 // "10.0.0.0/8", "fd00::/8", or one address.
 static bool is_network(const char *s)
 {
-    struct slice bits, addr;
-    struct in6_addr any;
-    char text[64];
-    uint64_t n = 0;
-    bool v4;
+    struct cidr ignored;
 
-    bits = slice_cut(slice_str(s), '/', &addr);
-    if (addr.n >= sizeof(text) || (bits.p != NULL && !slice_to_u64(bits, &n))) {
-        return false;
-    }
-    memcpy(text, addr.p, addr.n);
-    text[addr.n] = '\0';
-    v4 = inet_pton(AF_INET, text, &any) == 1;
-    return (v4 || inet_pton(AF_INET6, text, &any) == 1) && n <= (v4 ? 32 : 128);
+    return cidr_parse(slice_str(s), &ignored);
 }
 
 static bool starts_with_one_of(const char *s, const char *const *prefixes)
@@ -441,7 +431,8 @@ bool boot_check(struct conf_ctx *c, struct boot *b)
          "a proxy such as http://host:port");
     for (size_t i = 0; i < e->allowed_networks.n; i++) {
         want(c, "egress.allowed-networks", &e->allowed_networks.items[i],
-             is_network(e->allowed_networks.items[i].s), "a network such as 10.0.0.0/8");
+             is_network(e->allowed_networks.items[i].s) && i < BOOT_NETWORKS_MAX,
+             "a network such as 10.0.0.0/8, at most 64 of them");
     }
     check_redis(c, &b->redis);
     check_logging(b);

@@ -63,6 +63,8 @@ struct boot_telemetry {
     int format;
 };
 
+#define BOOT_NETWORKS_MAX 64u // egress.allowed-networks
+
 struct boot_egress {
     const struct node *node;
     struct conf_text proxy;

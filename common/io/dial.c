@@ -34,6 +34,7 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
+#include "common/base/cidr.h"
 #include "common/base/list.h"
 #include "common/base/map.h"
 #include "common/base/mem.h"
@@ -71,6 +72,7 @@ struct dial_conn {
     enum conn_state state;
     bool tls;
     bool taken;               // fd is ours, not libcurl's
+    bool forbidden;           // its address is in none of the allowed networks
     int fd;                   // READY
     struct handle *handle;    // owned; NULL when WAITING, KICKED, FAILED and when taken
     struct multis_one *multi; // holds the handle
@@ -90,6 +92,8 @@ struct dial {
     char *proxy, *ca_file; // owned
     const char *ca_dir;    // static storage of libcurl, or NULL
     bool insecure_tls;
+    struct cidr *allowed; // owned
+    size_t n_allowed;
     bool tls_proxy; // the proxy itself is spoken to over TLS
     struct multis multis;
     struct list spare; // handles
@@ -113,6 +117,10 @@ static curl_socket_t on_open_socket(void *p, curlsocktype purpose, struct curl_s
     host_release(c, DIAL_OK);
     if (c->state == CONN_ORPHAN) {
         return CURL_SOCKET_BAD; // only the resolution was wanted
+    }
+    if (c->d->n_allowed > 0 && !cidr_contains(c->d->allowed, c->d->n_allowed, &a->addr)) {
+        c->forbidden = true;
+        return CURL_SOCKET_BAD;
     }
     return socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
 }
@@ -367,8 +375,10 @@ static void finish_failed(struct dial_conn *c, CURLcode rc)
     enum dial_result r = result_of(rc, c->handle->easy);
     char message[CURL_ERROR_SIZE];
 
+    const char *text = c->handle->error[0] != '\0' ? c->handle->error : curl_easy_strerror(rc);
+
     (void)snprintf(message, sizeof(message), "%s",
-                   c->handle->error[0] != '\0' ? c->handle->error : curl_easy_strerror(rc));
+                   c->forbidden ? "its address is in none of egress.allowed-networks" : text);
     handle_release(c);
     // Before fn, which may dial the same name again.
     if (r == DIAL_DNS_FAILED) {
@@ -660,6 +670,11 @@ struct dial *dial_new(struct loop *l, const struct dial_config *cfg, struct err 
     d->ca_file = mem_strdup(cfg->ca_file);
     d->ca_dir = cfg->ca_file == NULL ? find_ca_dir() : NULL;
     d->insecure_tls = cfg->insecure_tls;
+    d->n_allowed = cfg->n_allowed;
+    if (d->n_allowed > 0) {
+        d->allowed = mem_zalloc_array(d->n_allowed, sizeof(*d->allowed));
+        memcpy(d->allowed, cfg->allowed, d->n_allowed * sizeof(*d->allowed));
+    }
     d->tls_proxy = slice_starts_nocase(slice_str(d->proxy), SLICE("https://"));
     d->kick.fn = on_kick;
     multis_init(&d->multis, l, on_done);
@@ -711,6 +726,7 @@ void dial_free(struct dial **dp)
     map_done(&d->hosts);
     mem_free(d->proxy);
     mem_free(d->ca_file);
+    mem_free(d->allowed);
     mem_free(d);
     curl_global_cleanup();
 }

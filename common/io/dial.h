@@ -15,6 +15,7 @@
 #include "common/base/slice.h"
 #include "common/io/loop.h"
 
+struct cidr;
 struct dial;      // one per loop: multis, shared DNS and TLS session caches
 struct dial_conn; // one connection, connecting or connected
 
@@ -22,6 +23,9 @@ struct dial_config {
     const char *proxy;   // egress proxy URL, "" = none (the environment is never asked)
     const char *ca_file; // NULL: the system's
     bool insecure_tls;   // tests only
+    const struct cidr
+        *allowed;     // addresses that may be connected to (n_allowed, copied); none = all.
+    size_t n_allowed; // Behind a proxy its own address counts
 };
 
 // Outcome of a connect.

@@ -225,6 +225,7 @@ class Stack:
 
     def __init__(self, dir, config=None, env=None, args=(), name="up", data=None):
         self.dir = pathlib.Path(dir)
+        self.dir.mkdir(exist_ok=True)
         self.data = pathlib.Path(data or self.dir / "data")
         self.args = list(args)
         self.env = dict(env or {})

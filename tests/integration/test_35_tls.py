@@ -62,6 +62,21 @@ def test_plain_and_stream_over_http_1_1(tls):
     assert {l.split()[0] for l in (dir / "protocols").read_text().splitlines()} == {"HTTP/1.1"}
 
 
+def test_allowed_networks(mock, tmp_path):
+    """A provider outside of egress.allowed-networks is not connected to."""
+    inside = sluice.Stack(tmp_path / "in", sluice.PLAIN + "egress: {allowed-networks: [127.0.0.0/8]}\n", mock.env())
+    outside = sluice.Stack(tmp_path / "out", sluice.PLAIN + "egress: {allowed-networks: [10.0.0.0/8, '::/0']}\n", mock.env())
+    try:
+        mock.reset()
+        assert inside.post("/router/one/chat/completions", chat()).status == 200
+        r = outside.post("/router/one/chat/completions", chat())
+        assert r.status == 502 and r.code == "upstream_failed", r
+        assert len(mock.log()) == 1
+    finally:
+        inside.stop()
+        outside.stop()
+
+
 def test_untrusted_certificate_is_refused(tls, mock, tmp_path):
     s, dir = tls
     env = {**mock.env(), "SLUICE__PROVIDERS__OPENAI__BASE_URL": s.env["SLUICE__PROVIDERS__OPENAI__BASE_URL"]}
