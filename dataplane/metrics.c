@@ -10,12 +10,14 @@
 
 #define SERIES_MAX 1000u // of one family and slot; further ones are "other"
 
-// Recorded in us, shown in s. 10 us to 100 ms for our own time, up to 10 minutes for providers'.
-static const double overhead_bounds[] = {10,   25,   50,    100,   250,   500,    1000,
-                                         2500, 5000, 10000, 25000, 50000, 100000, 0};
-static const double duration_bounds[] = {10e3,  20e3,   40e3,   80e3,   160e3, 320e3,
-                                         640e3, 1.28e6, 2.56e6, 5.12e6, 10e6,  20e6,
-                                         40e6,  80e6,   300e6,  600e6,  0};
+// Seconds (recorded in us). 10 us to 100 ms for our own time, up to 10 minutes for providers'.
+static const double overhead_bounds[] = {10e-6,  25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3,
+                                         2.5e-3, 5e-3,  10e-3, 25e-3,  50e-3,  100e-3, 0};
+static const double duration_bounds[] = {0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56,
+                                         5.12, 10,   20,   40,   80,   300,  600,  0};
+// The conventions' advice for this one.
+static const double per_token_bounds[] = {0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2,
+                                          0.3,  0.4,   0.5,  0.75,  1.0, 2.5,  0};
 static const double token_bounds[] = {1,    4,     16,    64,     256,     1024,
                                       4096, 16384, 65536, 262144, 1048576, 0};
 
@@ -63,7 +65,7 @@ static const struct metric_def defs[M_COUNT] = {
                 "Time from a request's first byte to the first content of a streamed answer.",
                 1e-6},
     [M_PER_TOKEN] = {"gen_ai_server_time_per_output_token_seconds", METRIC_HISTOGRAM,
-                     "gen_ai_provider_name", overhead_bounds,
+                     "gen_ai_provider_name", per_token_bounds,
                      "Time per output token after the first, of streamed answers.", 1e-6},
     [M_TOKENS] = {"gen_ai_client_token_usage", METRIC_HISTOGRAM,
                   "gen_ai_provider_name,gen_ai_token_type", token_bounds,

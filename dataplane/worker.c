@@ -173,8 +173,12 @@ static void take_phase(struct worker *w)
 static void poke_all(struct worker_shared *s)
 {
     for (unsigned i = 0; i < s->n_workers; i++) {
-        struct worker_msg *m = mem_zalloc(sizeof(*m));
+        struct worker_msg *m;
 
+        if (s->workers[i] == NULL || s->workers[i]->mbox == NULL) {
+            continue; // worker_setup failed on the way
+        }
+        m = mem_zalloc(sizeof(*m));
         m->kind = MSG_POKE;
         if (!mbox_send(s->workers[i]->mbox, &m->base)) {
             mem_free(m); // the tick will look
@@ -434,6 +438,7 @@ static bool listen_on(struct worker *w, uint16_t port, struct err *e)
         .address = c->address,
         .port = port,
         .reuse_port = true,
+        .exclusive = w->index == 0, // the others join it
         .daemons = DAEMONS_MAX,
         .header_memory = c->header_memory,
         .max_body = c->max_body,

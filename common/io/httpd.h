@@ -73,9 +73,10 @@ struct httpd_budget {
 };
 
 struct httpd_config {
-    const char *address; // numeric, v4 or v6; borrowed for the call
-    uint16_t port;       // 0 = any
-    bool reuse_port;
+    const char *address;  // numeric, v4 or v6; borrowed for the call
+    uint16_t port;        // 0 = any
+    bool reuse_port;      // others of ours listen on the port, too
+    bool exclusive;       // fails when somebody has the port already, one with reuse_port included
     bool no_listen;       // only httpd_give
     unsigned daemons;     // libmicrohttpd daemons; 0 = 1. Each costs ~1 kB and an fd
     size_t header_memory; // libmicrohttpd's pool per connection; 0 = 16 KiB

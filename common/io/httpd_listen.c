@@ -94,11 +94,31 @@ void httpd_listen_room(struct httpd *h)
     }
 }
 
+// SO_REUSEPORT would let a second gateway of the same user join the port in silence and take half
+// of the connections: one bind without it tells whether anybody is there.
+static bool is_taken(const union httpd_addr *a, socklen_t n)
+{
+    const int on = 1;
+    int fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool taken = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+                 bind(fd, &a->any, n) != 0 && errno == EADDRINUSE;
+
+    if (fd >= 0) {
+        (void)close(fd); // never used
+    }
+    return taken;
+}
+
 static int open_listener(const struct httpd_config *c, const union httpd_addr *a, socklen_t n)
 {
     const int on = 1, off = 0;
-    int fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), error;
+    int fd, error;
 
+    if (c->exclusive && c->reuse_port && c->port != 0 && is_taken(a, n)) {
+        errno = EADDRINUSE;
+        return -1;
+    }
+    fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return -1;
     }

@@ -157,6 +157,21 @@ def test_metrics(up):
         assert name in text, name
 
 
+def test_histograms_are_in_seconds(up):
+    """Bounds and sums have one unit: the mean of our own time lies between the bounds that hold the requests."""
+    up.post("/ai/chat/completions", chat(text="a histogram"))
+    rows = [l for l in up.metrics().splitlines() if l.startswith("sluice_overhead_seconds")]
+    bounds = [(float(l.split('le="')[1].split('"')[0]), float(l.rsplit(" ", 1)[1])) for l in rows if "_bucket" in l]
+    total = next(float(l.split()[1]) for l in rows if "_sum" in l)
+    count = next(float(l.split()[1]) for l in rows if "_count" in l)
+    assert [b for b, _ in bounds[:-1]] == sorted(b for b, _ in bounds[:-1]) and bounds[-2][0] == 0.1, bounds
+    assert bounds[-1] == (float("inf"), count) and count > 0
+    low = next(b for b, n in bounds if n > 0)
+    assert bounds[0][0] == 1e-05 and total / count < 1, (total, count)
+    assert bounds[0][1] < count, "every request in the first bucket: another unit than the bounds'"
+    assert low <= 0.1
+
+
 def test_printed_curl_works(tmp_path):
     """Without any key the mock answers, and the printed line works as printed."""
     s = sluice.Stack(tmp_path)

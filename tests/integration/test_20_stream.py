@@ -72,7 +72,7 @@ def test_client_gone_cancels_upstream(up, mock, leave):
         s.s.shutdown(socket.SHUT_WR)
     log = mock.wait_log(1, ended=1)
     assert log[0]["end"] == "client_closed", log
-    wait_for(lambda: up.metric("sluice_in_flight") == 0, 5, "no request in flight")
+    wait_for(lambda: up.metric("sluice_requests_in_flight") == 0, 5, "no request in flight")
 
 
 def test_client_gone_before_the_head(up, mock):

@@ -111,7 +111,7 @@ def test_half_sent_body_and_leave(up):
     body = json.dumps(chat()).encode()
     for cut in (0, 1, len(body) // 2, len(body) - 1):
         raw(up.port, b"POST " + PATH.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:cut], shut=True)
-    wait_for(lambda: up.metric("sluice_in_flight") == 0, 10, "nothing in flight")
+    wait_for(lambda: up.metric("sluice_requests_in_flight") == 0, 10, "nothing in flight")
     assert up.post(PATH, chat()).status == 200
 
 

@@ -113,6 +113,30 @@ def test_up_refuses_a_broken_file(tmp_path):
     assert r.returncode == 2 and "bad.yaml:4" in r.stdout + r.stderr and "latency" in r.stdout + r.stderr, r
 
 
+@pytest.mark.parametrize("option", ["--port", "--admin-port", "--ops-port"])
+def test_port_in_use(tmp_path, option):
+    """Said in a sentence, before anything serves; exit code 1."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        port = str(s.getsockname()[1])
+        given = {"--port": "0", "--admin-port": "0", option: port}
+        r = run("sluice", "up", "--data-dir", str(tmp_path / "d"), *sum(map(list, given.items()), []), "--demo")
+    text = r.stdout + r.stderr
+    assert r.returncode == 1 and f"port {port}" in text and "in use" in text and "ready: signal" not in text, r
+
+
+def test_two_gateways_do_not_share_a_port(up, tmp_path):
+    """SO_REUSEPORT is for our own workers: a second gateway on the port is an error, not half of the traffic."""
+    r = run("sluice", "up", "--data-dir", str(tmp_path / "other"), "--port", str(up.port), "--admin-port", "0", "--demo")
+    assert r.returncode == 1 and f"port {up.port}" in r.stdout + r.stderr and "in use" in r.stdout + r.stderr, r
+
+
+def test_second_start_on_the_same_directory(up):
+    r = run("sluice", "up", "--data-dir", str(up.data), "--port", "0", "--admin-port", "0", "--demo")
+    assert r.returncode == 1 and "another `sluice up` runs on" in r.stderr, r
+
+
 def test_open_gateway_on_other_addresses_is_refused(tmp_path):
     config = tmp_path / "c.yaml"
     config.write_text("server: {address: 0.0.0.0}\nauth: {mode: off}\n")
