@@ -13,6 +13,8 @@ int cmd_provider_keys(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_proxies(int argc, char **argv);
 int cmd_routers(int argc, char **argv);
+// recover --adopt
+int cmd_recover(int argc, char **argv);
 // config check FILE
 int cmd_config(int argc, char **argv);
 // init DIR

@@ -22,6 +22,7 @@ static const struct {
     {"routers", cmd_routers, "routers"},
     {"proxies", cmd_proxies, "the fleet"},
     {"config", cmd_config, "check a configuration file; print the manual of all settings"},
+    {"recover", cmd_recover, "after Redis went back in time: go on with what it holds"},
     {"mock", cmd_mock, "run the scripted fake provider"},
 };
 

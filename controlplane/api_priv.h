@@ -180,6 +180,7 @@ void api_read_health(struct api_call *c);
 void api_read_ready(struct api_call *c);
 void api_read_metrics(struct api_call *c);
 void api_read_openapi(struct api_call *c);
+void api_recovery_post(struct api_call *c);
 void api_usage_get(struct api_call *c);
 
 #endif

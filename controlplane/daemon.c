@@ -36,6 +36,7 @@
 #define APPLY_WAIT_US (250 * MONO_MS)
 #define TOKEN_CHARS   40u
 #define WATCH_US      (1 * MONO_SEC)
+#define MARK_CHARS    64u
 
 struct daemon {
     const struct daemon_config *c;
@@ -56,7 +57,10 @@ struct daemon {
     bool applying, ready;
     int tries;
     size_t changes;
-    char hash[STORE_DIGEST_HEX]; // of what is being applied
+    char hash[STORE_DIGEST_HEX];      // of what is being applied
+    char mark[MARK_CHARS + 1];        // as it is in the data directory
+    uint8_t epoch[STATE_EPOCH_BYTES]; // of the last CURRENT state
+    bool has_epoch;
     struct loop_timer apply_timer, drain_timer, watch_timer;
     struct loop_task apply_task;
     bool draining;
@@ -376,6 +380,51 @@ static void reload(struct daemon *d)
     loop_post(d->loop, &d->apply_task);
 }
 
+// --- the mark -----------------------------------------------------------------------------------
+
+// DATA_DIR/state-mark holds epoch and sequence, so that a Redis that went back while this replica
+// was not running is found out, too.
+static void write_mark(struct daemon *d)
+{
+    const struct follow *f = store_follow(d->store);
+    char path[1024], text[MARK_CHARS + 1], epoch[2 * STATE_EPOCH_BYTES + 1];
+    struct err e;
+
+    if (follow_status(f) != FOLLOW_CURRENT || follow_known_epoch(f) == NULL) {
+        return;
+    }
+    text_hex(follow_known_epoch(f), STATE_EPOCH_BYTES, epoch);
+    (void)snprintf(text, sizeof(text), "%s %llu\n", epoch, // fits
+                   (unsigned long long)follow_known_seq(f));
+    if (strcmp(text, d->mark) == 0) {
+        return;
+    }
+    path_in(d->c, "state-mark", path);
+    if (proc_write_file(path, slice_str(text), 0600, &e)) {
+        memcpy(d->mark, text, sizeof(text));
+    } else {
+        LOG(WARN, "control.remember", LOG_ERR(&e));
+    }
+}
+
+static bool read_mark(const struct daemon_config *c, uint8_t epoch[STATE_EPOCH_BYTES],
+                      uint64_t *ret_seq)
+{
+    char path[1024];
+    struct slice hex, rest;
+    struct buf text;
+    bool ok;
+
+    path_in(c, "state-mark", path);
+    buf_init(&text, 4096);
+    ok = proc_read_file(path, 4096, &text, NULL);
+    rest = slice_cut(buf_slice(&text), ' ', &hex);
+    ok = ok && rest.n > 0 && text_unhex(hex, epoch, STATE_EPOCH_BYTES) &&
+         slice_to_u64(slice_head(rest, slice_find_char(rest, '\n')), ret_seq);
+    buf_done(&text);
+    return ok;
+}
+
 // --- what happens -------------------------------------------------------------------------------
 
 // Redis has an epoch: from now on --init has no effect on this data directory.
@@ -398,14 +447,31 @@ static bool may_initialise(const struct daemon *d)
     return d->c->init && access(path, F_OK) != 0;
 }
 
+// Another epoch than before: what the file says may not be there any more.
+static void on_current(struct daemon *d)
+{
+    bool adopted = d->has_epoch && memcmp(d->epoch, state_epoch(d->state), STATE_EPOCH_BYTES) != 0;
+
+    memcpy(d->epoch, state_epoch(d->state), STATE_EPOCH_BYTES);
+    d->has_epoch = true;
+    remember_initialised(d);
+    if (adopted && d->wanted == NULL) {
+        d->wanted = daemon_read_config(d->c, false);
+        d->by_signal = false;
+        d->tries = 0;
+    }
+    loop_post(d->loop, &d->apply_task);
+}
+
 static void on_status(void *arg, enum follow_status s, const char *message)
 {
     struct daemon *d = arg;
     bool silent = s == FOLLOW_REGRESSED || s == FOLLOW_EMPTY;
 
-    if (s == FOLLOW_EMPTY && d->c->init) {
+    if (silent && d->c->init && follow_redis_epoch(store_follow(d->store)) == NULL) {
         message = "Redis is empty, but the file `initialised` in the data directory says that it "
-                  "was not: bring its data back, or remove that file and restart to begin anew";
+                  "was not: bring its data back, go on without it (sluice recover --adopt), or "
+                  "remove that file and restart to begin anew";
     }
     if (s == FOLLOW_CURRENT || s == FOLLOW_LOADING) {
         LOG(INFO, "store.status", LOG_STR("status", follow_status_name(s)));
@@ -414,9 +480,11 @@ static void on_status(void *arg, enum follow_status s, const char *message)
             LOG_STR("reason", message));
     }
     publish_set_silent(d->publish, silent);
+    publish_set_supersedes(d->publish, follow_superseded(store_follow(d->store)));
     if (s == FOLLOW_CURRENT) {
-        remember_initialised(d);
-        loop_post(d->loop, &d->apply_task);
+        on_current(d);
+    } else if (silent) {
+        become_ready(d); // as ready as it gets: this waits for a person
     }
 }
 
@@ -426,7 +494,10 @@ static void on_watch(struct loop_timer *t)
     struct daemon *d = container_of(t, struct daemon, watch_timer);
 
     if (state_ready(d->state)) {
-        follow_seen(store_follow(d->store), fleet_max_seq(d->fleet, state_epoch(d->state)));
+        const uint8_t *epoch = state_epoch(d->state);
+
+        follow_seen(store_follow(d->store), epoch, fleet_max_seq(d->fleet, epoch));
+        write_mark(d);
     }
     loop_timer_set(d->loop, t, loop_now_us(d->loop) + WATCH_US);
 }
@@ -541,14 +612,19 @@ static void daemon_done(struct daemon *d)
 static bool start_store(struct daemon *d, struct err *e)
 {
     uint8_t *master = crypto_locked_new(CRYPTO_KEY_BYTES);
-    bool ok = read_master(d->c, master, e);
+    bool ok = read_master(d->c, master, e), init = may_initialise(d);
+    uint8_t epoch[STATE_EPOCH_BYTES];
+    uint64_t seq;
+    bool marked = !init && read_mark(d->c, epoch, &seq); // a new beginning has no past
 
     if (ok) {
         d->store = store_new(&(const struct store_config){.loop = d->loop,
                                                           .redis_url = d->c->redis_url,
                                                           .state = d->state,
                                                           .master = master,
-                                                          .init = may_initialise(d),
+                                                          .init = init,
+                                                          .mark_epoch = marked ? epoch : NULL,
+                                                          .mark_seq = marked ? seq : 0,
                                                           .on_status = on_status,
                                                           .arg = d},
                              e);

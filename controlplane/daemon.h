@@ -15,8 +15,8 @@
 struct daemon_config {
     const char *config_file; // NULL: none
     const char *env_file;    // NULL: none
-    bool insecure_no_auth; // auth.mode optional or off is allowed on every address
-    bool quiet; // notices and warnings of the configuration are not printed
+    bool insecure_no_auth;   // auth.mode optional or off is allowed on every address
+    bool quiet;              // notices and warnings of the configuration are not printed
     bool demo;
     const char *data_dir;
     const char *redis_url;

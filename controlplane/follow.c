@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // One command at a time on one connection:
 //
-//   connected --> CHECK: MGET epoch, seq
+//   connected --> CHECK: MGET epoch, seq, superseded
 //                   |  no epoch (and not told to init) --> EMPTY      } looked at again each second
 //                   |  other epoch, or seq below ours  --> REGRESSED  }
+//                   |  other epoch that supersedes ours (a person adopted it) --> LOAD
 //                   |  nothing loaded, or a gap        --> LOAD
 //                   `  else                            --> READ
 //   LOAD: HSCAN ... HSCAN, then XREAD from the seq of the CHECK until nothing comes: entries are
@@ -12,6 +13,10 @@
 //   READ: XREAD BLOCK 1000 from our seq; entries become changes of the state. An entry that is not
 //         ours + 1 means the stream was trimmed past us: LOAD. Nothing for a second: CHECK, so that
 //         a Redis that was emptied under us is found out although it has nothing to tell.
+//
+// What is "ours" is known before anything was loaded, too: the daemon remembers it in its data
+// directory (the mark). A replica that starts on a regressed Redis loads what there is, for
+// reading, and stays REGRESSED.
 //
 // A record that cannot be decoded is left out, with a line in the log; what it would have replaced
 // stays; everything else of its change is applied.
@@ -41,9 +46,15 @@ struct follow {
     enum follow_status status;
     struct loop_timer again; // CHECK in a while
     bool init;
-    bool suspect;    // the next CHECK is to end in a LOAD
-    uint64_t floor;  // highest seq that anybody has seen in this epoch
-    uint64_t behind; // our seq + 1 when a quiet stream did not have what Redis's seq promised
+    bool suspect; // the next CHECK is to end in a LOAD
+    // Where we have been: the epoch, and the highest seq that anybody has seen in it.
+    bool has_known, has_epoch; // has_epoch: redis_epoch
+    uint8_t known_epoch[STATE_EPOCH_BYTES], redis_epoch[STATE_EPOCH_BYTES];
+    uint64_t floor;
+    bool stale; // what is being loaded is older than what is known: for reading only
+    char superseded[FOLLOW_SUPERSEDED_MAX];
+    size_t n_superseded; // bytes
+    uint64_t behind;     // our seq + 1 when a quiet stream did not have what Redis's seq promised
     uint64_t bad;
     struct map owners; // field -> struct follow_owner, owned
     struct map image;  // LOAD: field -> struct loaded, owned; empty otherwise
@@ -66,12 +77,75 @@ struct op {
 static void check(struct follow *f);
 static void read_on(struct follow *f);
 
+static void look_again(struct follow *f)
+{
+    loop_timer_set(f->loop, &f->again, loop_now_us(f->loop) + AGAIN_US);
+}
+
 static void set_status(struct follow *f, enum follow_status s, const char *message)
 {
     if (f->status != s) {
         f->status = s;
         f->c.on_status(f->c.arg, s, message);
     }
+}
+
+// --- what is known ------------------------------------------------------------------------------
+
+static void know(struct follow *f, const uint8_t epoch[STATE_EPOCH_BYTES], uint64_t seq)
+{
+    if (!f->has_known || memcmp(f->known_epoch, epoch, STATE_EPOCH_BYTES) != 0) {
+        memcpy(f->known_epoch, epoch, STATE_EPOCH_BYTES);
+        f->has_known = true;
+        f->floor = 0;
+    }
+    if (seq > f->floor) {
+        f->floor = seq;
+    }
+}
+
+static void note_superseded(struct follow *f, struct slice list)
+{
+    size_t n = list.n - list.n % STATE_EPOCH_BYTES;
+
+    if (n > sizeof(f->superseded)) { // the newest are at the end
+        list = slice_from(list, n - sizeof(f->superseded));
+        n = sizeof(f->superseded);
+    }
+    f->n_superseded = n;
+    if (n > 0) {
+        memcpy(f->superseded, list.p, n);
+    }
+}
+
+// Is the epoch where we have been one that Redis's epoch replaces by a person's decision?
+static bool is_superseded(const struct follow *f)
+{
+    for (size_t i = 0; i < f->n_superseded; i += STATE_EPOCH_BYTES) {
+        if (memcmp(f->superseded + i, f->known_epoch, STATE_EPOCH_BYTES) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Says why Redis is not where we have been; false: it is.
+static bool has_regressed(const struct follow *f, struct slice epoch, uint64_t seq,
+                          char message[160])
+{
+    uint64_t known = f->floor;
+
+    if (!f->has_known) {
+        return false;
+    }
+    if (memcmp(epoch.p, f->known_epoch, STATE_EPOCH_BYTES) != 0) {
+        (void)snprintf(message, 160, "Redis has another epoch than the one seen before");
+        return !is_superseded(f);
+    }
+    (void)snprintf(message, 160,
+                   "Redis went back in time: its sequence is %llu, %llu was seen before",
+                   (unsigned long long)seq, (unsigned long long)known);
+    return seq < known;
 }
 
 // --- owners -------------------------------------------------------------------------------------
@@ -283,7 +357,10 @@ static void image_to_state(struct follow *f)
     state_load(f->state, f->epoch, f->seq, all, n);
     mem_free(all);
     image_clear(f);
-    set_status(f, FOLLOW_CURRENT, "");
+    if (!f->stale) {
+        know(f, f->epoch, f->seq);
+        set_status(f, FOLLOW_CURRENT, "");
+    }
 }
 
 static void on_replay(void *arg, const struct redis_reply *r, const struct err *e)
@@ -320,7 +397,11 @@ static void on_replay(void *arg, const struct redis_reply *r, const struct err *
         return;
     }
     image_to_state(f);
-    read_on(f);
+    if (f->stale) {
+        look_again(f);
+    } else {
+        read_on(f);
+    }
 }
 
 static void on_scan(void *arg, const struct redis_reply *r, const struct err *e);
@@ -357,7 +438,9 @@ static void on_scan(void *arg, const struct redis_reply *r, const struct err *e)
 
 static void load(struct follow *f, struct slice epoch, uint64_t seq)
 {
-    set_status(f, FOLLOW_LOADING, "");
+    if (!f->stale) {
+        set_status(f, FOLLOW_LOADING, "");
+    }
     image_clear(f);
     memcpy(f->epoch, epoch.p, STATE_EPOCH_BYTES);
     f->seq = seq;
@@ -414,6 +497,9 @@ static bool apply_entry(struct follow *f, uint64_t seq, struct slice blob)
     for (size_t i = 0; i < a.n_upserts; i++) {
         resource_unref(&a.upserts[i]);
     }
+    if (ok) {
+        know(f, state_epoch(f->state), seq);
+    }
     mem_free(a.upserts);
     mem_free(a.deletes);
     arena_done(&ids);
@@ -454,11 +540,6 @@ static void read_on(struct follow *f)
 
 // --- CHECK --------------------------------------------------------------------------------------
 
-static void look_again(struct follow *f)
-{
-    loop_timer_set(f->loop, &f->again, loop_now_us(f->loop) + AGAIN_US);
-}
-
 static void on_init(void *arg, const struct redis_reply *r, const struct err *e)
 {
     struct follow *f = arg;
@@ -481,46 +562,56 @@ static void write_epoch(struct follow *f)
     redis_command(f->redis, argv, ARRAY_LEN(argv), TIMEOUT_US, on_init, f);
 }
 
+// Redis holds no epoch.
+static void on_no_epoch(struct follow *f, bool blank)
+{
+    if (f->init && blank && !f->has_known) {
+        write_epoch(f);
+        return;
+    }
+    if (f->has_known) {
+        set_status(f, FOLLOW_REGRESSED, "Redis has lost its epoch: it was emptied, or is another");
+    } else {
+        set_status(f, FOLLOW_EMPTY,
+                   "Redis holds no epoch: it is empty or new (sluice init, or --init)");
+    }
+    look_again(f);
+}
+
 static void on_check(void *arg, const struct redis_reply *r, const struct err *e)
 {
     struct follow *f = arg;
     struct slice epoch = redis_text(redis_item(r, 0));
     uint64_t seq = (uint64_t)redis_int(redis_item(r, 1));
     bool gap = f->suspect;
-    uint64_t known;
+    char message[160];
 
     f->suspect = false;
     if (e != NULL) {
         failed(f, e);
         return;
     }
-    if (epoch.n != STATE_EPOCH_BYTES) {
-        if (f->init && epoch.p == NULL && seq == 0 && !state_ready(f->state)) {
-            write_epoch(f);
-            return;
-        }
+    note_superseded(f, redis_text(redis_item(r, 2)));
+    f->has_epoch = epoch.n == STATE_EPOCH_BYTES;
+    if (!f->has_epoch) {
+        on_no_epoch(f, epoch.p == NULL && seq == 0);
+        return;
+    }
+    memcpy(f->redis_epoch, epoch.p, STATE_EPOCH_BYTES);
+    f->stale = has_regressed(f, epoch, seq, message);
+    if (f->stale) {
+        set_status(f, FOLLOW_REGRESSED, message);
         if (state_ready(f->state)) {
-            set_status(f, FOLLOW_REGRESSED, "Redis has lost its epoch");
+            look_again(f);
         } else {
-            set_status(f, FOLLOW_EMPTY,
-                       "Redis holds no epoch: it is empty or new (sluice init, or --init)");
+            load(f, epoch, seq); // better than nothing to read
         }
-        look_again(f);
         return;
     }
-    if (!state_ready(f->state)) {
+    // A stale state, or that of an epoch which is over, is not continued.
+    if (!state_ready(f->state) || seq < state_seq(f->state) ||
+        memcmp(epoch.p, state_epoch(f->state), STATE_EPOCH_BYTES) != 0) {
         load(f, epoch, seq);
-        return;
-    }
-    known = state_seq(f->state) > f->floor ? state_seq(f->state) : f->floor;
-    if (memcmp(epoch.p, state_epoch(f->state), STATE_EPOCH_BYTES) != 0 || seq < known) {
-        char message[160];
-
-        (void)snprintf(message, sizeof(message),
-                       "Redis went back in time: its sequence is %llu, %llu was seen before",
-                       (unsigned long long)seq, (unsigned long long)known);
-        set_status(f, FOLLOW_REGRESSED, seq < known ? message : "Redis has another epoch");
-        look_again(f);
         return;
     }
     // Twice in a row a quiet stream that does not reach to seq: its entries are lost.
@@ -536,7 +627,8 @@ static void on_check(void *arg, const struct redis_reply *r, const struct err *e
 
 static void check(struct follow *f)
 {
-    const struct slice argv[] = {SLICE("MGET"), SLICE(NAMES_EPOCH), SLICE(NAMES_SEQ)};
+    const struct slice argv[] = {SLICE("MGET"), SLICE(NAMES_EPOCH), SLICE(NAMES_SEQ),
+                                 SLICE(NAMES_SUPERSEDED)};
 
     redis_command(f->redis, argv, ARRAY_LEN(argv), TIMEOUT_US, on_check, f);
 }
@@ -580,6 +672,10 @@ struct follow *follow_new(const struct follow_config *c, struct err *e)
     f->state = c->state;
     f->keys = c->keys;
     f->init = c->init;
+    if (c->mark_epoch != NULL) {
+        know(f, c->mark_epoch, c->mark_seq);
+        f->c.mark_epoch = NULL;
+    }
     f->again.fn = on_again;
     map_init(&f->owners);
     map_init(&f->image);
@@ -632,14 +728,36 @@ void follow_suspect(struct follow *f)
     // The blocked XREAD would only end within its second: a new connection looks at once.
     if (f->status == FOLLOW_CURRENT) {
         redis_reconnect(f->redis);
+    } else if (f->again.due_us != 0) {
+        loop_timer_set(f->loop, &f->again, loop_now_us(f->loop));
     }
 }
 
-void follow_seen(struct follow *f, uint64_t seq)
+void follow_seen(struct follow *f, const uint8_t epoch[STATE_EPOCH_BYTES], uint64_t seq)
 {
-    if (seq > f->floor) {
+    if (f->has_known && memcmp(f->known_epoch, epoch, STATE_EPOCH_BYTES) == 0 && seq > f->floor) {
         f->floor = seq;
     }
+}
+
+const uint8_t *follow_known_epoch(const struct follow *f)
+{
+    return f->has_known ? f->known_epoch : NULL;
+}
+
+uint64_t follow_known_seq(const struct follow *f)
+{
+    return f->floor;
+}
+
+const uint8_t *follow_redis_epoch(const struct follow *f)
+{
+    return f->has_epoch ? f->redis_epoch : NULL;
+}
+
+struct slice follow_superseded(const struct follow *f)
+{
+    return SLICE_MAKE(f->superseded, f->n_superseded);
 }
 
 uint64_t follow_bad_records(const struct follow *f)

@@ -13,6 +13,8 @@
 #include "controlplane/record.h"
 #include "controlplane/state.h"
 
+#define FOLLOW_SUPERSEDED_MAX (8u * STATE_EPOCH_BYTES)
+
 struct follow;
 
 enum follow_status {
@@ -30,6 +32,9 @@ struct follow_config {
     struct state *state;            // borrowed; filled
     const struct record_keys *keys; // borrowed
     bool init;                      // an empty Redis gets an epoch
+    // Where this installation was when we last ran; borrowed for the call; NULL: not known.
+    const uint8_t *mark_epoch; // STATE_EPOCH_BYTES
+    uint64_t mark_seq;
     // After the status has changed (never from inside follow_new). message: a sentence, or "".
     void (*on_status)(void *arg, enum follow_status s, const char *message);
     void *arg;
@@ -48,8 +53,16 @@ enum follow_status follow_status(const struct follow *f);
 const char *follow_status_name(enum follow_status s);
 // A write found out that Redis is not what it was: look now.
 void follow_suspect(struct follow *f);
-// A proxy has applied this sequence of our epoch: if Redis has less at the next look, it regressed.
-void follow_seen(struct follow *f, uint64_t seq);
+// A proxy has applied this sequence: if it is of our epoch and Redis has less at the next look, it
+// regressed.
+void follow_seen(struct follow *f, const uint8_t epoch[STATE_EPOCH_BYTES], uint64_t seq);
+// Where we have been: the epoch (NULL: nowhere yet) and the highest sequence seen in it.
+const uint8_t *follow_known_epoch(const struct follow *f);
+uint64_t follow_known_seq(const struct follow *f);
+// What Redis has, at the last look; NULL: none. Not ours while it is regressed.
+const uint8_t *follow_redis_epoch(const struct follow *f);
+// The epochs that Redis's epoch replaces by a person's decision, 16 bytes each, oldest first.
+struct slice follow_superseded(const struct follow *f);
 // NULL: owned by the API (or absent). Borrowed until the next change.
 const struct follow_owner *follow_owner(const struct follow *f, enum resource_kind kind,
                                         struct slice id);

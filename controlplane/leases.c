@@ -25,6 +25,7 @@
 #define LEASE_MAX_US  (5 * MONO_SEC)
 #define BUCKET_MAX_US (3600 * MONO_SEC) // longer ones are windows
 #define JUMP_LOG_US   (10 * MONO_SEC)   // at most one line in that time
+#define PAUSED        (-2)              // the script's "not now", instead of a grant
 
 struct leases {
     struct loop *loop;
@@ -248,6 +249,11 @@ static void take_answer(struct ask *k, struct item *it, const struct redis_reply
 {
     int64_t granted = redis_int(redis_item(r, 0));
 
+    if (granted == PAUSED) {
+        it->answered = true;
+        k->failed = true; // like a control plane that is away: as `on-control-loss` says
+        return;
+    }
     if (granted < 0 && !it->again) {
         it->again = true; // no window held the clock's time: now we know it
         return;

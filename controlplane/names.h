@@ -4,6 +4,7 @@
 #define SLUICE_CONTROLPLANE_NAMES_H
 
 #define NAMES_EPOCH       "{sluice}:epoch"       // 16 bytes, written once
+#define NAMES_SUPERSEDED  "{sluice}:superseded"  // epochs it replaces, 16 bytes each
 #define NAMES_SEQ         "{sluice}:seq"         // counts changes
 #define NAMES_RESOURCES   "{sluice}:resources"   // hash: "kind:id" -> record
 #define NAMES_STREAM      "{sluice}:changes"     // capped stream, entry id = "<seq>-0"

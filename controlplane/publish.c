@@ -43,8 +43,9 @@ struct publish {
     struct senders *senders;
     struct shelf shelf;
     struct list replies; // struct publish_reply, still to be answered
-    bool silent, has_supersedes;
-    uint8_t supersedes[ENVELOPE_ID_BYTES];
+    bool silent;
+    char supersedes[PUBLISH_SUPERSEDES_MAX];
+    size_t n_supersedes;
     void (*on_lease)(void *arg, const struct message_lease_request *r, struct publish_reply *reply);
     void *lease_arg;
     void (*on_usage)(void *arg, const struct message_usage_report *r, struct publish_reply *reply);
@@ -274,9 +275,7 @@ static void send_chunk(struct publish *p, const struct asker *to, struct image *
         refuse(p, to, MESSAGE_GONE, "no such chunk");
         return;
     }
-    if (p->has_supersedes) {
-        m.u.sync_chunk.supersedes = SLICE_MAKE((const char *)p->supersedes, sizeof(p->supersedes));
-    }
+    m.u.sync_chunk.supersedes = SLICE_MAKE(p->supersedes, p->n_supersedes);
     p->stats.chunks++;
     answer(p, to, &m, image_epoch(image), image_seq(image));
     wipe(&p->resources);
@@ -606,11 +605,12 @@ void publish_set_silent(struct publish *p, bool silent)
     p->silent = silent;
 }
 
-void publish_set_supersedes(struct publish *p, const uint8_t epoch[16])
+void publish_set_supersedes(struct publish *p, struct slice epochs)
 {
-    p->has_supersedes = epoch != NULL;
-    if (epoch != NULL) {
-        memcpy(p->supersedes, epoch, sizeof(p->supersedes));
+    CHECK(epochs.n <= sizeof(p->supersedes));
+    p->n_supersedes = epochs.n;
+    if (epochs.n > 0) {
+        memcpy(p->supersedes, epochs.p, epochs.n);
     }
 }
 

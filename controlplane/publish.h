@@ -57,9 +57,10 @@ void publish_reply_drop(struct publish_reply **r);
 
 // While silent nothing is published and snapshots are refused (the state has regressed).
 void publish_set_silent(struct publish *p, bool silent);
-// The epoch that the state's epoch replaces by a person's decision, told in snapshots so that
-// proxies may follow; NULL: none.
-void publish_set_supersedes(struct publish *p, const uint8_t epoch[16]);
+// The epochs that the state's epoch replaces by a person's decision, 16 bytes each, told in
+// snapshots so that proxies may follow; empty: none. Copied.
+void publish_set_supersedes(struct publish *p, struct slice epochs);
+#define PUBLISH_SUPERSEDES_MAX (8u * 16u)
 
 struct publish_stats {
     uint64_t deltas, announced, heartbeats, snapshots, chunks, reports, leases, usages, refusals;

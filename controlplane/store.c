@@ -198,6 +198,14 @@ static const char *idempotency_name(struct store *s, struct args *a, struct slic
     return arena_printf(&a->arena, "%s%s", NAMES_IDEMPOTENCY, hex);
 }
 
+// The highest sequence known to exist; Redis must have it.
+static uint64_t seen_seq(const struct store *s)
+{
+    uint64_t known = follow_known_seq(s->follow);
+
+    return state_seq(s->state) > known ? state_seq(s->state) : known;
+}
+
 // KEYS and ARGV of lua/change.lua.
 static void build_args(struct store *s, struct args *a, const struct store_change *c)
 {
@@ -213,7 +221,7 @@ static void build_args(struct store *s, struct args *a, const struct store_chang
     arg_add(a, slice_str(idempotency_name(s, a, c->idempotency)));
     arg_add(a, SLICE(NAMES_REVISIONS));
     arg_add(a, SLICE_MAKE((const char *)state_epoch(s->state), STATE_EPOCH_BYTES));
-    arg_version(a, state_seq(s->state));
+    arg_version(a, seen_seq(s));
     arg_add(a, c->audit);
     arg_add(a, c->idempotency.n > 0 ? c->digest : SLICE(""));
     arg_add(a, c->payload);
@@ -263,6 +271,8 @@ struct store *store_new(const struct store_config *c, struct err *e)
                                .redis_url = c->redis_url,
                                .state = c->state,
                                .init = c->init,
+                               .mark_epoch = c->mark_epoch,
+                               .mark_seq = c->mark_seq,
                                .on_status = c->on_status,
                                .arg = c->arg};
 

@@ -30,6 +30,8 @@ struct store_config {
     struct state *state;   // borrowed
     const uint8_t *master; // master key, CRYPTO_KEY_BYTES; borrowed for the call
     bool init;
+    const uint8_t *mark_epoch; // where we were when we last ran (follow.h); borrowed for the call
+    uint64_t mark_seq;
     void (*on_status)(void *arg, enum follow_status s, const char *message);
     void *arg;
 };

@@ -563,7 +563,12 @@ static void *thread_main(void *arg)
 {
     struct link *l = arg;
 
+    uint8_t epoch[16];
+
     proc_name_thread("sluice-link");
+    if (l->data_dir != NULL && lkg_epoch(l->data_dir, l->keys, epoch)) {
+        sync_expect(l->sync, epoch);
+    }
     loop_hook_add(l->loop, &l->hook);
     loop_timer_set(l->loop, &l->tick, loop_now_us(l->loop) + MONO_SEC);
     loop_timer_set(l->loop, &l->start_timer, loop_now_us(l->loop) + l->lkg_after_us);

@@ -7,7 +7,7 @@
 //
 // Each block is sealed on its own with (file id, number, last) as associated data, so blocks cannot
 // be cut off, swapped, or come from another file. Written to a temporary file, flushed, then
-// renamed over the old one, whose previous generation is kept as ".1".
+// renamed over the old one, whose previous generations are kept as ".1" and ".2".
 #include "dataplane/lkg.h"
 
 #include <errno.h>
@@ -37,6 +37,9 @@
 #define PATH_MAX_     4096
 #define SEALED_MAX    (MESSAGE_BYTES_MAX + CRYPTO_TAG_BYTES)
 #define COUNT_MAX     (4u * 1024 * 1024)
+
+// Newest first.
+static const char *const generations[] = {"", ".1", ".2"};
 
 struct lkg {
     const char *dir;
@@ -225,14 +228,25 @@ static void sync_dir(const char *dir)
     }
 }
 
+// Each generation becomes the one before it; the oldest goes.
+static void age(const char *dir)
+{
+    for (size_t i = ARRAY_LEN(generations) - 1; i > 0; i--) {
+        char from[PATH_MAX_], to[PATH_MAX_];
+
+        if (make_path(from, dir, generations[i - 1]) && make_path(to, dir, generations[i])) {
+            (void)rename(from, to); // there may be none
+        }
+    }
+}
+
 static bool save(struct lkg *l, const struct snapshot *s, struct err *e)
 {
-    char tmp[PATH_MAX_], now[PATH_MAX_], old[PATH_MAX_];
+    char tmp[PATH_MAX_], now[PATH_MAX_];
     struct writer *w;
     bool ok;
 
-    if (!make_path(tmp, l->dir, ".tmp") || !make_path(now, l->dir, "") ||
-        !make_path(old, l->dir, ".1")) {
+    if (!make_path(tmp, l->dir, ".tmp") || !make_path(now, l->dir, "")) {
         return err_set(e, ERR_INVALID, "%s: path too long", l->dir);
     }
     w = mem_zalloc(sizeof(*w));
@@ -246,7 +260,7 @@ static bool save(struct lkg *l, const struct snapshot *s, struct err *e)
     }
     ok = !w->failed;
     if (ok) {
-        (void)rename(now, old); // there may be none
+        age(l->dir);
         ok = rename(tmp, now) == 0;
     }
     if (!ok) {
@@ -498,35 +512,49 @@ static struct snapshot *read_snapshot(struct reader *r, struct err *e)
     return s;
 }
 
+static void reader_close(struct reader *r)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        resource_unref(&r->list[i]);
+    }
+    mem_free(r->list);
+    wipe(&r->plain);
+    buf_done(&r->plain);
+    buf_done(&r->sealed);
+    arena_done(&r->arena);
+    (void)close(r->fd);
+}
+
+// False: nothing to close.
+static bool reader_open(struct reader *r, const char *dir, const char *suffix,
+                        const struct keys *keys, struct err *e)
+{
+    char path[PATH_MAX_];
+
+    *r = (struct reader){.keys = keys};
+    if (!make_path(path, dir, suffix)) {
+        return err_set(e, ERR_INVALID, "%s: path too long", dir);
+    }
+    r->fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (r->fd < 0) {
+        return err_set(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s", strerror(errno));
+    }
+    buf_init(&r->sealed, SEALED_MAX);
+    buf_init(&r->plain, SEALED_MAX);
+    CHECK(buf_try_reserve(&r->plain, SEALED_MAX));
+    arena_init(&r->arena, 64 * 1024, 0);
+    return true;
+}
+
 static struct snapshot *load_one(const char *dir, const char *suffix, const struct keys *keys,
                                  struct err *e)
 {
-    struct reader r = {.keys = keys};
     struct snapshot *s = NULL;
-    char path[PATH_MAX_];
+    struct reader r;
 
-    if (!make_path(path, dir, suffix)) {
-        err_set(e, ERR_INVALID, "%s: path too long", dir);
-        return NULL;
-    }
-    r.fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (r.fd < 0) {
-        err_set(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s", strerror(errno));
-    } else {
-        buf_init(&r.sealed, SEALED_MAX);
-        buf_init(&r.plain, SEALED_MAX);
-        CHECK(buf_try_reserve(&r.plain, SEALED_MAX));
-        arena_init(&r.arena, 64 * 1024, 0);
+    if (reader_open(&r, dir, suffix, keys, e)) {
         s = read_snapshot(&r, e);
-        for (size_t i = 0; i < r.n; i++) {
-            resource_unref(&r.list[i]);
-        }
-        mem_free(r.list);
-        wipe(&r.plain);
-        buf_done(&r.plain);
-        buf_done(&r.sealed);
-        arena_done(&r.arena);
-        (void)close(r.fd);
+        reader_close(&r);
     }
     if (s == NULL) {
         err_prefix(e, NAME "%s", suffix);
@@ -536,21 +564,44 @@ static struct snapshot *load_one(const char *dir, const char *suffix, const stru
 
 struct snapshot *lkg_load(const char *dir, const struct keys *keys, struct err *e)
 {
-    struct err first = {0}, second = {0};
-    struct snapshot *s = load_one(dir, "", keys, &first);
+    char why[400] = "";
+    enum err_code code = ERR_NOT_FOUND;
+    size_t n = 0;
 
-    if (s != NULL) {
-        return s;
+    for (size_t i = 0; i < ARRAY_LEN(generations); i++) {
+        struct err one = {0};
+        struct snapshot *s = load_one(dir, generations[i], keys, &one);
+
+        if (s != NULL) {
+            if (n > 0) {
+                LOG(WARN, "lkg.older_generation", LOG_STR("file", generations[i]),
+                    LOG_STR("reason", why));
+            }
+            return s;
+        }
+        if (one.code != ERR_NOT_FOUND && n < sizeof(why)) {
+            int k = snprintf(why + n, sizeof(why) - n, "%s%.120s", n == 0 ? "" : "; ", one.message);
+
+            n += k > 0 ? (size_t)k : 0;
+            code = one.code;
+        }
     }
-    s = load_one(dir, ".1", keys, &second);
-    if (s != NULL) {
-        LOG(WARN, "lkg.older_generation", LOG_ERR(&first));
-        return s;
-    }
-    if (second.code == ERR_NOT_FOUND) {
-        err_set(e, first.code, "%s", first.message);
-    } else {
-        err_set(e, second.code, "%.190s; %.190s", first.message, second.message);
-    }
+    err_set(e, code, "%s", n == 0 ? "there is no last-known-good file" : why);
     return NULL;
+}
+
+bool lkg_epoch(const char *dir, const struct keys *keys, uint8_t ret[16])
+{
+    bool ok = false;
+
+    for (size_t i = 0; !ok && i < ARRAY_LEN(generations); i++) {
+        struct reader r;
+
+        if (reader_open(&r, dir, generations[i], keys, NULL)) {
+            ok = read_head(&r, NULL);
+            memcpy(ret, r.epoch, sizeof(r.epoch));
+            reader_close(&r);
+        }
+    }
+    return ok;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The last-known-good file: a proxy's state, sealed, so that it can start while no control plane
 // answers. Written by a helper thread from an immutable snapshot, never by the link or a worker.
-// Two generations are kept.
+// Three generations are kept.
 #ifndef SLUICE_DATAPLANE_LKG_H
 #define SLUICE_DATAPLANE_LKG_H
 
@@ -24,6 +24,9 @@ void lkg_save(struct lkg *l, struct snapshot *s);
 // Something is being written or waits to be.
 bool lkg_is_busy(struct lkg *l);
 
+// The epoch of the newest generation whose head can be read, without loading it. False: there is
+// none.
+MUST_CHECK bool lkg_epoch(const char *dir, const struct keys *keys, uint8_t ret[16]);
 // The newest generation that can be read, one reference. NULL: *e names each file with its reason
 // (ERR_NOT_FOUND: there is none).
 MUST_CHECK struct snapshot *lkg_load(const char *dir, const struct keys *keys, struct err *e);

@@ -20,6 +20,7 @@
 #include "common/base/list.h"
 #include "common/base/map.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 
 #define KEPT_MAX       4096u
 #define KEPT_BYTES_MAX (16u * 1024 * 1024)
@@ -55,8 +56,10 @@ struct transfer {
 
 struct sync {
     struct snapshot *current; // one reference
-    struct map shadows;       // "kind/id" -> struct shadow
-    struct list kept;         // of struct kept
+    bool has_expected;        // an epoch of before, while there is no current
+    uint8_t expected[16];
+    struct map shadows; // "kind/id" -> struct shadow
+    struct list kept;   // of struct kept
     size_t kept_bytes;
     struct transfer transfer;
     struct arena arena; // of the delta at hand
@@ -211,6 +214,12 @@ static uint64_t announced_digest(const struct snapshot *snap, const struct map *
 uint64_t sync_digest(const struct sync *s)
 {
     return s->current == NULL ? 0 : announced_digest(s->current, &s->shadows);
+}
+
+void sync_expect(struct sync *s, const uint8_t epoch[16])
+{
+    memcpy(s->expected, epoch, sizeof(s->expected));
+    s->has_expected = true;
 }
 
 void sync_restore(struct sync *s, struct snapshot *snap)
@@ -438,22 +447,37 @@ uint32_t sync_transfer_next(const struct sync *s)
     return s->transfer.next;
 }
 
+static bool names_as_superseded(const struct message_sync_chunk *c, const uint8_t epoch[16])
+{
+    for (size_t i = 0; i + 16 <= c->supersedes.n; i += 16) {
+        if (memcmp(c->supersedes.p + i, epoch, 16) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // May a state of this epoch follow ours?
 static bool check_succession(const struct sync *s, const uint8_t epoch[16],
                              const struct message_sync_chunk *c, struct err *e)
 {
-    if (s->current == NULL) {
+    const uint8_t *ours = s->current != NULL ? sync_epoch(s) : s->has_expected ? s->expected : NULL;
+    char hex[33];
+
+    if (ours == NULL) {
         return true;
     }
-    if (memcmp(epoch, sync_epoch(s), 16) != 0) {
-        if (c->supersedes.n == 16 && memcmp(c->supersedes.p, sync_epoch(s), 16) == 0) {
+    if (memcmp(epoch, ours, 16) != 0) {
+        if (names_as_superseded(c, ours)) {
             return true;
         }
+        text_hex(ours, 16, hex);
         return err_set(
             e, ERR_CONFLICT,
-            "the control plane's state has another origin (epoch) than ours and does not "
+            "the control plane's state has another origin (epoch) than ours (%s) and does not "
             "name it as superseded: run `sluice recover --adopt`, or start this proxy "
-            "on an empty data directory");
+            "on an empty data directory",
+            hex);
     }
     if (c->seq < sync_seq(s)) {
         return err_set(e, ERR_UNAVAILABLE, "snapshot %llu is behind ours (%llu)",

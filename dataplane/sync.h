@@ -36,6 +36,9 @@ const uint8_t *sync_epoch(const struct sync *s);
 uint64_t sync_seq(const struct sync *s);
 uint64_t sync_digest(const struct sync *s);
 
+// The epoch that this proxy was in when it last ran, though its state is not loaded (yet): no other
+// is taken for it, unless it names this one as superseded.
+void sync_expect(struct sync *s, const uint8_t epoch[16]);
 // A state from the last-known-good file; only before any other. Takes the reference.
 void sync_restore(struct sync *s, struct snapshot *snap);
 

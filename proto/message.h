@@ -75,7 +75,7 @@ struct message_sync_chunk {
     uint32_t chunk;
     bool last, current;
     uint64_t seq, digest, total;
-    struct slice supersedes; // 16 bytes or empty
+    struct slice supersedes; // epochs, 16 bytes each, or empty
     const struct message_item *items;
     size_t n_items;
 };

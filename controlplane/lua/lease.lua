@@ -13,7 +13,8 @@
 --         arg       "w": anchor us, 0 = first use; "c": "t0,t1,t2,t3", three windows, ascending
 --
 -- Returns {clock us, clock error us, {granted, lease, remaining, reset, empty}, ...}; times in us,
--- from now. granted -1: no given window holds the clock's time (ask again with others).
+-- from now. granted -1: no given window holds the clock's time (ask again with others); -2: no grants
+-- for the length of a lease after another state of Redis was adopted (adopt.lua).
 --
 -- A bucket is   v level (negative: debt)   t when that was   a, b units granted in this slot of two
 --               leases and in the one before   e end of this slot   p:<proxy> the same for one proxy,
@@ -25,6 +26,7 @@ local TOLERANCE = 2000000   -- us Redis's clock may differ from the caller's bet
 local KEEP_MS = 604800000   -- forgotten after a week without use, so that no jump of the clock does it
 local TIME_MAX = 9e15       -- us: fits an integer
 local PROXIES_MAX = 64      -- with a field of their own before dead ones are looked for
+local LEASE_MAX = 5000000   -- us: leases_length_us gives no longer ones
 local QUIET = 2000000       -- us at the start of a window in which nothing is taken back
 
 local function fmt(x)
@@ -37,7 +39,7 @@ local function read_clock()
   local time = redis.call('TIME')
   local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
   local mono = tonumber(ARGV[2])
-  local saved = redis.call('HMGET', KEYS[1], 'v', 'm:' .. ARGV[1], 'w:' .. ARGV[1])
+  local saved = redis.call('HMGET', KEYS[1], 'v', 'm:' .. ARGV[1], 'w:' .. ARGV[1], 'pause')
   local last = tonumber(saved[1] or '0')
   local x, late = now, 0
   if saved[2] then
@@ -52,10 +54,17 @@ local function read_clock()
   else
     redis.call('HSET', KEYS[1], 'v', fmt(clock))
   end
-  return clock, now - x, late
+  local paused = saved[4] and tonumber(saved[4])
+  if saved[4] == 'begin' then
+    paused = clock
+    redis.call('HSET', KEYS[1], 'pause', fmt(clock))
+  elseif paused and clock >= paused + LEASE_MAX then
+    redis.call('HDEL', KEYS[1], 'pause')
+  end
+  return clock, now - x, late, paused or nil
 end
 
-local clock, clock_error, late = read_clock()
+local clock, clock_error, late, paused = read_clock()
 local own_field = 'p:' .. ARGV[3]
 
 -- Level after filling from `from` to `to`, with at most `cap` in it. A level above the cap stays.
@@ -184,7 +193,9 @@ for i = 2, #KEYS do
   local want, returned, debt = tonumber(ARGV[p + 4]), tonumber(ARGV[p + 5]), tonumber(ARGV[p + 6])
   local keep = KEEP_MS
 
-  if kind == 'b' then
+  if paused and clock < paused + lease then
+    out[#out + 1] = {-2, 0, 0, 0, 0}
+  elseif kind == 'b' then
     out[#out + 1] = bucket(key, amount, per, lease, want, returned, debt)
   elseif kind == 'w' then
     local anchor = tonumber(ARGV[p + 7])
@@ -209,6 +220,6 @@ for i = 2, #KEYS do
     out[#out + 1] = answer
     keep = keep + 63 * 86400000
   end
-  redis.call('PEXPIRE', key, keep)
+  redis.call('PEXPIRE', key, keep) -- nothing happens when there is no such key
 end
 return out

@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -280,3 +281,201 @@ class Stack:
 
     def stop(self):
         self.process.stop()
+
+
+class Redis:
+    """A private Redis on a unix socket, append-only in its own directory; `port=True`: on TCP as well."""
+
+    def __init__(self, dir, name="redis", args=()):
+        self.dir, self.name, self.args = pathlib.Path(dir), name, list(args)
+        self.data = self.dir / name
+        self.data.mkdir(exist_ok=True)
+        # Paths of unix sockets are short.
+        self.sockets = pathlib.Path(tempfile.mkdtemp(prefix="sluice-r"))
+        self.socket = self.sockets / "s"
+        self.url = f"unix:{self.socket}"
+        self.start()
+
+    def start(self):
+        self.process = Process(self.name, ["redis-server", "--port", "0", "--unixsocket", self.socket, "--dir", self.data,
+                                           "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+                                           *self.args], self.dir)
+        wait_for(lambda: self("PING") == "PONG", 10, "Redis")
+
+    def __call__(self, *words):
+        """One command, the answer as text (lists joined by newlines)."""
+        r = subprocess.run(["redis-cli", "-s", str(self.socket), *[str(w) for w in words]], capture_output=True,
+                           text=True, timeout=20, errors="replace")
+        return r.stdout.rstrip("\n") if r.returncode == 0 else f"ERR {r.stdout}{r.stderr}"
+
+    def kill(self):
+        self.process.kill()
+
+    def wipe(self):
+        """Everything it holds on disk, while it is down."""
+        shutil.rmtree(self.data)
+        self.data.mkdir()
+
+    def keep(self, to):
+        """A copy of the files as they are now: what a backup would be."""
+        self("BGREWRITEAOF")
+        wait_for(lambda: "aof_rewrite_in_progress:0" in self("INFO", "persistence") and
+                 "aof_rewrite_scheduled:0" in self("INFO", "persistence"), 10, "the rewrite")
+        shutil.copytree(self.data, to)
+
+    def restore(self, kept):
+        shutil.rmtree(self.data)
+        shutil.copytree(kept, self.data)
+
+    def stop(self):
+        self.process.kill()
+        shutil.rmtree(self.sockets, ignore_errors=True)
+
+
+class Control:
+    """One sluice-control."""
+
+    def __init__(self, dir, name, redis, keys, config=None, env=None, args=("--init",)):
+        self.dir, self.name, self.redis, self.keys = pathlib.Path(dir), name, redis, pathlib.Path(keys)
+        self.data = self.dir / name
+        self.env, self.args, self.config = env, list(args), config
+        self.port, self.admin_port = free_triple(), 0
+        self.token = (self.keys / "admin-token").read_text().strip()
+        self.start()
+
+    @property
+    def endpoint(self):
+        return f"tcp://127.0.0.1:{self.port}"
+
+    def start(self, wait=True):
+        self.ready_file = self.dir / f"{self.name}.ready"
+        self.ready_file.unlink(missing_ok=True)
+        args = [BIN / "sluice-control", "--data-dir", self.data, "--redis", self.redis.url, "--listen", self.endpoint,
+                "--admin-port", self.admin_port, "--ready-file", self.ready_file,
+                "--cluster-secret-file", self.keys / "cluster-secret", "--signing-key-file", self.keys / "signing-key",
+                "--master-key-file", self.keys / "master-key", "--admin-token-file", self.keys / "admin-token", *self.args]
+        if self.config is not None:
+            args += ["-c", self.config]
+        self.process = Process(self.name, args, self.dir, self.env)
+        if wait:
+            self.await_ready()
+
+    def await_ready(self):
+        self.admin_port = self.process.ready(self.ready_file, 40)["admin_port"]  # the same after a restart
+
+    def admin(self, method, path, body=None, headers=None, timeout=30):
+        h = {"authorization": f"Bearer {self.token}", **(headers or {})}
+        return request(self.admin_port, method, f"/admin/v1{path}", body, h, timeout=timeout)
+
+    def status(self):
+        return json.loads(request(self.admin_port, "GET", "/readyz", timeout=5).body).get("status")
+
+    def stop(self, **more):
+        self.process.stop(**more)
+
+
+class Proxy:
+    """One sluice-proxy."""
+
+    def __init__(self, dir, name, endpoints, keys, args=("--workers", "1"), data=None, env=None, config=None):
+        self.dir, self.name, self.keys = pathlib.Path(dir), name, pathlib.Path(keys)
+        self.data = pathlib.Path(data or self.dir / name)
+        self.endpoints, self.args, self.env, self.config = list(endpoints), list(args), env, config
+        self.port, self.ops_port = 0, 0
+        self.start()
+
+    def start(self, wait=True):
+        self.ready_file = self.dir / f"{self.name}.ready"
+        self.ready_file.unlink(missing_ok=True)
+        args = [BIN / "sluice-proxy", "--control", ",".join(self.endpoints), "--data-dir", self.data, "--port", self.port,
+                "--ops-port", self.ops_port, "--ready-file", self.ready_file,
+                "--cluster-secret-file", self.keys / "cluster-secret",
+                "--control-public-key-file", self.keys / "control-public-key", *self.args]
+        if self.config is not None:
+            args += ["-c", self.config]
+        self.process = Process(self.name, args, self.dir, self.env)
+        if wait:
+            self.await_ready()
+
+    def await_ready(self, timeout=40):
+        info = self.process.ready(self.ready_file, timeout)
+        self.port, self.ops_port = info["port"], info["ops_port"]
+
+    def ready(self):
+        return request(self.ops_port, "GET", "/readyz", timeout=5).status == 200
+
+    def live(self):
+        return request(self.ops_port, "GET", "/healthz", timeout=5).status == 200
+
+    def metric(self, name):
+        total = 0.0
+        for line in request(self.ops_port, "GET", "/metrics", timeout=5).body.decode().splitlines():
+            if line.startswith(name) and line[len(name)] in "{ ":
+                total += float(line.rsplit(" ", 1)[1])
+        return total
+
+    def models(self, key=None):
+        """What costs no upstream: 200, or 401 for a key that is not (any more) known."""
+        return request(self.port, "GET", "/v1/models", None, {"authorization": f"Bearer {key}"} if key else {}).status
+
+    def chat(self, key=None, **more):
+        return request(self.port, "POST", "/ai/chat/completions", chat(**more), {"authorization": f"Bearer {key}"} if key else {})
+
+    def stop(self, **more):
+        self.process.stop(**more)
+
+
+def free_triple():
+    """A port whose two successors are free as well: PUB, REP and PULL of one endpoint."""
+    while True:
+        port = free_port()
+        try:
+            with socket.socket() as a, socket.socket() as b:
+                a.bind(("127.0.0.1", port + 1))
+                b.bind(("127.0.0.1", port + 2))
+                return port
+        except OSError:
+            continue
+
+
+class Cluster:
+    """One Redis, several control planes, several proxies; each started and stopped on its own."""
+
+    def __init__(self, dir, mock, controls=2, proxies=1, config=PLAIN, redis_args=()):
+        self.dir = pathlib.Path(dir)
+        self.keys = self.dir / "keys"
+        subprocess.run([str(BIN / "sluice"), "init", str(self.keys)], check=True, capture_output=True, timeout=30 * SLOW)
+        self.config = self.dir / "ai-gateway-config.yaml"
+        self.config.write_text(config)
+        self.env = mock.env()
+        self.redis = Redis(self.dir, args=redis_args)
+        self.controls, self.proxies = [], []
+        for i in range(controls):
+            self.controls.append(Control(self.dir, f"control{i}", self.redis, self.keys, self.config, self.env))
+        for i in range(proxies):
+            self.add_proxy(f"proxy{i}")
+
+    def add_proxy(self, name, **more):
+        p = Proxy(self.dir, name, [c.endpoint for c in self.controls], self.keys, **more)
+        self.proxies.append(p)
+        return p
+
+    @property
+    def process(self):
+        return self.controls[0].process
+
+    def stop(self):
+        """In the order of an orderly end; whoever a test has killed is left out."""
+        errors = []
+        for one in [*self.proxies, *self.controls]:
+            if one.process.p.returncode is not None and one.process.p.returncode < 0:
+                continue
+            try:
+                one.process.signal(signal.SIGCONT)
+                one.stop()
+            except AssertionError as e:
+                errors.append(e)
+        self.redis.process.signal(signal.SIGCONT)
+        self.redis.stop()
+        if errors:
+            raise errors[0]

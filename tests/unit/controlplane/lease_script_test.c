@@ -390,6 +390,44 @@ static void calendar_windows_need_the_right_bounds(void **state)
 }
 
 // Redis's clock jumps; the caller's does not.
+static void on_pause(void *arg, const struct redis_reply *r, const struct err *e)
+{
+    (void)r;
+    assert_null(e);
+    *(bool *)arg = true;
+}
+
+// After adopt.lua nothing is granted for one length of a lease, each limit's own.
+static void adopting_pauses_for_a_lease(void **state)
+{
+    struct lease_rig *rig = *state;
+    const struct slice argv[] = {SLICE("HSET"), SLICE("{sluice}:clock"), SLICE("pause"),
+                                 SLICE("begin")};
+    const struct resource_limit minute = {
+        .unit = RESOURCE_REQUESTS, .amount = 1000, .per_us = 60 * MONO_SEC};
+    const struct resource_limit day = {
+        .unit = RESOURCE_REQUESTS, .amount = 1000, .per_us = 86400 * MONO_SEC};
+    struct lease_question q = {.key = "{sluice}:p", .limit = &minute, .want = 1};
+    struct lease_question w = {.key = "{sluice}:q", .limit = &day, .want = 1};
+    bool done = false;
+
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 1);
+    redis_command(rig->redis, argv, ARRAY_LEN(argv), MONO_SEC, on_pause, &done);
+    while (!done) {
+        loop_turn(rig->loop, 20 * MONO_MS);
+    }
+    assert_int_equal(lease_rig_ask(rig, &q).granted, -2);
+    assert_int_equal(lease_rig_ask(rig, &w).granted, -2);
+    lease_rig_advance(rig, leases_length_us(&minute) - 1);
+    assert_int_equal(lease_rig_ask(rig, &q).granted, -2);
+    lease_rig_advance(rig, 1);
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 1);
+    assert_int_equal(lease_rig_ask(rig, &w).granted, -2);
+    lease_rig_advance(rig, leases_length_us(&day));
+    assert_int_equal(lease_rig_ask(rig, &w).granted, 1);
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 1);
+}
+
 static void jumps_of_the_clock_grant_nothing_early(void **state)
 {
     struct lease_rig *rig = *state;
@@ -434,6 +472,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_comes_back_in_time_counts_again, setup, teardown),
         cmocka_unit_test_setup_teardown(windows_are_whole_at_their_start, setup, teardown),
         cmocka_unit_test_setup_teardown(calendar_windows_need_the_right_bounds, setup, teardown),
+        cmocka_unit_test_setup_teardown(adopting_pauses_for_a_lease, setup, teardown),
         cmocka_unit_test_setup_teardown(jumps_of_the_clock_grant_nothing_early, setup, teardown),
     };
 

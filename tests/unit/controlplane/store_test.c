@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "common/base/mono.h"
+#include "controlplane/recovery.h"
 #include "controlplane/store.h"
 #include "tests/unit/redis_server.h"
 
@@ -36,7 +37,8 @@ static void on_status(void *arg, enum follow_status s, const char *message)
     r->statuses++;
 }
 
-static void replica_start(struct fixture *f, struct replica *r, bool init)
+static void replica_start_at(struct fixture *f, struct replica *r, bool init,
+                             const uint8_t *mark_epoch, uint64_t mark_seq)
 {
     struct err e;
 
@@ -46,10 +48,17 @@ static void replica_start(struct fixture *f, struct replica *r, bool init)
                                                       .state = r->state,
                                                       .master = master,
                                                       .init = init,
+                                                      .mark_epoch = mark_epoch,
+                                                      .mark_seq = mark_seq,
                                                       .on_status = on_status,
                                                       .arg = r},
                          &e);
     assert_non_null(r->store);
+}
+
+static void replica_start(struct fixture *f, struct replica *r, bool init)
+{
+    replica_start_at(f, r, init, NULL, 0);
 }
 
 static void replica_stop(struct replica *r)
@@ -322,8 +331,9 @@ static void a_proxy_that_is_ahead_tells_of_a_regression(void **state)
     struct fixture *f = *state;
 
     assert_int_equal(put(f, &f->a, "x", 1, NULL).r.outcome, STORE_DONE);
-    follow_seen(store_follow(f->a.store), 1);
-    follow_seen(store_follow(f->a.store), 7);
+    follow_seen(store_follow(f->a.store), state_epoch(f->a.state), 1);
+    follow_seen(store_follow(f->a.store), master, 99); // of another epoch
+    follow_seen(store_follow(f->a.store), state_epoch(f->a.state), 7);
     WAIT(f, f->a.status == FOLLOW_REGRESSED);
     assert_int_equal(put(f, &f->a, "y", 1, NULL).r.outcome, STORE_REGRESSED);
     assert_non_null(find(&f->a, "x"));
@@ -331,6 +341,85 @@ static void a_proxy_that_is_ahead_tells_of_a_regression(void **state)
     raw(f, (const struct slice[]){SLICE("SET"), SLICE("{sluice}:seq"), SLICE("7")}, 3);
     WAIT(f, f->a.status == FOLLOW_CURRENT);
     assert_int_equal(put(f, &f->a, "y", 1, NULL).r.outcome, STORE_DONE);
+}
+
+struct adopted {
+    int calls;
+    struct recovery_result r;
+    uint8_t first[STATE_EPOCH_BYTES]; // of the superseded ones
+};
+
+static void on_adopted(void *arg, const struct recovery_result *r)
+{
+    struct adopted *a = arg;
+
+    a->calls++;
+    a->r = *r;
+    if (r->superseded.n > 0) {
+        memcpy(a->first, r->superseded.p, sizeof(a->first));
+    }
+}
+
+static struct adopted adopt(struct fixture *f, struct replica *on)
+{
+    struct adopted a = {0};
+
+    recovery_adopt(on->store, NULL, SLICE("{}"), on_adopted, &a);
+    assert_int_equal(a.calls, 0);
+    WAIT(f, a.calls == 1);
+    return a;
+}
+
+// What Redis holds after it lost everything is taken when a person says so; every replica follows.
+static void another_state_is_adopted_once(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t before[STATE_EPOCH_BYTES];
+    struct adopted a;
+
+    replica_start(f, &f->b, false);
+    WAIT(f, f->b.status == FOLLOW_CURRENT);
+    assert_int_equal(put(f, &f->a, "x", 1, NULL).r.outcome, STORE_DONE);
+    assert_int_equal(adopt(f, &f->a).r.outcome, RECOVERY_NOT_NEEDED);
+    memcpy(before, state_epoch(f->a.state), sizeof(before));
+    raw(f, &SLICE("FLUSHALL"), 1);
+    WAIT(f, f->a.status == FOLLOW_REGRESSED && f->b.status == FOLLOW_REGRESSED);
+    a = adopt(f, &f->a);
+    assert_int_equal(a.r.outcome, RECOVERY_DONE);
+    assert_memory_equal(a.first, before, sizeof(before));
+    assert_int_equal(adopt(f, &f->b).r.outcome, RECOVERY_CHANGED);
+    WAIT(f, f->a.status == FOLLOW_CURRENT && f->b.status == FOLLOW_CURRENT);
+    assert_memory_equal(state_epoch(f->b.state), a.r.epoch, sizeof(before));
+    assert_int_equal(follow_superseded(store_follow(f->b.store)).n, STATE_EPOCH_BYTES);
+    assert_null(find(&f->b, "x"));
+    assert_int_equal(put(f, &f->b, "x", 1, NULL).r.outcome, STORE_DONE);
+    WAIT(f, find(&f->a, "x") != NULL);
+}
+
+// Redis went back while no replica was running: what the data directory remembers tells.
+static void a_mark_tells_of_a_regression(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t epoch[STATE_EPOCH_BYTES], foreign[STATE_EPOCH_BYTES] = {7};
+
+    assert_int_equal(put(f, &f->a, "x", 1, NULL).r.outcome, STORE_DONE);
+    memcpy(epoch, state_epoch(f->a.state), sizeof(epoch));
+    replica_start_at(f, &f->b, false, epoch, 5);
+    WAIT(f, f->b.status == FOLLOW_REGRESSED && state_ready(f->b.state));
+    assert_non_null(find(&f->b, "x")); // for reading
+    assert_int_equal(put(f, &f->b, "y", 1, NULL).r.outcome, STORE_REGRESSED);
+    assert_int_equal(adopt(f, &f->b).r.outcome, RECOVERY_DONE);
+    WAIT(f, f->b.status == FOLLOW_CURRENT);
+    WAIT(f, f->a.status == FOLLOW_CURRENT &&
+                memcmp(state_epoch(f->a.state), state_epoch(f->b.state), sizeof(epoch)) == 0);
+    assert_non_null(find(&f->a, "x"));
+    replica_stop(&f->b);
+    // Its mark is an epoch that was superseded meanwhile: no harm. Another one: said so.
+    replica_start_at(f, &f->b, false, epoch, 5);
+    WAIT(f, f->b.status == FOLLOW_CURRENT);
+    replica_stop(&f->b);
+    replica_start_at(f, &f->b, true, foreign, 1);
+    WAIT(f, f->b.status == FOLLOW_REGRESSED);
 }
 
 static void a_trimmed_stream_is_read_from_the_beginning(void **state)
@@ -395,6 +484,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_proxy_that_is_ahead_tells_of_a_regression, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(another_state_is_adopted_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_mark_tells_of_a_regression, setup, teardown),
         cmocka_unit_test_setup_teardown(a_trimmed_stream_is_read_from_the_beginning, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(loading_under_change_ends_in_the_same_state, setup,

@@ -186,16 +186,34 @@ static void the_older_generation_steps_in(void **state)
     struct snapshot *s;
     struct err e;
 
+    uint8_t was[16];
+    char oldest[256];
+
+    assert_false(lkg_epoch(f->dir, f->keys, was));
+    save(f, 40, 3);
     save(f, 41, 3);
     save(f, 42, 3);
+    save(f, 43, 3);
+    assert_true(lkg_epoch(f->dir, f->keys, was));
+    assert_memory_equal(was, epoch, 16);
     put_file(f, SLICE("garbage"));
+    s = lkg_load(f->dir, f->keys, &e);
+    assert_non_null(s);
+    assert_int_equal(snapshot_seq(s), 42);
+    drop(&s);
+    assert_true(proc_write_file(f->older, SLICE("garbage"), 0600, NULL));
     s = lkg_load(f->dir, f->keys, &e);
     assert_non_null(s);
     assert_int_equal(snapshot_seq(s), 41);
     drop(&s);
-    assert_true(proc_write_file(f->older, SLICE("garbage"), 0600, NULL));
+    memset(was, 0, sizeof(was));
+    assert_true(lkg_epoch(f->dir, f->keys, was));
+    assert_memory_equal(was, epoch, 16);
+    keydir_path(oldest, f->dir, "last-known-good.2");
+    assert_true(proc_write_file(oldest, SLICE("garbage"), 0600, NULL));
     assert_null(lkg_load(f->dir, f->keys, &e));
     assert_non_null(strstr(e.message, "last-known-good.1: "));
+    assert_false(lkg_epoch(f->dir, f->keys, was));
 }
 
 // Of several that wait only the last is written.

@@ -347,6 +347,7 @@ static void chunks_of_two_snapshots_do_not_mix(void **state)
 static void epochs_follow_only_by_name(void **state)
 {
     struct sync *s = begin(10, 3);
+    char several[48] = {9};
     struct err e;
 
     (void)state;
@@ -359,6 +360,20 @@ static void epochs_follow_only_by_name(void **state)
                      SYNC_TRANSFER_DONE);
     assert_int_equal(sync_seq(s), 3);
     assert_memory_equal(sync_epoch(s), two, 16);
+    end(&s);
+
+    // Nothing loaded, but there is a past: the file's. Any of several superseded epochs may be it.
+    s = sync_new();
+    sync_expect(s, one);
+    assert_int_equal(transfer(s, two, 3, 2, 4, SLICE_NULL, &e), SYNC_TRANSFER_BAD);
+    assert_int_equal(e.code, ERR_CONFLICT);
+    assert_int_equal(transfer(s, two, 3, 2, 4, SLICE_MAKE(several, 48), &e), SYNC_TRANSFER_BAD);
+    memcpy(several + 16, one, 16);
+    assert_int_equal(transfer(s, two, 3, 2, 4, SLICE_MAKE(several, 48), &e), SYNC_TRANSFER_DONE);
+    end(&s);
+    s = sync_new();
+    sync_expect(s, one);
+    assert_int_equal(transfer(s, one, 3, 2, 4, SLICE_NULL, &e), SYNC_TRANSFER_DONE);
     end(&s);
 }
 
