@@ -5,7 +5,7 @@
 #   tests/deploy/engine.sh WORK_DIR COMMAND...        (root; Debian packages docker.io debootstrap iptables)
 #
 # The base images are made here: debian:bookworm-slim by debootstrap, redis:7-bookworm from Debian's redis-server. They
-# stay in WORK_DIR for the next time. The daemon is stopped by pid; its bridges and firewall rules go with it.
+# stay in WORK_DIR for the next time. The daemon is stopped by pid; the firewall is put back as it was.
 set -euo pipefail
 
 work=$(mkdir -p "$1" && cd "$1" && pwd)
@@ -25,7 +25,7 @@ if [ "$(id -u)" -ne 0 ]; then
     exit 77
 fi
 
-forward=$(iptables -S FORWARD | sed -n 's/^-P FORWARD //p')
+iptables-save >"$work/firewall"
 dockerd --data-root "$work/docker" --exec-root "$work/exec" --pidfile "$work/dockerd.pid" -H "$DOCKER_HOST" \
     >"$work/dockerd.log" 2>&1 &
 daemon=$!
@@ -33,8 +33,7 @@ daemon=$!
 stop() {
     kill "$daemon" 2>/dev/null || true
     wait "$daemon" 2>/dev/null || true
-    iptables -P FORWARD "${forward:-ACCEPT}" || true
-    iptables -F DOCKER-USER 2>/dev/null || true
+    iptables-restore <"$work/firewall" || true
     ip link del docker0 2>/dev/null || true
 }
 trap stop EXIT
