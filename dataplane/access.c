@@ -29,6 +29,11 @@ static const char *code_of(const struct req *r)
     return r->truncated ? "upstream_error" : "";
 }
 
+static const char *outcome_of(const struct req *r)
+{
+    return r->gone && !r->sent ? "client_gone" : code_of(r);
+}
+
 static const char *cache_name(const struct req *r)
 {
     static const char *const names[] = {"", "hit", "miss", "bypass"};
@@ -56,7 +61,7 @@ static void write_line(const struct req *r)
         LOG_SLICE("upstream_model",
                   r->answered_model.p != NULL ? r->answered_model : r->best.model),
         LOG_UINT("attempts", r->attempts),
-        LOG_STR("outcome", r->gone && !r->sent ? "client_gone" : code_of(r)),
+        LOG_STR("outcome", outcome_of(r)),
         LOG_STR("cache", cache_name(r)),
         LOG_BOOL("stream", r->stream),
         LOG_UINT("ttft_us", span(r->began_us, r->first_content_us)),
@@ -105,11 +110,46 @@ static void send_usage(struct req *r)
         .tags = cstr(r, r->tags),
         .stream = r->stream,
         .estimated = r->usage_estimated,
+        .outcome = outcome_of(r),
     };
 
     if (r->w->shared->link != NULL) {
-        (void)link_usage(r->w->shared->link, &u); // a lost one is counted by the link
+        (void)link_finish(r->w->shared->link, r->journal, &u); // a lost one is counted by the link
+        r->journal = 0;
     }
+}
+
+// What is said of a request that this process does not live to finish: the tokens of the prompt as
+// they are estimated, nothing of the answer.
+void access_attempt(struct req *r)
+{
+    const struct route_candidate *c = r->at.cand;
+    struct dialect_usage guess = {.known = true,
+                                  .input = dialect_estimate_tokens(r->rq.prompt_bytes)};
+
+    if (r->w->shared->link == NULL) {
+        return;
+    }
+    const struct message_usage_record u = {
+        .request_id = cstr(r, r->request_id),
+        .key = cstr(r, r->key_id),
+        .router = cstr(r, r->router_name),
+        .provider = c != NULL ? c->provider->res->id : r->raw_provider->res->id,
+        .model = cstr(r, c != NULL ? c->model : r->model),
+        .input = guess.input,
+        .cost = c != NULL && c->priced != NULL
+                    ? meter_nano(meter_cost(&c->priced->price, &guess).pico)
+                    : 0,
+        .attempts = r->attempts,
+        .wall_us = loop_wall_us(r->w->loop),
+        .team = cstr(r, r->team),
+        .user = cstr(r, r->user),
+        .tags = cstr(r, r->tags),
+        .stream = r->stream,
+        .outcome = "interrupted",
+    };
+
+    r->journal = link_attempt(r->w->shared->link, r->journal, &u);
 }
 
 static void count(const struct req *r)

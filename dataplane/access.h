@@ -9,4 +9,7 @@ struct req;
 // Once a request, by ACCOUNT.
 void access_record(struct req *r);
 
+// An attempt is about to be made: into the usage journal.
+void access_attempt(struct req *r);
+
 #endif

@@ -11,6 +11,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/mono.h"
+#include "dataplane/access.h"
 #include "dataplane/req_priv.h"
 
 #ifndef SLUICE_VERSION
@@ -308,6 +309,7 @@ static void begin(struct req *r, struct target *target)
     at->target = target;
     at->begun = true;
     at->started = true;
+    access_attempt(r);
     at->started_us = mono_now_us();
     if (r->first_started_us == 0) {
         r->first_started_us = at->started_us;

@@ -28,6 +28,7 @@
 #include "common/io/loop.h"
 #include "common/io/proc.h"
 #include "dataplane/asks.h"
+#include "dataplane/journal.h"
 #include "dataplane/lkg.h"
 #include "dataplane/outbox.h"
 #include "dataplane/peer.h"
@@ -36,12 +37,11 @@
 #include "dataplane/sync.h"
 #include "dataplane/vitals.h"
 
-#define WORKERS_MAX     1024u
-#define LKG_AFTER_US    (50 * MONO_MS)
-#define LKG_EVERY_US    MONO_SEC
-#define USAGE_US        (2 * MONO_SEC)
-#define USAGE_BYTES_MAX (32u * 1024 * 1024)
-#define ERRORS_MAX      256u // refused resources named in a report
+#define WORKERS_MAX  1024u
+#define LKG_AFTER_US (50 * MONO_MS)
+#define LKG_EVERY_US MONO_SEC
+#define USAGE_US     (2 * MONO_SEC)
+#define ERRORS_MAX   256u // refused resources named in a report
 
 struct link {
     // Set before the thread starts, then constant.
@@ -51,11 +51,11 @@ struct link {
     void (*on_lease)(void *arg, const struct message_grant *grants, size_t n, uint64_t now_us);
     void (*on_lease_lost)(void *arg, const struct message_lease_item *items, size_t n);
     char *data_dir, *version, *ops, *proxy; // owned
-    char stream[23];                        // names our numbering of usage reports
     const struct keys *keys;
     uint64_t lkg_after_us, started_wall_us;
     unsigned n_workers;
-    struct outbox *outbox; // these three are for any thread
+    struct journal *journal; // these four are for any thread
+    struct outbox *outbox;
     struct asks *asks;
     struct vitals *vitals;
     struct loop *loop;
@@ -86,9 +86,8 @@ struct link {
     uint64_t acked_seq; // told to the control planes
     uint8_t acked_epoch[16];
     bool usage_under_way;
-    uint64_t usage_sent; // number of the report under way
-    uint64_t usage_last; // highest report number acknowledged
-    bool usage_known;    // usage_last came from a control plane
+    uint64_t usage_sent;      // number of the report under way
+    uint64_t usage_said_lost; // records, as logged
 };
 
 // ---- callbacks ---------------------------------------------------------------------------------
@@ -424,9 +423,7 @@ static void on_usage_answer(void *arg, const struct envelope *env, const struct 
     if (m == NULL) { // the tick sends it again
         roster_prefer_other(l->roster);
     } else if (m->type == MESSAGE_USAGE_ACK) {
-        l->usage_last = m->u.usage_ack.last;
-        l->usage_known = true;
-        outbox_acked(l->outbox, l->usage_last, loop_now_us(l->loop));
+        outbox_acked(l->outbox, m->u.usage_ack.last, loop_now_us(l->loop));
         send_usage(l);
     } else if (m->type == MESSAGE_REFUSAL && m->u.refusal.reason == MESSAGE_UNREADABLE) {
         LOG(ERROR, "link.usage_unreadable", LOG_UINT("report", l->usage_sent));
@@ -434,8 +431,9 @@ static void on_usage_answer(void *arg, const struct envelope *env, const struct 
     }
 }
 
-// One report is under way at a time: they are applied in order.
-static void send_usage(struct link *l)
+// One report is under way at a time: they are applied in order. ask: with nothing to send, asks by
+// an empty report 0 what the last one was, as long as a store that lost its tail could be helped.
+static void send_usage_or_ask(struct link *l, bool ask)
 {
     struct message m = {MESSAGE_USAGE_REPORT, {.usage_report = {.number = 0}}};
     struct peer *p = roster_preferred(l->roster);
@@ -444,18 +442,34 @@ static void send_usage(struct link *l)
         return;
     }
     arena_reset(&l->arena);
-    if (!outbox_next(l->outbox, &l->arena, &m.u.usage_report)) {
+    if (!outbox_next(l->outbox, &l->arena, &m.u.usage_report) &&
+        !(ask && outbox_is_keeping(l->outbox))) {
         return;
     }
     m.u.usage_report.proxy = l->proxy;
-    m.u.usage_report.stream = l->stream;
+    m.u.usage_report.stream = journal_stream(l->journal);
     l->usage_sent = m.u.usage_report.number;
     l->usage_under_way = peer_call(p, &m, USAGE_US, on_usage_answer, l);
 }
 
+static void send_usage(struct link *l)
+{
+    send_usage_or_ask(l, false);
+}
+
+uint32_t link_attempt(struct link *l, uint32_t slot, const struct message_usage_record *so_far)
+{
+    return journal_begin(l->journal, slot, so_far);
+}
+
 bool link_usage(struct link *l, const struct message_usage_record *r)
 {
-    bool due, ok = outbox_add(l->outbox, r, &due);
+    return link_finish(l, 0, r);
+}
+
+bool link_finish(struct link *l, uint32_t slot, const struct message_usage_record *r)
+{
+    bool due, ok = outbox_add(l->outbox, slot, r, &due);
 
     if (due) {
         atomic_store(&l->usage_due, true);
@@ -519,17 +533,28 @@ static bool on_turn(struct loop_hook *h, uint64_t *ret_next_us)
     return false;
 }
 
+static void say_lost_usage(struct link *l)
+{
+    struct journal_stats s;
+
+    journal_stats(l->journal, &s);
+    if (s.lost > l->usage_said_lost) {
+        LOG(ERROR, "link.usage_lost", LOG_UINT("records", s.lost - l->usage_said_lost),
+            LOG_UINT("journal_bytes", s.size));
+        l->usage_said_lost = s.lost;
+    }
+}
+
 static void on_tick(struct loop_timer *t)
 {
     struct link *l = container_of(t, struct link, tick);
     uint64_t now = loop_now_us(l->loop);
 
     roster_each(l->roster, on_each_report, l);
-    if (l->usage_known) {
-        outbox_acked(l->outbox, l->usage_last, now); // forgets what is old enough
-    }
     outbox_close(l->outbox);
-    send_usage(l);
+    send_usage_or_ask(l, true);
+    say_lost_usage(l);
+    journal_tick(l->journal);
     snapshot_reap();
     loop_timer_set(l->loop, &l->tick, now + MONO_SEC);
 }
@@ -588,6 +613,7 @@ static void free_all(struct link *l)
     }
     loop_free(&l->loop);
     outbox_free(&l->outbox);
+    journal_close(&l->journal);
     asks_free(&l->asks);
     vitals_free(&l->vitals);
     arena_done(&l->arena);
@@ -617,19 +643,34 @@ static void copy_config(struct link *l, const struct link_config *c)
     l->started_wall_us = mono_wall_us();
 }
 
+// Without a journal on disk requests are served all the same.
+static struct journal *open_journal(const char *dir)
+{
+    struct err e = {0};
+    struct journal *j = journal_open(dir, JOURNAL_RING_BYTES, &e);
+
+    if (j == NULL && dir != NULL) {
+        LOG(ERROR, "link.no_journal", LOG_ERR(&e),
+            LOG_STR("meaning", "usage not yet reported is lost when this process is killed"));
+        j = journal_open(NULL, JOURNAL_RING_BYTES, &e);
+    }
+    CHECK(j != NULL); // memory
+    return j;
+}
+
 static void init_parts(struct link *l)
 {
     const struct asks_config ac = {l->loop, l->proxy, l, call_lease, call_lease_lost};
 
     l->applied = mem_zalloc_array(l->n_workers, sizeof(*l->applied));
-    l->outbox = outbox_new(USAGE_BYTES_MAX);
+    l->journal = open_journal(l->data_dir);
+    l->outbox = outbox_new(l->journal);
     l->sync = sync_new();
     CHECK(pthread_mutex_init(&l->lock, NULL) == 0);
     CHECK(pthread_mutex_init(&l->callback_lock, NULL) == 0);
     l->asks = asks_new(&ac);
     l->vitals = vitals_new();
     arena_init(&l->arena, 64 * 1024, 0);
-    crypto_random_id(l->stream, sizeof(l->stream) - 1);
     l->hook.fn = on_turn;
     l->tick.fn = on_tick;
     l->lkg_timer.fn = on_lkg_timer;

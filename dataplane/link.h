@@ -26,7 +26,7 @@ struct link_config {
     const char *const *endpoints; // bases: "tcp://host:7400", "ipc:///dir"
     size_t n_endpoints;           // 1..16
     const struct keys *keys;
-    const char *data_dir;  // last-known-good file and proxy id are kept there; NULL: nowhere
+    const char *data_dir;  // last-known-good file, usage journal, proxy id; NULL: nowhere
     const char *proxy_id;  // NULL: the one in data_dir, else a random one
     const char *version;   // of this program, for the fleet's list
     const char *ops;       // "127.0.0.1:9464": where the ops port is
@@ -61,7 +61,14 @@ void link_applied(struct link *l, unsigned worker, uint64_t seq);
 // Asks for leases; all that come within a turn of the link travel together. Everything is copied.
 // False: no control plane is connected or the queue is full; no callback comes then.
 MUST_CHECK bool link_lease(struct link *l, const struct message_lease_item *items, size_t n);
-// One finished request. Copied. False: the bounded queue is full and the record is lost (counted).
+// An attempt begins: into the journal, so that it is reported (as so_far says, `interrupted`) even
+// if this process is killed. slot: 0 for the first of a request, then what the last call returned.
+// No lock, no system call.
+uint32_t link_attempt(struct link *l, uint32_t slot, const struct message_usage_record *so_far);
+// The request is over; slot as from link_attempt, 0: there was none. Copied. False: the journal is
+// full and the record is lost (counted).
+bool link_finish(struct link *l, uint32_t slot, const struct message_usage_record *r);
+// link_finish without a slot.
 bool link_usage(struct link *l, const struct message_usage_record *r);
 // Replaces what the next health reports (one a second) say about this proxy. Copied.
 void link_health(struct link *l, uint64_t in_flight, const struct message_target_health *targets,

@@ -136,6 +136,7 @@ static const struct conv_field usage_record_fields[] = {
     CONV_S(message_usage_record, Pb__UsageRecord, tags),
     CONV_B(message_usage_record, Pb__UsageRecord, stream),
     CONV_B(message_usage_record, Pb__UsageRecord, estimated),
+    CONV_S(message_usage_record, Pb__UsageRecord, outcome),
 };
 static const struct conv_table usage_record_table =
     CONV_TABLE(message_usage_record, pb__usage_record, usage_record_fields);

@@ -146,6 +146,7 @@ struct message_usage_record {
     uint64_t wall_us; // end of the request
     const char *team, *user, *tags;
     bool stream, estimated;
+    const char *outcome; // "" as it should be; "client_gone", or the code of the failure
 };
 
 struct message_usage_report {

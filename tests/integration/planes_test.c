@@ -623,7 +623,7 @@ static void apply_usage(void *arg, const struct message_usage_report *r,
         l->applied++;
         l->records += r->n_records;
         assert_string_equal(r->records[0].provider, "openai");
-    } else {
+    } else if (r->number != 0) { // 0: only asks
         l->duplicates++;
     }
     ack.last = l->last;

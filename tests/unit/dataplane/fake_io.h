@@ -272,9 +272,16 @@ static struct {
     char provider[64];
 } fake_usage; // the last record
 
-bool link_usage(struct link *l, const struct message_usage_record *r)
+uint32_t link_attempt(struct link *l, uint32_t slot, const struct message_usage_record *so_far)
 {
     (void)l;
+    (void)so_far;
+    return slot + 1;
+}
+bool link_finish(struct link *l, uint32_t slot, const struct message_usage_record *r)
+{
+    (void)l;
+    (void)slot;
     fake_usage.n++;
     fake_usage.status = r->status;
     fake_usage.attempts = r->attempts;

@@ -17,12 +17,27 @@
 static const struct message_usage_record sample = {
     .request_id = "req", .key = "k", .provider = "openai", .model = "m", .status = 200, .input = 7};
 
+static struct journal *journal;
+
+static struct outbox *open_outbox(size_t bytes)
+{
+    journal = journal_open(NULL, bytes, NULL);
+    assert_non_null(journal);
+    return outbox_new(journal);
+}
+
+static void close_outbox(struct outbox **o)
+{
+    outbox_free(o);
+    journal_close(&journal);
+}
+
 static void add(struct outbox *o, unsigned n)
 {
     bool due;
 
     for (unsigned i = 0; i < n; i++) {
-        assert_true(outbox_add(o, &sample, &due));
+        assert_true(outbox_add(o, 0, &sample, &due));
     }
 }
 
@@ -36,7 +51,7 @@ static bool next(struct outbox *o, struct message_usage_report *r)
 
 static void reports_are_numbered_in_order(void **state)
 {
-    struct outbox *o = outbox_new(1 << 20);
+    struct outbox *o = open_outbox(1 << 20);
     struct message_usage_report r;
     struct outbox_stats s;
 
@@ -67,13 +82,13 @@ static void reports_are_numbered_in_order(void **state)
     outbox_stats(o, &s);
     assert_int_equal(s.acked, 3);
     assert_int_equal(s.pending, 0);
-    outbox_free(&o);
+    close_outbox(&o);
     assert_null(o);
 }
 
 static void a_store_that_lost_its_tail_gets_it_again(void **state)
 {
-    struct outbox *o = outbox_new(1 << 20);
+    struct outbox *o = open_outbox(1 << 20);
     struct message_usage_report r;
     struct outbox_stats s;
 
@@ -100,12 +115,12 @@ static void a_store_that_lost_its_tail_gets_it_again(void **state)
     assert_true(next(o, &r));
     assert_int_equal(r.number, 4);
     assert_int_equal(r.oldest, 4);
-    outbox_free(&o);
+    close_outbox(&o);
 }
 
 static void reports_have_a_size(void **state)
 {
-    struct outbox *o = outbox_new(64 << 20);
+    struct outbox *o = open_outbox(64 << 20);
     struct message_usage_report r;
     unsigned dues = 0, records = 0;
     uint64_t last = 0;
@@ -114,7 +129,7 @@ static void reports_have_a_size(void **state)
     for (unsigned i = 0; i < 3000; i++) {
         bool due;
 
-        assert_true(outbox_add(o, &sample, &due));
+        assert_true(outbox_add(o, 0, &sample, &due));
         dues += due;
     }
     assert_true(dues >= 5);
@@ -135,36 +150,36 @@ static void reports_have_a_size(void **state)
         outbox_acked(o, last, SEC);
     }
     assert_int_equal(records, 3000);
-    outbox_free(&o);
+    close_outbox(&o);
 }
 
 static void memory_is_bounded(void **state)
 {
-    struct outbox *o = outbox_new(64 * 1024);
+    struct outbox *o = open_outbox(64 * 1024);
     struct outbox_stats s;
     unsigned taken = 0;
     bool due;
 
     (void)state;
-    while (outbox_add(o, &sample, &due)) {
+    while (outbox_add(o, 0, &sample, &due)) {
         taken++;
     }
     assert_true(taken > 50 && taken < 1000);
-    assert_false(outbox_add(o, &sample, &due));
+    assert_false(outbox_add(o, 0, &sample, &due));
     outbox_stats(o, &s);
     assert_int_equal(s.lost, 2);
     assert_int_equal(s.pending, taken);
     // What is acknowledged makes room, even before its 10 s are over.
     outbox_close(o);
     outbox_acked(o, 1, SEC);
-    assert_true(outbox_add(o, &sample, &due));
-    outbox_free(&o);
+    assert_true(outbox_add(o, 0, &sample, &due));
+    close_outbox(&o);
 }
 
 static void unreadable_strings_and_reports(void **state)
 {
     struct message_usage_record odd = sample;
-    struct outbox *o = outbox_new(1 << 20);
+    struct outbox *o = open_outbox(1 << 20);
     struct message_usage_report r;
     struct outbox_stats s;
     bool due;
@@ -172,7 +187,7 @@ static void unreadable_strings_and_reports(void **state)
     (void)state;
     odd.user = "caf\xe9";
     odd.tags = "caf\xc3\xa9";
-    assert_true(outbox_add(o, &odd, &due));
+    assert_true(outbox_add(o, 0, &odd, &due));
     outbox_close(o);
     add(o, 1);
     outbox_close(o);
@@ -186,7 +201,7 @@ static void unreadable_strings_and_reports(void **state)
     outbox_stats(o, &s);
     assert_int_equal(s.lost, 1);
     assert_int_equal(s.pending, 1);
-    outbox_free(&o);
+    close_outbox(&o);
 }
 
 int main(void)

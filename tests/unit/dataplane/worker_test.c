@@ -27,9 +27,17 @@
 
 static _Atomic unsigned applied;
 
-bool link_usage(struct link *l, const struct message_usage_record *r)
+uint32_t link_attempt(struct link *l, uint32_t slot, const struct message_usage_record *so_far)
 {
     (void)l;
+    (void)slot;
+    (void)so_far;
+    return 0;
+}
+bool link_finish(struct link *l, uint32_t slot, const struct message_usage_record *r)
+{
+    (void)l;
+    (void)slot;
     (void)r;
     return true;
 }
