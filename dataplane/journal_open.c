@@ -267,7 +267,7 @@ static bool map_file(struct journal *j, const char *path, size_t bytes, struct e
         // All of it now: a write to a page that the disk has no room for would kill us.
         rc = posix_fallocate(j->fd, 0, (off_t)bytes);
         if (rc != 0) {
-            (void)ftruncate(j->fd, 0); // what there is may be in the way of others
+            (void)!ftruncate(j->fd, 0); // what there is may be in the way of others
             return err_set(e, ERR_IO, "%s: %zu bytes: %s", path, bytes, strerror(rc));
         }
     }
