@@ -26,6 +26,7 @@
 #define BUCKET_MAX_US (3600 * MONO_SEC) // longer ones are windows
 #define JUMP_LOG_US   (10 * MONO_SEC)   // at most one line in that time
 #define PAUSED        (-2)              // the script's "not now", instead of a grant
+#define SHARE_MIN     128u              // requests that one question may always be granted
 
 struct leases {
     struct loop *loop;
@@ -361,6 +362,16 @@ static const char *key_of(struct arena *a, const char *id, const struct resource
                         (int)limit->calendar, (unsigned long long)limit->per_us);
 }
 
+// A proxy says itself how much it needs. Requests are small, so there no honest question is for a
+// large part of a large limit at once, and no other one shall starve everybody else. (For tokens
+// and money a single request may need nearly all there is.)
+static uint64_t most_at_once(const struct resource_limit *limit)
+{
+    return limit->unit == RESOURCE_REQUESTS && limit->amount > 10 * SHARE_MIN ? limit->amount / 10
+           : limit->unit == RESOURCE_REQUESTS && limit->amount > SHARE_MIN    ? SHARE_MIN
+                                                                              : limit->amount;
+}
+
 static bool fill_item(struct ask *k, struct item *it, const struct message_lease_item *from)
 {
     const struct resource *key;
@@ -375,7 +386,7 @@ static bool fill_item(struct ask *k, struct item *it, const struct message_lease
         .key = key_of(&k->arena, from->limit_id, limit),
         .limit = *limit,
         .anchor_us = key == NULL ? 0 : key->u.key->created_wall_us,
-        .want = from->want < limit->amount ? from->want : limit->amount,
+        .want = from->want < most_at_once(limit) ? from->want : most_at_once(limit),
         .returned = from->returned < limit->amount ? from->returned : limit->amount,
         .debt = from->debt,
     };

@@ -167,6 +167,7 @@ static void count(const struct req *r)
         .overhead_us = r->overhead_us,
         .usage = r->cache == REQ_CACHE_HIT ? NULL : &r->usage,
         .unasked = r->pass.open,
+        .parked_us = r->pass.parked_us,
         .denied = r->fail.code == REPLY_RATE_LIMITED || r->fail.code == REPLY_BUDGET_EXCEEDED,
         .admitted = r->admitted,
         .truncated = r->truncated,

@@ -4,13 +4,19 @@
 
 #include "common/base/mono.h"
 
-#define ASK_AGAIN_US  (200 * MONO_MS)   // an unanswered question may be repeated
-#define BUCKET_MAX_US (3600 * MONO_SEC) // longer limits are windows (interfaces.md section 7)
-#define TIME_MAX_US   (400 * 86400 * MONO_SEC) // times from outside are cut here
+#define ASK_AGAIN_US   (200 * MONO_MS)   // an unanswered question may be repeated
+#define BUCKET_MAX_US  (3600 * MONO_SEC) // longer limits are windows (interfaces.md section 7)
+#define TIME_MAX_US    (400 * 86400 * MONO_SEC) // times from outside are cut here
+#define TURN_JITTER_US (10 * MONO_SEC) // two answers may differ by less about when a window ends
 
 static uint64_t at_most(uint64_t v, uint64_t max)
 {
     return v < max ? v : max;
+}
+
+static bool is_window(const struct lease *l)
+{
+    return l->window_us == 0 || l->window_us > BUCKET_MAX_US;
 }
 
 void lease_end(struct lease *l)
@@ -39,6 +45,7 @@ void lease_configure(struct lease *l, const struct resource_limit *limit)
         lease_end(l);
         l->no++;
         l->full = l->spent = l->rest = 0;
+        l->turn_us = 0;
         l->empty_until_us = l->reset_at_us = l->asked_at_us = 0;
         l->scarce = false;
     }
@@ -86,7 +93,7 @@ void lease_put_back(struct lease *l, uint32_t no, enum resource_unit unit, int64
     }
     if (no == l->no && l->until_us != 0) {
         l->units += units;
-    } else {
+    } else if (!is_window(l) || (int32_t)(no - l->first_no) >= 0) { // else: of an earlier window
         l->owed += (uint64_t)units;
     }
 }
@@ -113,6 +120,9 @@ bool lease_question(struct lease *l, uint64_t need, uint64_t now_us, struct limi
     uint64_t want = need == 0 || lease_is_asked_for(l, now_us) ? 0 : need + share;
     uint64_t debt = l->units < 0 ? (uint64_t)-l->units : 0;
 
+    if (l->turn_us != 0 && now_us >= l->turn_us) {
+        l->owed = 0; // of the window that is over
+    }
     if (want == 0 && l->owed == 0 && debt == 0) {
         return false;
     }
@@ -145,17 +155,32 @@ void lease_lost(struct lease *l, const struct limit_ask *q, uint64_t now_us)
     l->lost_us = now_us;
 }
 
-static void add(struct lease *l, uint64_t granted, uint64_t length_us, uint64_t now_us)
+// A window has begun since the last answer: what is left of the one before is worth nothing.
+static void turn(struct lease *l, uint64_t turn_us)
+{
+    if (l->turn_us != 0 && turn_us > l->turn_us + TURN_JITTER_US) {
+        l->units = l->units < 0 ? l->units : 0;
+        l->owed = 0;
+        l->until_us = 0;
+        l->first_no = l->no + 1;
+    }
+    l->turn_us = turn_us;
+}
+
+// asked_us: when the question was sent.
+static void add(struct lease *l, const struct limit_grant *g, uint64_t asked_us, uint64_t now_us)
 {
     bool same = l->units > 0 && l->until_us > now_us + l->length_us / 4;
+    uint64_t length_us = at_most(g->lease_us, TIME_MAX_US);
 
     if (!same) {
         lease_end(l);
         l->no++;
         l->length_us = length_us;
-        l->until_us = now_us + length_us;
+        l->until_us = is_window(l) ? asked_us + length_us
+                                   : at_most(now_us + length_us, asked_us + 2 * length_us);
     }
-    l->units += (int64_t)granted;
+    l->units += (int64_t)at_most(g->granted, LEASE_UNITS_MAX);
     if (l->units > (int64_t)LEASE_UNITS_MAX) {
         l->units = (int64_t)LEASE_UNITS_MAX;
     }
@@ -165,14 +190,20 @@ static void add(struct lease *l, uint64_t granted, uint64_t length_us, uint64_t 
 
 void lease_granted(struct lease *l, const struct limit_grant *g, uint64_t now_us)
 {
+    uint64_t asked_us = l->asked_at_us == 0 ? now_us : l->asked_at_us;
+    uint64_t reset_us = at_most(g->reset_us, TIME_MAX_US);
+
     lease_expire(l, now_us);
+    if (is_window(l)) {
+        turn(l, asked_us + reset_us);
+    }
     l->asked_at_us = 0;
     l->heard_us = now_us;
-    l->scarce = g->granted < l->wanted;
+    l->scarce = g->granted < l->wanted && g->remaining == 0;
     l->rest = at_most(g->remaining, l->amount);
-    l->reset_at_us = now_us + at_most(g->reset_us, TIME_MAX_US);
+    l->reset_at_us = now_us + reset_us;
     if (g->granted > 0) {
-        add(l, at_most(g->granted, LEASE_UNITS_MAX), at_most(g->lease_us, TIME_MAX_US), now_us);
+        add(l, g, asked_us, now_us);
     } else if (g->empty_us > 0) {
         l->empty_until_us = now_us + at_most(g->empty_us, TIME_MAX_US);
     }

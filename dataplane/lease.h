@@ -11,6 +11,12 @@
 // Units never live longer than the lease they came with: a grant that adds to a living lease ends
 // with it, and what is put back after its lease is over is owed, not spent again here. Units are
 // signed: using more than was taken leaves a debt, which is sent along with the next question.
+//
+// The control plane counts a lease from when it was granted, we cannot: between question and answer
+// lies a time that nobody knows. A lease of a window ends so long after the *question*, since it
+// must not reach into the next window. One of a bucket may be spent for its length from the answer,
+// but never longer than twice its length from the question: so long the control plane keeps it as
+// outstanding. Units of a window that is over are worth nothing in the next one: they are dropped.
 #ifndef SLUICE_DATAPLANE_LEASE_H
 #define SLUICE_DATAPLANE_LEASE_H
 
@@ -31,6 +37,8 @@ struct lease {
 
     int64_t units;      // left; negative = debt
     uint32_t no;        // counts leases, so that who took units knows from which
+    uint32_t first_no;  // the first lease of this window
+    uint64_t turn_us;   // when this window is over, at the earliest; 0 = not known
     uint64_t until_us;  // 0 = over
     uint64_t length_us; // of the current one
     uint64_t owed;      // units of leases that are over, to be given back
@@ -42,7 +50,7 @@ struct lease {
     uint64_t asked_at_us; // 0 = no question open
     uint64_t wanted;      // by the last question
     uint64_t heard_us;    // last answer
-    bool scarce;          // it gave less than was wanted: there is no more now
+    bool scarce;          // it gave all there was, and less than was wanted
     uint64_t lost_us;     // last time that a question had no answer
 };
 

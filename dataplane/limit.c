@@ -454,6 +454,7 @@ enum limit_result limit_admit(struct limit_store *s, struct limit_pass *p,
         result = try_all(&ad, &list, q);
         sent = send(s, &ad.q);
         if (result != LIMIT_PARKED) {
+            p->parked_us = p->parked_at_us == 0 ? 0 : now_us - p->parked_at_us + 1;
             p->parked_at_us = p->parked_until_us = 0;
             return result;
         }

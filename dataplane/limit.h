@@ -33,7 +33,7 @@ struct limit_ask {
 };
 struct limit_grant {
     struct slice limit_id;
-    uint64_t granted; // units, valid for lease_us from receipt
+    uint64_t granted; // units, valid for lease_us (from when: lease.h)
     uint64_t lease_us;
     uint64_t remaining; // of the whole limit, after this grant
     uint64_t limit;     // amount
@@ -92,6 +92,7 @@ struct limit_pass {
     uint64_t retry_after_us; // DENIED
     bool budget;             // DENIED by a usd limit
     bool open;               // OK although a limit could not be asked about (on-control-loss)
+    uint64_t parked_us;      // OK, DENIED: how long it was parked; 0: not at all
 };
 
 enum limit_result { LIMIT_OK, LIMIT_DENIED, LIMIT_PARKED };

@@ -33,6 +33,7 @@ enum {
     M_EJECTIONS,
     M_CACHE,
     M_LIMITS,
+    M_PARKED,
     M_TRUNCATED,
     M_STREAMS,
     M_IN_FLIGHT,
@@ -85,6 +86,8 @@ static const struct metric_def defs[M_COUNT] = {
     [M_LIMITS] = {"sluice_limit_decisions_total", METRIC_COUNTER, "decision", NULL,
                   "Requests admitted (`admitted_unasked`: by on-control-loss) or denied by limits.",
                   0},
+    [M_PARKED] = {"sluice_limit_parked_seconds", METRIC_HISTOGRAM, "", overhead_bounds,
+                  "Time requests waited for a lease, of those that had to wait at all.", 1e-6},
     [M_TRUNCATED] = {"sluice_truncated_total", METRIC_COUNTER, "provider", NULL,
                      "Answers cut by the provider after content had been relayed.", 0},
     [M_STREAMS] = {"sluice_streams_open", METRIC_GAUGE, "", NULL, "Streams being relayed.", 0},
@@ -192,6 +195,9 @@ void metrics_request(struct metrics *m, const struct metrics_sample *s)
         struct slice admitted = s->unasked ? SLICE("admitted_unasked") : SLICE("admitted");
 
         metric_add(one(m, M_LIMITS, s->denied ? SLICE("denied") : admitted), 1);
+    }
+    if (s->parked_us > 0) {
+        metric_observe(metric_series(m->slot, M_PARKED, NULL), s->parked_us);
     }
     if (s->truncated) {
         metric_add(one(m, M_TRUNCATED, provider), 1);

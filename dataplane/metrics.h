@@ -23,7 +23,8 @@ struct metrics_sample {
     struct slice route, provider, model, cache; // SLICE_NULL or empty where there is none
     unsigned status;
     bool stream, denied, admitted, truncated;
-    bool unasked; // admitted by on-control-loss
+    bool unasked;       // admitted by on-control-loss
+    uint64_t parked_us; // waited so long for a lease; 0: not at all
     uint64_t duration_us, ttft_us, generated_us, overhead_us;
     const struct dialect_usage *usage; // NULL: none was used
 };

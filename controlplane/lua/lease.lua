@@ -167,19 +167,26 @@ local function bucket(key, amount, per, lease, want, returned, debt)
 end
 
 local function window(key, amount, starts, ends, lease, want, returned, debt)
-  local saved = redis.call('HMGET', key, 'w', 'u')
+  local saved = redis.call('HMGET', key, 'w', 'u', own_field)
   local used = tonumber(saved[2] or '0')
   if tonumber(saved[1] or '-1') ~= starts then
     used = 0
   end
-  -- Just after the turn what comes back may belong to the last window: it is not taken.
+  -- What this proxy was granted in this window: it can give back no more. And just after the turn
+  -- what comes back may belong to the last window: it is not taken.
+  local own, _, e = string.match(saved[3] or '', '^(%S+) (%S+) (%S+)$')
+  own = tonumber(e or '-1') == ends and tonumber(own) or 0
   if clock - starts >= math.min(QUIET, (ends - starts) / 10) then
-    used = math.max(0, used - returned)
+    local back = math.min(returned, own)
+    used, own = math.max(0, used - back), own - back
   end
   used = used + debt
   local granted = math.max(0, math.floor(math.min(want, amount - used)))
-  used = used + granted
-  redis.call('HSET', key, 'w', fmt(starts), 'u', fmt(used))
+  used, own = used + granted, own + granted
+  redis.call('HSET', key, 'w', fmt(starts), 'u', fmt(used), own_field, fmt(own) .. ' 0 ' .. fmt(ends))
+  if redis.call('HLEN', key) > PROXIES_MAX + 3 then
+    forget_proxies(key)
+  end
   local left = math.ceil(ends - clock)
   return {granted, math.min(lease, left), math.max(0, amount - used), left,
           granted == 0 and want >= 1 and left or 0}

@@ -366,6 +366,29 @@ static void windows_are_whole_at_their_start(void **state)
     assert_int_equal(a.remaining, 5000000000 - 1000);
 }
 
+// A proxy gives back no more than it was granted in this window.
+static void windows_take_back_what_they_gave(void **state)
+{
+    struct lease_rig *rig = *state;
+    const struct resource_limit limit = {
+        .unit = RESOURCE_TOKENS, .amount = 100, .per_us = 86400 * MONO_SEC};
+    uint64_t start = rig->redis_us - 3600 * MONO_SEC;
+    struct lease_question q = {
+        .key = "{sluice}:wb", .proxy = "a", .limit = &limit, .want = 60, .anchor_us = start};
+
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 60);
+    q.proxy = "b";
+    q.returned = 50; // it has had nothing
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 40);
+    q.want = 100;
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 40); // its own 40
+    q.returned = 0;
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 0);
+    q.proxy = "a";
+    q.returned = 100;
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 60);
+}
+
 static void calendar_windows_need_the_right_bounds(void **state)
 {
     struct lease_rig *rig = *state;
@@ -471,6 +494,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(debt_blocks_until_it_is_repaid, setup, teardown),
         cmocka_unit_test_setup_teardown(what_comes_back_in_time_counts_again, setup, teardown),
         cmocka_unit_test_setup_teardown(windows_are_whole_at_their_start, setup, teardown),
+        cmocka_unit_test_setup_teardown(windows_take_back_what_they_gave, setup, teardown),
         cmocka_unit_test_setup_teardown(calendar_windows_need_the_right_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(adopting_pauses_for_a_lease, setup, teardown),
         cmocka_unit_test_setup_teardown(jumps_of_the_clock_grant_nothing_early, setup, teardown),

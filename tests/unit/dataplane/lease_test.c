@@ -151,6 +151,95 @@ static void grants_do_not_lengthen_a_lease(void **state)
     assert_true(l.until_us == NOW + 1800 * MONO_MS);
 }
 
+static void asked(struct lease *l, uint64_t now_us)
+{
+    struct limit_ask q;
+
+    assert_true(lease_question(l, 1, now_us, &q));
+}
+
+// The answer took `after`; the lease is one second.
+static void a_slow_answer_is_a_short_lease(void **state)
+{
+    static const struct resource_limit day = {
+        .unit = RESOURCE_REQUESTS, .amount = 100, .calendar = RESOURCE_DAY};
+    static const struct {
+        bool window;
+        uint64_t after_ms, until_ms;
+    } cases[] = {
+        {false, 0, 1000},    {false, 500, 1500},  {false, 1000, 2000},
+        {false, 1500, 2000}, {false, 2500, 2000}, // over before it came
+        {true, 0, 1000},     {true, 500, 1000},   {true, 1500, 1000},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct lease l = fresh();
+
+        if (cases[i].window) {
+            lease_configure(&l, &day);
+            l.asked_at_us = 0;
+        }
+        asked(&l, NOW);
+        grant(&l, 10, NOW + cases[i].after_ms * MONO_MS);
+        assert_int_equal(l.until_us, NOW + cases[i].until_ms * MONO_MS);
+        lease_expire(&l, NOW + cases[i].after_ms * MONO_MS);
+        assert_int_equal(l.units, cases[i].after_ms >= cases[i].until_ms ? 0 : 10);
+    }
+}
+
+// Units of yesterday are worth nothing today: nothing of them goes back.
+static void a_window_that_is_over_is_forgotten(void **state)
+{
+    static const struct resource_limit day = {
+        .unit = RESOURCE_TOKENS, .amount = 100, .calendar = RESOURCE_DAY};
+    struct limit_grant g = {
+        .granted = 50, .lease_us = 5 * MONO_SEC, .remaining = 50, .reset_us = 20 * MONO_SEC};
+    struct lease l = {.unit = 0};
+    struct limit_ask q;
+    uint32_t no;
+
+    (void)state;
+    lease_configure(&l, &day);
+    asked(&l, NOW);
+    lease_granted(&l, &g, NOW);
+    no = l.no;
+    assert_true(lease_take(&l, 40));
+    lease_expire(&l, NOW + 5 * MONO_SEC);
+    assert_int_equal(l.owed, 10);
+    assert_true(lease_question(&l, 0, NOW + 6 * MONO_SEC, &q)); // the same day
+    assert_int_equal(q.returned, 10);
+    lease_put_back(&l, no, RESOURCE_TOKENS, 30);
+    assert_false(lease_question(&l, 0, NOW + 21 * MONO_SEC, &q)); // the next one
+    asked(&l, NOW + 21 * MONO_SEC);
+    g.reset_us = 86400 * MONO_SEC;
+    lease_granted(&l, &g, NOW + 21 * MONO_SEC);
+    lease_put_back(&l, no, RESOURCE_TOKENS, 5); // a request that began yesterday
+    assert_int_equal(l.owed, 0);
+    assert_int_equal(l.units, 50);
+    lease_put_back(&l, no, RESOURCE_TOKENS, -5); // what it used too much counts
+    assert_int_equal(l.units, 45);
+    lease_put_back(&l, l.no, RESOURCE_TOKENS, 5);
+    assert_int_equal(l.units, 50);
+}
+
+// An answer cut by the control plane is no proof that there is no more.
+static void scarce_means_nothing_is_left(void **state)
+{
+    struct limit_grant g = {.granted = 1, .lease_us = MONO_SEC, .remaining = 7};
+    struct lease l = fresh();
+    struct limit_ask q;
+
+    (void)state;
+    assert_true(lease_question(&l, 5, NOW, &q));
+    lease_granted(&l, &g, NOW);
+    assert_false(l.scarce);
+    assert_true(lease_question(&l, 5, NOW, &q));
+    g.remaining = 0;
+    lease_granted(&l, &g, NOW);
+    assert_true(l.scarce);
+}
+
 static void debt_is_sent_once(void **state)
 {
     struct lease l = fresh();
@@ -342,6 +431,9 @@ int main(void)
         cmocka_unit_test(renews_at_half_and_near_the_end),
         cmocka_unit_test(what_is_over_is_owed),
         cmocka_unit_test(grants_do_not_lengthen_a_lease),
+        cmocka_unit_test(a_slow_answer_is_a_short_lease),
+        cmocka_unit_test(a_window_that_is_over_is_forgotten),
+        cmocka_unit_test(scarce_means_nothing_is_left),
         cmocka_unit_test(debt_is_sent_once),
         cmocka_unit_test(unsent_is_undone_lost_is_not_given_twice),
         cmocka_unit_test(changed_configuration),
