@@ -51,6 +51,13 @@ struct dialect_request {
     bool usage_in_body; // usage: {include: true}
 };
 
+// Whether the client expects the usage event at the end of a stream, in OpenAI's words or in
+// OpenRouter's.
+static inline bool dialect_shows_usage(const struct dialect_request *r)
+{
+    return r->include_usage || r->usage_in_body;
+}
+
 // One edit of the source: bytes [begin, end) are replaced by text. Sorted, not overlapping.
 struct dialect_splice {
     size_t begin, end;

@@ -132,6 +132,21 @@ static bool match_family(struct slice method, struct slice path, struct front_ro
     return match_api(method, path, ret);
 }
 
+// RFC 9112, 3.2.2: "http://host/path" is the same request as "/path".
+static struct slice origin_form(struct slice target)
+{
+    struct slice rest;
+    size_t at;
+
+    if (!slice_starts_nocase(target, SLICE("http://")) &&
+        !slice_starts_nocase(target, SLICE("https://"))) {
+        return target;
+    }
+    rest = slice_from(target, slice_find(target, SLICE("://")) + 3);
+    at = slice_find_char(rest, '/');
+    return at == SIZE_MAX ? SLICE("/") : slice_from(rest, at);
+}
+
 static bool is_clean(struct slice target)
 {
     for (size_t i = 0; i < target.n; i++) {
@@ -148,16 +163,17 @@ void front_parse(struct slice method, struct slice target, struct front_route *r
     const struct api *root;
 
     *ret = (struct front_route){.kind = FRONT_UNKNOWN, .label = "unknown"};
+    target = origin_form(target);
     if (target.n == 0 || target.p[0] != '/' || !is_clean(target)) {
-        return; // "*", absolute form, or what could end a request line of ours early
+        return; // "*", or what could end a request line of ours early
     }
     (void)slice_cut(slice_from(target, 1), '?', &path);
     if (match_family(method, path, ret)) {
         return;
     }
-    root = find(roots, ARRAY_LEN(roots), path);
+    root = find(roots, ARRAY_LEN(roots), skip_prefix(path, SLICE("v1/")));
     if (root != NULL) {
-        take(root, method, path, ret);
+        take(root, method, skip_prefix(path, SLICE("v1/")), ret);
         return;
     }
     if (ret->router.p != NULL || ret->unified || slice_starts(path, SLICE("router/")) ||
@@ -236,29 +252,26 @@ static void on_done(void *arg, struct httpd_req *q, enum httpd_end how)
 // that it gets its access line; it only has to hear of it before this returns.
 static void on_refused(void *arg, struct httpd_req *q, enum httpd_refusal why)
 {
+    static const struct {
+        enum reply_code code;
+        const char *message;
+    } words[] = {
+        [HTTPD_BAD_FRAMING] = {REPLY_BAD_FRAMING, "the request is not framed as HTTP/1.1 asks for"},
+        [HTTPD_HEAD_TOO_LARGE] = {REPLY_HEAD_TOO_LARGE, "the request head is too large"},
+        [HTTPD_BODY_TOO_LARGE] = {REPLY_TOO_LARGE, "the request body is larger than max-body"},
+        [HTTPD_OVERLOADED] = {REPLY_OVERLOADED,
+                              "too many request bodies are being held; try again"},
+    };
     struct worker *w = arg;
+    struct req *r = httpd_user(q);
     struct front_route route;
+    char id[REQ_ID_CHARS + 1];
 
     front_parse(httpd_method(q), httpd_target(q), &route);
-    switch (why) {
-    case HTTPD_BAD_FRAMING:
-        reply_refusal(q, route.anthropic, REPLY_BAD_FRAMING,
-                      "the request is not framed as HTTP/1.1 asks for");
-        break;
-    case HTTPD_HEAD_TOO_LARGE:
-        reply_refusal(q, route.anthropic, REPLY_HEAD_TOO_LARGE, "the request head is too large");
-        break;
-    case HTTPD_BODY_TOO_LARGE:
-        reply_refusal(q, route.anthropic, REPLY_TOO_LARGE,
-                      "the request body is larger than max-body");
-        break;
-    case HTTPD_OVERLOADED:
-        reply_refusal(q, route.anthropic, REPLY_OVERLOADED,
-                      "too many request bodies are being held; try again");
-        break;
-    }
-    if (httpd_user(q) != NULL) {
-        req_on_refused(httpd_user(q), why);
+    reply_refusal(q, route.anthropic, words[why].code, words[why].message,
+                  r != NULL ? req_id(r) : req_new_id(w, id));
+    if (r != NULL) {
+        req_on_refused(r, why);
     } else {
         worker_count_refusal(w, why);
     }

@@ -256,10 +256,27 @@ void reply_head_common(struct req *r, struct reply_head *h)
     add_route_text(r, h);
 }
 
-static void add_provider_headers(struct reply_head *h, const struct httpd_header *list, size_t n)
+static bool has_header(const struct reply_head *h, size_t n, struct slice name)
 {
+    for (size_t i = 0; i < n; i++) {
+        if (slice_eq_nocase(h->h[i].name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// A routed answer has lost the provider's headers that ours replace (attempt.c). A raw one keeps
+// them: ours of the same name (x-request-id, limits) stay the only ones.
+static void add_provider_headers(const struct req *r, struct reply_head *h,
+                                 const struct httpd_header *list, size_t n)
+{
+    size_t ours = r->route.kind == FRONT_RAW ? h->n : 0;
+
     for (size_t i = 0; i < n && h->n < REPLY_HEADERS_MAX; i++) {
-        h->h[h->n++] = list[i];
+        if (!has_header(h, ours, list[i].name)) {
+            h->h[h->n++] = list[i];
+        }
     }
 }
 
@@ -288,7 +305,7 @@ void reply_plain(struct req *r, unsigned status, struct slice content_type, stru
     struct reply_head h;
 
     begin_head(r, &h, content_type);
-    add_provider_headers(&h, r->at.headers, r->at.n_headers);
+    add_provider_headers(r, &h, r->at.headers, r->at.n_headers);
     send_whole(r, status, &h, body);
 }
 
@@ -306,7 +323,7 @@ void reply_stream_head(struct req *r)
 
     begin_head(r, &h, SLICE("text/event-stream; charset=utf-8"));
     reply_head_add(&h, "cache-control", SLICE("no-cache"));
-    add_provider_headers(&h, r->at.headers, r->at.n_headers);
+    add_provider_headers(r, &h, r->at.headers, r->at.n_headers);
     r->status = 200;
     r->head_sent = true;
     httpd_stream_begin(r->q, 200, h.h, h.n, -1);
@@ -317,7 +334,7 @@ void reply_relay_head(struct req *r)
     struct reply_head h;
 
     begin_head(r, &h, r->at.content_type);
-    add_provider_headers(&h, r->at.headers, r->at.n_headers);
+    add_provider_headers(r, &h, r->at.headers, r->at.n_headers);
     r->status = r->at.status;
     r->head_sent = true;
     httpd_stream_begin(r->q, r->at.status, h.h, h.n, r->at.content_length);
@@ -341,15 +358,19 @@ void reply_write_error(bool anthropic, enum reply_code c, struct slice message, 
     d->write_error(&e, out);
 }
 
-void reply_refusal(struct httpd_req *q, bool anthropic, enum reply_code c, const char *message)
+void reply_refusal(struct httpd_req *q, bool anthropic, enum reply_code c, const char *message,
+                   struct slice request_id)
 {
-    struct httpd_header h[2] = {{SLICE("content-type"), SLICE("application/json")},
-                                {SLICE("retry-after"), SLICE("1")}};
+    struct httpd_header h[] = {{SLICE("content-type"), SLICE("application/json")},
+                               {SLICE("x-request-id"), request_id},
+                               {SLICE("helicone-id"), request_id},
+                               {SLICE("retry-after"), SLICE("1")},
+                               {SLICE("retry-after-ms"), SLICE("1000")}};
     struct buf body;
 
     buf_init(&body, 4096);
-    reply_write_error(anthropic, c, slice_str(message), NULL, SLICE(""), &body);
-    httpd_reply(q, reply_status(c), h, c == REPLY_OVERLOADED ? 2 : 1, &body);
+    reply_write_error(anthropic, c, slice_str(message), NULL, request_id, &body);
+    httpd_reply(q, reply_status(c), h, ARRAY_LEN(h) - (c == REPLY_OVERLOADED ? 0 : 2), &body);
     buf_done(&body);
 }
 
@@ -508,7 +529,7 @@ static void upstream_error(struct req *r)
     }
     add_retry_after(&h, r->best.retry_after_us);
     if (unchanged) {
-        add_provider_headers(&h, r->best.headers, r->best.n_headers);
+        add_provider_headers(r, &h, r->best.headers, r->best.n_headers);
         send_whole(r, r->best.status, &h, &r->best.body);
         return;
     }
@@ -521,11 +542,16 @@ static void upstream_error(struct req *r)
 
 static void own_error(struct req *r)
 {
+    unsigned status = reply_status(r->fail.code);
+    uint64_t wait = r->fail.retry_after_us;
     struct reply_head h;
     struct buf body;
 
+    if (wait == 0 && (status == 429 || status == 503)) {
+        wait = MONO_SEC; // nobody knows: a key may be added at any moment
+    }
     begin_head(r, &h, SLICE("application/json"));
-    add_retry_after(&h, r->fail.retry_after_us);
+    add_retry_after(&h, wait);
     if (r->fail.code == REPLY_BUDGET_EXCEEDED) {
         reply_head_add(&h, "x-should-retry", SLICE("false"));
     }

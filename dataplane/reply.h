@@ -86,8 +86,9 @@ void reply_relay_head(struct req *r);
 // Writes r->fail or r->best as fits what the client has seen so far: a whole answer, an event in
 // its stream, or the end of its connection.
 void reply_failure(struct req *r);
-// The same for a request that httpd refused: it has no struct req.
-void reply_refusal(struct httpd_req *q, bool anthropic, enum reply_code c, const char *message);
+// For a request that httpd refused: with or without a struct req.
+void reply_refusal(struct httpd_req *q, bool anthropic, enum reply_code c, const char *message,
+                   struct slice request_id);
 
 // "attempts" and all in the given shape; for tests.
 void reply_write_error(bool anthropic, enum reply_code c, struct slice message, const char *param,

@@ -18,7 +18,6 @@
 #include "common/base/text.h"
 
 #define ARENA_BLOCK 4096u            // covers nearly every request; kept in the pool
-#define REQUEST_ID  32u              // hex digits
 #define TOTAL_GUARD (900 * MONO_SEC) // until the router's own timeout is known
 
 static void on_timer(struct loop_timer *t)
@@ -29,12 +28,27 @@ static void on_timer(struct loop_timer *t)
     req_post(r);
 }
 
+struct slice req_new_id(struct worker *w, char out[REQ_ID_CHARS + 1])
+{
+    uint8_t raw[REQ_ID_CHARS / 2];
+
+    for (size_t i = 0; i < sizeof(raw); i += 8) {
+        uint64_t x = rng_next(&w->rng);
+
+        memcpy(raw + i, &x, 8);
+    }
+    text_hex(raw, sizeof(raw), out);
+    return (struct slice){out, REQ_ID_CHARS};
+}
+
+struct slice req_id(const struct req *r)
+{
+    return r->request_id;
+}
+
 // The client's own id where it is harmless, else 128 random bits.
 static struct slice make_id(struct req *r, struct slice given)
 {
-    uint8_t raw[REQUEST_ID / 2];
-    char *out;
-
     for (size_t i = 0; i < given.n && given.n <= 128; i++) {
         unsigned char c = (unsigned char)given.p[i];
 
@@ -45,14 +59,7 @@ static struct slice make_id(struct req *r, struct slice given)
             return arena_dup(&r->arena, given);
         }
     }
-    for (size_t i = 0; i < sizeof(raw); i += 8) {
-        uint64_t x = rng_next(&r->w->rng);
-
-        memcpy(raw + i, &x, 8);
-    }
-    out = arena_alloc(&r->arena, REQUEST_ID + 1);
-    text_hex(raw, sizeof(raw), out);
-    return (struct slice){out, REQUEST_ID};
+    return req_new_id(r->w, arena_alloc(&r->arena, REQ_ID_CHARS + 1));
 }
 
 static struct req *from_pool(struct worker *w)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/base/buf.h"
+#include "common/base/slice.h"
 #include "dataplane/worker.h"
 
 struct req;
@@ -30,6 +31,11 @@ void req_on_ending(struct req *r);                          // shutdown-timeout 
 void req_on_wake(struct req *r); // its lease may have come (worker's mailbox)
 // Any thread: struct limit_pass.wake.
 void req_wake_cb(struct limit_pass *p);
+// Its id (x-request-id); lives as long as the request.
+struct slice req_id(const struct req *r);
+// A fresh id of REQ_ID_CHARS hex digits, written to out.
+#define REQ_ID_CHARS 32u
+struct slice req_new_id(struct worker *w, char out[REQ_ID_CHARS + 1]);
 // Appends one JSON object (no newline) about a request in flight.
 void req_describe(const struct req *r, uint64_t now_us, struct buf *out);
 // From its node in the worker's lists.

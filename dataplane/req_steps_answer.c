@@ -175,7 +175,7 @@ enum req_next req_step_collect(struct req *r)
 
 static bool has_no_body(const struct req *r)
 {
-    return slice_eq_str(r->method, "HEAD") || r->at.status == 204 || r->at.status == 304;
+    return r->at.status == 204 || r->at.status == 304;
 }
 
 static void begin_relay(struct req *r)
@@ -186,7 +186,11 @@ static void begin_relay(struct req *r)
         note_success(r);
     }
     r->first_content_us = r->at.head_us;
-    if (has_no_body(r)) {
+    if (slice_eq_str(r->method, "HEAD")) { // with the length that a GET would have
+        reply_relay_head(r);
+        httpd_stream_end(r->q);
+        r->answered = true;
+    } else if (has_no_body(r)) {
         reply_plain(r, r->at.status, r->at.content_type, NULL);
     } else {
         reply_relay_head(r);

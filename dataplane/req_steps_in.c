@@ -39,6 +39,11 @@ static bool screen_route(struct req *r)
     case FRONT_READY:
         break;
     }
+    if (r->route.kind == FRONT_RAW &&
+        slice_eq_nocase(httpd_header(r->q, "upgrade"), SLICE("websocket"))) {
+        (void)req_fail(r, REPLY_NOT_SERVED, "WebSocket connections are not served");
+        return false;
+    }
     struct slice encoding = httpd_header(r->q, "content-encoding");
     if (r->route.kind == FRONT_ROUTED && encoding.n > 0 &&
         !slice_eq_nocase(encoding, SLICE("identity"))) {

@@ -6,6 +6,7 @@
 // until one ends, and for 100 ms when the process is out of descriptors.
 #include <arpa/inet.h>
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,14 +20,16 @@
 
 static bool parse_address(const struct httpd_config *c, union httpd_addr *a, socklen_t *ret_n)
 {
+    const char *address = strcmp(c->address, "localhost") == 0 ? "127.0.0.1" : c->address;
+
     *a = (union httpd_addr){0};
-    if (inet_pton(AF_INET, c->address, &a->v4.sin_addr) == 1) {
+    if (inet_pton(AF_INET, address, &a->v4.sin_addr) == 1) {
         a->v4.sin_family = AF_INET;
         a->v4.sin_port = htons(c->port);
         *ret_n = sizeof a->v4;
         return true;
     }
-    if (inet_pton(AF_INET6, c->address, &a->v6.sin6_addr) == 1) {
+    if (inet_pton(AF_INET6, address, &a->v6.sin6_addr) == 1) {
         a->v6.sin6_family = AF_INET6;
         a->v6.sin6_port = htons(c->port);
         *ret_n = sizeof a->v6;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The README's walk-through: the very file, the very requests, the mock as three providers."""
+import http.client
 import json
 import subprocess
 
@@ -75,6 +76,17 @@ def test_usage_event_when_asked(up):
     assert events[-1]["choices"] == [] and events[-1]["usage"]["completion_tokens"] > 0
 
 
+def test_usage_event_when_asked_in_openrouters_words(up, mock):
+    """usage: {include: true}; live and from the cache, hidden again from who does not ask."""
+    body = chat(text="usage openrouter", stream=True)
+    path = "/router/production/chat/completions"
+    for _ in range(2):
+        events = [json.loads(e) for e in up.post(path, {**body, "usage": {"include": True}}).events()[:-1]]
+        assert events[-1]["choices"] == [] and events[-1]["usage"]["completion_tokens"] > 0
+        assert all(json.loads(e)["choices"] for e in up.post(path, body).events()[:-1])
+    assert '"usage"' not in mock.log()[-1]["body"]
+
+
 def test_mapped_model_reaches_each_provider(up, mock):
     """The model is OpenAI's; the others get their equivalent, with their own keys."""
     mock.reset()
@@ -97,6 +109,36 @@ def test_raw_path_is_untouched(up, mock):
     r = up.post("/openai/v1/anything", b"\x00\x01raw\xff", {"content-type": "application/octet-stream", "x-my": "1"})
     assert r.json()["body_length"] == 6
     assert {k.lower(): v for k, v in r.json()["headers"].items()}["x-my"] == "1"
+
+
+def test_raw_answer_has_each_header_once(up):
+    """The provider's x-request-id is ours to replace; its own is in x-sluice-upstream-request-id."""
+    c = http.client.HTTPConnection("127.0.0.1", up.port, timeout=30)
+    c.request("GET", "/openai/v1/models", headers={"x-request-id": "mine-1"})
+    r = c.getresponse()
+    r.read()
+    names = [k.lower() for k, _ in r.getheaders()]
+    assert r.getheader("x-request-id") == "mine-1" and len(names) == len(set(names)), names
+    assert r.getheader("x-sluice-upstream-request-id").startswith("req_")
+    # HEAD has the length that the provider named.
+    c.request("HEAD", "/openai/v1/models")
+    r = c.getresponse()
+    assert r.status == 200 and r.read() == b"" and int(r.getheader("content-length")) > 0
+    c.request("GET", "/healthz")  # and leaves the connection usable
+    assert c.getresponse().status == 200
+    c.close()
+
+
+def test_absolute_form(up):
+    """RFC 9112, 3.2.2: a server accepts it."""
+    c = http.client.HTTPConnection("127.0.0.1", up.port, timeout=30)
+    for path in ("/v1/models", "/openai/v1/x?a=%2F"):
+        c.request("GET", f"http://gateway.example:80{path}")
+        r = c.getresponse()
+        body = json.loads(r.read())
+        assert r.status == 200, body
+    assert (body["path"], body["query"]) == ("/v1/x", "a=%2F")
+    c.close()
 
 
 def test_models(up):
@@ -128,6 +170,7 @@ def test_validate_router_config(up):
 def test_health_routes(up):
     for path in ("/health", "/healthz", "/readyz", "/health/liveliness", "/health/readiness"):
         assert up.get(path).status == 200, path
+        assert up.get("/v1" + path).status == 200, path
     for path in ("/healthz", "/readyz"):
         assert request(up.ops_port, "GET", path).status == 200, path
 

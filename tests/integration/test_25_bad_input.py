@@ -58,6 +58,30 @@ def test_too_large(up):
     big = chat(text="x" * (2 << 20))
     r = up.post(PATH, big)
     assert (r.status, r.code) == (413, "request_too_large"), r
+    assert r.headers["x-request-id"] and r.headers["helicone-id"] == r.headers["x-request-id"]
+
+
+def test_refusals_carry_an_id(up):
+    """Also those of the HTTP layer, which never become a request."""
+    for head in (b"Host: x\r\nHost: y\r\n", b"Host: x\r\nX-Big: " + b"y" * 12000 + b"\r\n"):
+        got = raw(up.port, b"GET /v1/models HTTP/1.1\r\n" + head + b"\r\n")
+        assert b"\r\nx-request-id: " in got and b"\r\nhelicone-id: " in got, got
+    got = raw(up.port, b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nHost: y\r\nContent-Length: 0\r\n\r\n")
+    error = json.loads(got.split(b"\r\n\r\n", 1)[1])
+    assert error["type"] == "error" and error["request_id"], got
+
+
+def test_websocket_is_not_served(up):
+    for path in ("/v1/realtime", "/openai/v1/realtime"):
+        r = up.get(path, {"connection": "Upgrade", "upgrade": "websocket"})
+        assert (r.status, r.code) == (501, "not_supported"), r
+
+
+def test_every_503_of_ours_says_when_to_come_back(up):
+    r = up.post(PATH, chat(provider={"only": ["nobody"]}))
+    assert (r.status, r.code) == (503, "no_target_available"), r
+    assert int(r.headers["retry-after"]) >= 1 and int(r.headers["retry-after-ms"]) >= 1
+    assert "x-sluice-upstream-status" not in r.headers
 
 
 def test_compressed(up):
