@@ -10,6 +10,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/mono.h"
+#include "common/base/text.h"
 #include "common/io/fetch.h"
 #include "common/io/proc.h"
 
@@ -268,6 +269,40 @@ int admin_call(struct admin *a, const char *method, const char *path, const stru
     return code;
 }
 
+#define CELL_MAX 64u // ids and names fit; a longer text (a model's name from a client) is cut
+#define CUT      "..."
+
+// Milliseconds and money with their 17 digits are for machines.
+static void round_number(struct buf *out)
+{
+    char text[40];
+    int n;
+    struct slice s = buf_slice(out);
+
+    if (s.n < sizeof(text) && s.p[0] >= '0' && s.p[0] <= '9' &&
+        slice_find_char(s, '.') != SIZE_MAX) {
+        memcpy(text, s.p, s.n);
+        text[s.n] = '\0';
+        n = snprintf(text, sizeof(text), "%.6g", strtod(text, NULL));
+        buf_clear(out);
+        buf_append(out, (struct slice){text, n > 0 ? (size_t)n : 0});
+    }
+}
+
+static struct slice cut_cell(struct slice text)
+{
+    size_t n = 0, one;
+
+    if (text.n <= CELL_MAX) {
+        return text;
+    }
+    // Not in the middle of a character.
+    while (n < CELL_MAX && (one = text_utf8_len(slice_from(text, n))) != 0 && n + one <= CELL_MAX) {
+        n += one;
+    }
+    return slice_head(text, n);
+}
+
 // A cell: text as it is, null and absent "-", lists of text joined by commas, the rest as JSON.
 static void cell(const struct json_at *at, struct buf *out)
 {
@@ -291,6 +326,7 @@ static void cell(const struct json_at *at, struct buf *out)
         }
     } else {
         json_out_value(&o, at->value);
+        round_number(out);
     }
 }
 
@@ -322,7 +358,9 @@ void admin_table(const struct admin *a, const struct json_value *answer,
             struct json_at row = row_at(&root, &data, i), at = json_member(&row, columns[c].field);
 
             cell(&at, &text);
-            widths[c] = text.n > widths[c] ? text.n : widths[c];
+            struct slice shown = cut_cell(buf_slice(&text));
+            size_t width = shown.n + (shown.n < text.n ? strlen(CUT) : 0);
+            widths[c] = width > widths[c] ? width : widths[c];
         }
     }
     for (size_t c = 0; c < n; c++) {
@@ -334,9 +372,11 @@ void admin_table(const struct admin *a, const struct json_value *answer,
             struct json_at row = row_at(&root, &data, i), at = json_member(&row, columns[c].field);
 
             cell(&at, &text);
-            print_text(stdout, buf_slice(&text));
-            (void)printf("%*s%s", c + 1 < n ? (int)(widths[c] - text.n) : 0, "",
-                         c + 1 < n ? "  " : "\n");
+            struct slice shown = cut_cell(buf_slice(&text));
+            const char *tail = shown.n < text.n ? CUT : "";
+            print_text(stdout, shown);
+            (void)printf("%s%*s%s", tail, c + 1 < n ? (int)(widths[c] - shown.n - strlen(tail)) : 0,
+                         "", c + 1 < n ? "  " : "\n");
         }
     }
     buf_done(&text);

@@ -17,6 +17,8 @@ int cmd_routers(int argc, char **argv);
 int cmd_recover(int argc, char **argv);
 // config check FILE
 int cmd_config(int argc, char **argv);
+// `sluice --check-config FILE`.
+int cmd_check_config(const char *file);
 // init DIR
 int cmd_init(int argc, char **argv);
 // mock: runs sluice-mock in place of this process

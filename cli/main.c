@@ -5,8 +5,10 @@
 
 #include "cli/cmd.h"
 #include "cli/up.h"
+#include "common/base/buf.h"
 #include "common/base/slice.h"
 #include "common/base/text.h"
+#include "common/io/libs.h"
 
 static const struct {
     const char *name;
@@ -56,6 +58,18 @@ static int unknown(const char *name)
     return 2;
 }
 
+static int show_version(void)
+{
+    struct buf text;
+
+    buf_init(&text, 4096);
+    buf_append_str(&text, "sluice " SLUICE_VERSION "\n");
+    libs_versions(&text);
+    (void)fwrite(buf_slice(&text).p, 1, buf_slice(&text).n, stdout); // nowhere to report to
+    buf_done(&text);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -68,8 +82,10 @@ int main(int argc, char **argv)
         return 0;
     }
     if (strcmp(argv[1], "--version") == 0) {
-        (void)printf("sluice %s\n", SLUICE_VERSION);
-        return 0;
+        return show_version();
+    }
+    if (strcmp(argv[1], "--check-config") == 0 && argc == 3) {
+        return cmd_check_config(argv[2]);
     }
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (strcmp(argv[1], commands[i].name) == 0) {

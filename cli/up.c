@@ -61,6 +61,7 @@ struct up {
     int step; // being started; STEP_COUNT = running
     bool stopping;
     bool demo;
+    bool locked; // callers need a key
     int exit_code;
     struct loop_timer poll, deadline;
     const char *control_env[2]; // where the demo's mock is
@@ -235,7 +236,12 @@ static void pick_model(struct up *u, int64_t port, char *out, size_t size)
     (void)snprintf(out, size, "%s", u->demo ? "mock/gpt" : "openai/gpt-4o-mini");
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%d/v1/models", (int)port);
     rq.url = url;
-    if (u->demo || !fetch_run(&rq, &r, NULL)) {
+    if (!fetch_run(&rq, &r, NULL)) {
+        return;
+    }
+    u->locked = r.status == 401;
+    if (u->demo) {
+        fetch_done(&r);
         return;
     }
     struct json_value *doc = json_parse(buf_slice(&r.body), (size_t)16 << 20, 16, NULL);
@@ -254,21 +260,46 @@ static void pick_model(struct up *u, int64_t port, char *out, size_t size)
     fetch_done(&r);
 }
 
+// The token itself only to a person: output that is kept somewhere names the file.
+static void print_token(struct up *u)
+{
+    const char *file = path_in(u, u->data, "admin-token");
+    struct buf token;
+
+    buf_init(&token, 4096);
+    if (isatty(STDOUT_FILENO) && proc_read_file(file, 4096, &token, NULL)) {
+        struct slice text = slice_trim(buf_slice(&token));
+
+        (void)printf("  admin token  " SLICE_FMT "   (in %s)\n", SLICE_ARG(text), file);
+        mem_wipe(token.p, token.cap);
+    } else {
+        (void)printf("  admin token  in %s\n", file);
+    }
+    buf_done(&token);
+}
+
 static void print_banner(struct up *u, int64_t port, int64_t admin_port)
 {
     char model[256];
 
     pick_model(u, port, model, sizeof(model));
+    (void)printf("\n  Sluice is running%s.\n\n"
+                 "  endpoint     http://localhost:%d/v1   (also /router/NAME, /ai)\n"
+                 "  admin API    http://localhost:%d/admin/v1\n",
+                 u->demo ? " with the built-in mock provider (no provider key was found or --demo)"
+                         : "",
+                 (int)port, (int)admin_port);
+    print_token(u);
+    if (u->locked) {
+        (void)printf("\n  Callers need a key: KEY=$(sluice keys create --name me --data-dir %s)\n",
+                     u->data);
+    }
     (void)printf(
-        "\n  Sluice is running%s.\n\n"
-        "  endpoint     http://localhost:%d/v1   (also /router/NAME, /ai)\n"
-        "  admin API    http://localhost:%d/admin/v1\n"
-        "  admin token  in %s/admin-token\n\n"
-        "  curl http://localhost:%d/%s/chat/completions -H 'Content-Type: application/json' \\\n"
+        "\n  curl http://localhost:%d/%s/chat/completions -H 'Content-Type: application/json' %s\\\n"
         "    -d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'\n\n"
         "  Ctrl-C stops it.\n\n",
-        u->demo ? " with the built-in mock provider (no provider key was found or --demo)" : "",
-        (int)port, (int)admin_port, u->data, (int)port, u->demo ? "v1" : "ai", model);
+        (int)port, u->demo ? "v1" : "ai", u->locked ? "-H \"Authorization: Bearer $KEY\" " : "",
+        model);
     (void)fflush(stdout);
 }
 

@@ -95,7 +95,23 @@ def test_help_version_usage(program):
     assert run(program, "--no-such-option").returncode == 2
 
 
-@pytest.mark.parametrize("program", [("sluice", "config", "check"), ("sluice-control", "--check-config"), ("sluice-proxy", "--check-config")])
+def test_versions_name_the_libraries():
+    for program in ("sluice", "sluice-proxy", "sluice-control"):
+        text = run(program, "--version").stdout
+        assert "libcurl" in text and "libmicrohttpd" in text and "libsodium" in text, text
+
+
+def test_check_config_of_the_mock_reads_a_scenario(tmp_path):
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    good.write_text("* gpt-4o* delay-20ms\n")
+    bad.write_text("* gpt-4o* delay-20ms\n* x delay-soon\n")
+    assert run("sluice-mock", "--check-config", str(good)).returncode == 0
+    r = run("sluice-mock", "--check-config", str(bad))
+    assert r.returncode == 1 and "bad" in r.stderr and "2" in r.stderr and "delay-soon" in r.stderr, r
+
+
+@pytest.mark.parametrize("program", [("sluice", "config", "check"), ("sluice", "--check-config"), ("sluice-control", "--check-config"),
+                                     ("sluice-proxy", "--check-config")])
 def test_check_config(tmp_path, program):
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
     good.write_text(sluice.WALKTHROUGH)
@@ -103,7 +119,30 @@ def test_check_config(tmp_path, program):
     assert run(*program, str(good)).returncode == 0, run(*program, str(good))
     r = run(*program, str(bad))
     text = r.stdout + r.stderr
-    assert r.returncode in (1, 2) and f"{bad.name}:2:3" in text and "port" in text, r
+    assert r.returncode == 1 and f"{bad.name}:2:3" in text and "port" in text, r
+
+
+def test_banner_on_a_terminal_shows_the_token(mock, tmp_path):
+    """To a person, not into a log; where callers need a key it says how to get one."""
+    import pty
+    master, slave = pty.openpty()
+    (tmp_path / "c.yaml").write_text("auth: {mode: required}\n")
+    ready = tmp_path / "ready"
+    p = subprocess.Popen([str(sluice.BIN / "sluice"), "up", "--demo", "-c", str(tmp_path / "c.yaml"), "--data-dir", str(tmp_path / "d"),
+                          "--port", "0", "--admin-port", "0", "--ready-file", str(ready)], stdout=slave, stderr=slave, stdin=subprocess.DEVNULL)
+    os.close(slave)
+    try:
+        text = b""
+        while b"Ctrl-C" not in text:
+            text += os.read(master, 65536)
+        token = (tmp_path / "d" / "admin-token").read_text().strip()
+        assert token.encode() in text
+        assert b"sluice keys create" in text and b"Authorization: Bearer $KEY" in text, text
+        wait_for(ready.exists, 10, "the ready file")
+    finally:
+        p.terminate()
+        assert p.wait(30 * sluice.SLOW) == 0
+        os.close(master)
 
 
 def test_up_refuses_a_broken_file(tmp_path):

@@ -41,6 +41,7 @@ static const char usage[] =
     "  --log-keep N         attempts kept for GET /__mock/log (default 8192; 0 = none)\n"
     "  --body-keep N        bytes of each request body kept with them (default 4096)\n"
     "  --require-key KEYS   401 without one of these keys (commas between), or \"any\"\n"
+    "  --check-config FILE  checks a scenario, exit code 0 or 1\n"
     "  --help --version\n";
 
 // Set before the handlers are installed, never changed after.
@@ -99,6 +100,7 @@ enum option_id {
     OPT_LOG_KEEP,
     OPT_BODY_KEEP,
     OPT_KEY,
+    OPT_CHECK,
     OPT_HELP,
     OPT_VERSION
 };
@@ -113,6 +115,7 @@ static const struct option longs[] = {
     {"log-keep", required_argument, NULL, OPT_LOG_KEEP},
     {"body-keep", required_argument, NULL, OPT_BODY_KEEP},
     {"require-key", required_argument, NULL, OPT_KEY},
+    {"check-config", required_argument, NULL, OPT_CHECK},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
     {NULL, 0, NULL, 0},
@@ -155,6 +158,30 @@ static bool set_option(struct options *o, int id)
     }
 }
 
+static bool read_scenario(struct mock_rules *r, const char *path, struct err *e)
+{
+    struct buf text;
+    bool ok;
+
+    buf_init(&text, SCENARIO_MAX);
+    ok = proc_read_file(path, SCENARIO_MAX, &text, e) &&
+         (mock_rules_set_scenario(r, buf_slice(&text), e) || err_prefix(e, "%s", path));
+    buf_done(&text);
+    return ok;
+}
+
+// The exit code of --check-config: the mock's only file is its scenario.
+static int check_scenario(const char *path)
+{
+    struct mock_rules *r = mock_rules_new();
+    struct err e = {.code = ERR_NONE};
+    bool ok = read_scenario(r, path, &e);
+
+    (void)fprintf(ok ? stdout : stderr, "%s%s\n", ok ? path : e.message, ok ? ": ok" : "");
+    mock_rules_free(&r);
+    return ok ? EXIT_SUCCESS : EXIT_RUNTIME;
+}
+
 // -1: go on; else the exit code.
 static int read_options(int argc, char **argv, struct options *o)
 {
@@ -170,6 +197,9 @@ static int read_options(int argc, char **argv, struct options *o)
             (void)printf("sluice-mock %s\n", SLUICE_VERSION);
             return EXIT_SUCCESS;
         }
+        if (id == OPT_CHECK) {
+            return check_scenario(optarg);
+        }
         if (id == '?') {
             return EXIT_USAGE;
         }
@@ -184,18 +214,6 @@ static int read_options(int argc, char **argv, struct options *o)
         (void)add_listen(o, SLICE("9001")); // there is room for one
     }
     return -1;
-}
-
-static bool read_scenario(struct mock_rules *r, const char *path, struct err *e)
-{
-    struct buf text;
-    bool ok;
-
-    buf_init(&text, SCENARIO_MAX);
-    ok = proc_read_file(path, SCENARIO_MAX, &text, e) &&
-         (mock_rules_set_scenario(r, buf_slice(&text), e) || err_prefix(e, "%s", path));
-    buf_done(&text);
-    return ok;
 }
 
 // {"pid":1,"ports":[9001,9002]}, whole or not at all.
