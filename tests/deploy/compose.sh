@@ -114,6 +114,14 @@ sleep 3 # long enough to do the wrong thing
 ! docker compose exec -T control curl -fsS http://127.0.0.1:8081/readyz >/dev/null 2>&1 || fail "the control plane says it is ready"
 [ "$(status -H "authorization: Bearer $key")" = 200 ] || fail "not served while Redis is empty"
 
+step "a person decides to begin anew"
+docker compose exec -T control sluice recover --adopt >/dev/null || fail "recover --adopt"
+docker compose up -d --wait --no-build >/dev/null 2>&1 || fail "up after recover --adopt"
+hello=$(docker compose run --rm hello) || fail "hello after recover --adopt: $hello"
+[ "$(status -H "authorization: Bearer $(sed -n "s/.*Bearer \([^']*\)'.*/\1/p" <<<"$hello")")" = 200 ] ||
+    fail "a new key does not work after recover --adopt"
+[ "$(status -H "authorization: Bearer $key")" = 401 ] || fail "a key that Redis has lost still works"
+
 step "stop"
 id=$(docker compose ps -q proxy)
 docker compose stop proxy >/dev/null 2>&1
