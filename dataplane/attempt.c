@@ -121,12 +121,12 @@ static void put_provider_headers(struct buf *b, const struct resource_provider *
 }
 
 // Of a routed request's headers only these mean anything to a provider.
-static void put_passed_on(struct buf *b, const struct httpd_req *q)
+static void put_passed_on(struct buf *b, const struct httpd_req *q, bool trace)
 {
     static const char *const names[] = {"traceparent", "tracestate",     "idempotency-key",
                                         "openai-beta", "anthropic-beta", "anthropic-version"};
 
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+    for (size_t i = trace ? 0 : 2; i < ARRAY_LEN(names); i++) {
         struct slice v = httpd_header(q, names[i]);
 
         if (v.n > 0) {
@@ -152,7 +152,7 @@ static void write_head(struct req *r, struct buf *b, const struct resource_provi
     buf_append_str(b, "content-type: application/json\r\n"
                       "accept-encoding: identity\r\n"
                       "user-agent: sluice/" SLUICE_VERSION "\r\n");
-    put_passed_on(b, r->q);
+    put_passed_on(b, r->q, !r->w->shared->conf.drop_trace);
     put_provider_headers(b, p);
     buf_printf(b, "content-length: %zu\r\n\r\n", body_bytes);
 }
@@ -371,7 +371,22 @@ void attempt_start(struct req *r, struct route_candidate *c)
 struct raw_copy {
     struct buf *out;
     const char *auth_header;
+    struct slice connection; // names more headers of this hop (RFC 9110, 7.6.1)
+    bool trace;
 };
+
+static bool names_header(struct slice list, struct slice name)
+{
+    while (list.n > 0) {
+        struct slice one;
+
+        list = slice_cut(list, ',', &one);
+        if (slice_eq_nocase(slice_trim(one), name)) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static void copy_raw_header(void *ctx, struct slice name, struct slice value)
 {
@@ -379,9 +394,12 @@ static void copy_raw_header(void *ctx, struct slice name, struct slice value)
         {"host", 4},    {"authorization", 13},  {"x-api-key", 9},
         {"api-key", 7}, {"x-goog-api-key", 14}, {"x-request-id", 12},
     };
+    static const struct slice trace[] = {{"traceparent", 11}, {"tracestate", 10}};
     struct raw_copy *c = ctx;
 
-    if (!attempt_is_hop_header(name) && !is_one_of(name, ours, ARRAY_LEN(ours)) &&
+    if (!names_header(c->connection, name) &&
+        (c->trace || !is_one_of(name, trace, ARRAY_LEN(trace))) && !attempt_is_hop_header(name) &&
+        !is_one_of(name, ours, ARRAY_LEN(ours)) &&
         !slice_eq_nocase(name, slice_str(c->auth_header)) &&
         !slice_starts_nocase(name, SLICE("x-sluice-")) &&
         !slice_starts_nocase(name, SLICE("helicone-"))) {
@@ -394,7 +412,8 @@ void attempt_start_raw(struct req *r, const struct resource *key)
     const struct resource_provider *p = r->raw_provider->res->u.provider;
     struct upstream_request u = {.head_request = slice_eq_str(r->method, "HEAD")};
     struct buf *b = &r->w->scratch;
-    struct raw_copy copy = {b, p->auth_header};
+    struct raw_copy copy = {b, p->auth_header, httpd_header(r->q, "connection"),
+                            !r->w->shared->conf.drop_trace};
     struct slice origin, path, body = httpd_body(r->q);
 
     begin(r, target_get(r->w->shared->targets, slice_str(r->raw_provider->res->id), SLICE("(raw)"),

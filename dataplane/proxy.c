@@ -60,19 +60,21 @@ struct proxy {
 
 // --- link's thread -----------------------------------------------------------------------------
 
-// Sizes of the tables come with the first settings. Written before the snapshot is published, read
-// by workers after they took it.
+// The tables come with the first settings, the cache's size for good. Written before the snapshot
+// is published, read by workers after they took it.
 static void make_tables(struct worker_shared *s, const struct resource_settings *set)
 {
-    if (s->targets == NULL) {
-        struct target_config c = {
-            .default_rtt_us = set->default_rtt_us != 0 ? set->default_rtt_us : 250 * MONO_MS,
-            .decay_us = set->decay_us != 0 ? set->decay_us : 30 * MONO_SEC,
-            .ejection_us = set->ejection_us != 0 ? set->ejection_us : 30 * MONO_SEC,
-            .cooldown_us = 30 * MONO_SEC,
-        };
+    struct target_config c = {
+        .default_rtt_us = set->default_rtt_us != 0 ? set->default_rtt_us : 250 * MONO_MS,
+        .decay_us = set->decay_us != 0 ? set->decay_us : 30 * MONO_SEC,
+        .ejection_us = set->ejection_us != 0 ? set->ejection_us : 30 * MONO_SEC,
+        .cooldown_us = 30 * MONO_SEC,
+    };
 
+    if (s->targets == NULL) {
         s->targets = target_table_new(&c, TARGETS_MAX);
+    } else {
+        target_table_tune(s->targets, &c);
     }
     if (atomic_load(&s->cache) == NULL && set->cache_bytes > 0) {
         atomic_store(&s->cache, cache_new((size_t)set->cache_bytes));
@@ -389,6 +391,7 @@ static void fill_worker_config(struct proxy *p, uint64_t nofile)
         .tls_cert_pem = p->conf->tls_cert,
         .tls_key_pem = p->conf->tls_key,
         .auth_default = loopback ? RESOURCE_AUTH_OPTIONAL : RESOURCE_AUTH_REQUIRED,
+        .drop_trace = !p->conf->boot.telemetry.propagate,
         .auth_may_be_open = loopback || p->conf->insecure_no_auth,
     };
     c->upstream.dial.proxy =

@@ -37,12 +37,17 @@
 #define EJECTIONS_FORGET (600 * MONO_SEC) // healthy for so long: the count starts again
 #define KEY_MAX          1024u
 
+// What a reload of the configuration may change while workers look.
+struct tuning {
+    _Atomic uint64_t default_rtt_us, decay_us, ejection_us, cooldown_us;
+};
+
 struct target {
     char *key; // owned: provider \0 model \0 key id \0 base url \0
     size_t key_n;
     uint64_t hash;
     struct slice provider, model, key_id; // into key
-    const struct target_config *cfg;      // borrowed: the table's
+    const struct tuning *cfg;             // borrowed: the table's
 
     _Atomic uint64_t ewma_us; // peak EWMA of time to first byte
     _Atomic uint64_t ewma_at; // when it was written; 0: never tried
@@ -61,7 +66,7 @@ struct target {
 };
 
 struct target_table {
-    struct target_config cfg;
+    struct tuning cfg;
     size_t max, mask;
     _Atomic(struct target *) *slots; // owned
     pthread_mutex_t lock;            // inserts
@@ -74,8 +79,7 @@ struct target_table {
 #define SET(x, v) atomic_store_explicit(&(x), (v), memory_order_relaxed)
 #define ADD(x, v) atomic_fetch_add_explicit(&(x), (v), memory_order_relaxed)
 
-static struct target *target_new(const struct target_config *cfg, const char *key, size_t n,
-                                 uint64_t hash)
+static struct target *target_new(const struct tuning *cfg, const char *key, size_t n, uint64_t hash)
 {
     struct target *t = mem_zalloc(sizeof(*t));
 
@@ -86,9 +90,17 @@ static struct target *target_new(const struct target_config *cfg, const char *ke
     t->model = slice_str(t->provider.p + t->provider.n + 1);
     t->key_id = slice_str(t->model.p + t->model.n + 1);
     t->cfg = cfg;
-    SET(t->ewma_us, cfg->default_rtt_us);
+    SET(t->ewma_us, GET(cfg->default_rtt_us));
     SET(t->quota_permille, 1000);
     return t;
+}
+
+void target_table_tune(struct target_table *t, const struct target_config *c)
+{
+    SET(t->cfg.default_rtt_us, c->default_rtt_us);
+    SET(t->cfg.decay_us, c->decay_us);
+    SET(t->cfg.ejection_us, c->ejection_us);
+    SET(t->cfg.cooldown_us, c->cooldown_us);
 }
 
 struct target_table *target_table_new(const struct target_config *c, size_t max_targets)
@@ -99,7 +111,7 @@ struct target_table *target_table_new(const struct target_config *c, size_t max_
     while (cap < max_targets * 2) {
         cap *= 2;
     }
-    t->cfg = *c;
+    target_table_tune(t, c);
     t->max = max_targets;
     t->mask = cap - 1;
     t->slots = mem_zalloc_array(cap, sizeof(*t->slots));
@@ -254,7 +266,7 @@ static double decay(const struct target *t, uint64_t now_us)
     uint64_t at = GET(t->ewma_at);
     double dt = now_us > at && at != 0 ? (double)(now_us - at) : 0.0;
 
-    return exp(-dt / (double)(t->cfg->decay_us == 0 ? 1 : t->cfg->decay_us));
+    return exp(-dt / (double)(GET(t->cfg->decay_us) == 0 ? 1 : GET(t->cfg->decay_us)));
 }
 
 double target_load(const struct target *t, uint64_t now_us)
@@ -349,7 +361,7 @@ static bool window_bad(const struct target *t, uint64_t now_us)
 static bool eject(struct target *t, uint64_t now_us, uint64_t before)
 {
     uint64_t times = now_us > GET(t->ejected_at) + EJECTIONS_FORGET ? 1 : GET(t->ejections) + 1;
-    uint64_t length = t->cfg->ejection_us * times;
+    uint64_t length = GET(t->cfg->ejection_us) * times;
     uint64_t until = now_us + (length > EJECTION_MAX_US ? EJECTION_MAX_US : length);
 
     if (!atomic_compare_exchange_strong(&t->ejected_until, &before, until)) {
@@ -399,7 +411,7 @@ static uint64_t bounded(uint64_t us)
 static void cool(struct target *t, uint64_t now_us, uint64_t cooldown_us)
 {
     bool timed = cooldown_us > 0;
-    uint64_t until = now_us + bounded(timed ? cooldown_us : t->cfg->cooldown_us);
+    uint64_t until = now_us + bounded(timed ? cooldown_us : GET(t->cfg->cooldown_us));
     uint64_t new = until << 1 | (timed ? 1 : 0), old = GET(t->cooling);
 
     do {

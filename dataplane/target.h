@@ -25,6 +25,8 @@ struct target_config {
 
 struct target_table *target_table_new(const struct target_config *c, size_t max_targets);
 void target_table_free(struct target_table **t);
+// New values for what happens from now on; what was measured and ejected stays. Any thread.
+void target_table_tune(struct target_table *t, const struct target_config *c);
 
 // Finds or creates; lives as long as the table. Past max_targets all unknown ones share one entry.
 // Any thread.

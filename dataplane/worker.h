@@ -52,6 +52,7 @@ struct worker_config {
     struct upstream_config upstream;
     enum resource_auth_mode auth_default; // what RESOURCE_AUTH_DEFAULT means on this address
     bool auth_may_be_open;                // loopback, or --insecure-no-auth
+    bool drop_trace;                      // telemetry.propagate: false
 };
 
 // One a process. Made by main before the workers, freed after them.

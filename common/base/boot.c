@@ -70,9 +70,10 @@ static const struct conf_field server_fields[] = {
     {.key = "max-connections", .type = CONF_INT, S(max_connections), .def = "0", .max = 10000000,
      .help = "Client connections at once; 0: as many as the limit of open files allows."},
     {.key = "drain-delay", .type = CONF_DURATION, S(drain_delay_us), .def = "0s", .max = 3600 * SEC,
+     .reload = true,
      .help = "After SIGTERM: how long the listener stays open while readiness is already off."},
     {.key = "shutdown-timeout", .type = CONF_DURATION, S(shutdown_timeout_us), .def = "30s",
-     .aliases = "shutdown_timeout", .max = DAY,
+     .aliases = "shutdown_timeout", .max = DAY, .reload = true,
      .help = "After SIGTERM: how long requests may go on before they are cut."},
     {.key = "workers", .type = CONF_INT, S(workers), .def = "0", .max = 1024,
      .help = "Worker threads; 0: one for each core."},
@@ -126,9 +127,9 @@ static const struct conf_field logging_fields[] = {
     {.key = "level", .type = CONF_ENUM, L(level), .def = "info", .words = levels, .reload = true,
      .help = "What is written to stderr."},
     {.key = "format", .type = CONF_ENUM, L(format), .def = "text", .words = formats,
-     .help = "Form of a line."},
+     .help = "Form of a log line."},
     {.key = "access", .type = CONF_BOOL, L(access), .def = "true", .aliases = "access-log",
-     .help = "One line for each request, to stdout. Prompts and answers are never part of it."},
+     .help = "One line of JSON for each request, to stdout. Prompts and answers are never part of it."},
 };
 const struct conf_table boot_logging_table = {
     .name = "logging",

@@ -240,7 +240,7 @@ static void put_time(struct line *l)
     put_str(l, micros);
 }
 
-// level NULL: an access line.
+// level NULL: an access line, always JSON.
 static void put_head(struct line *l, const char *level, const char *event, bool json)
 {
     const char *program = atomic_load_explicit(&log_program, memory_order_relaxed);
@@ -249,7 +249,7 @@ static void put_head(struct line *l, const char *level, const char *event, bool 
     put_time(l);
     if (!json) {
         put_str(l, " ");
-        put_str(l, level == NULL ? "ACCESS" : level);
+        put_str(l, level);
         put_str(l, " ");
         put_str(l, program == NULL ? "-" : program);
         put_str(l, " ");
@@ -270,10 +270,8 @@ static void put_head(struct line *l, const char *level, const char *event, bool 
 }
 
 static void build(struct line *l, const char *level, const char *event, const struct log_field *f,
-                  size_t n)
+                  size_t n, bool json)
 {
-    bool json = atomic_load_explicit(&log_json, memory_order_relaxed);
-
     l->n = 0;
     l->max = sizeof(l->p) - LINE_RESERVE;
     l->full = false;
@@ -322,7 +320,7 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     if (!log_enabled(level)) {
         return;
     }
-    build(&l, json ? level_names[level].lower : level_names[level].upper, event, f, n);
+    build(&l, json ? level_names[level].lower : level_names[level].upper, event, f, n, json);
     write_out(STDERR_FILENO, l.p, l.n);
     errno = saved_errno;
 }
@@ -347,7 +345,7 @@ void log_access(const struct log_field *f, size_t n)
     if (!log_access_enabled()) {
         return;
     }
-    build(&l, NULL, "access", f, n);
+    build(&l, NULL, "access", f, n, true); // for machines, whatever logs look like
     if (l.n > sizeof(access_lines.p) - access_lines.n) {
         log_access_flush();
     }

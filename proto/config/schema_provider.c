@@ -92,7 +92,7 @@ static const struct conf_field provider_fields[] = {
     {.key = "headers", .type = CONF_PAIRS, AT(schema_provider, headers), .reload = true,
      .help = "Headers added to every request."},
     {.key = "query", .type = CONF_PAIRS, AT(schema_provider, query), .reload = true,
-     .help = "Query parameters added to every request."},
+     .help = "Query parameters added to every routed request; raw paths keep the client's as they are."},
     {.key = "version", .type = CONF_STRING, AT(schema_provider, version), .reload = true,
      .help = "API version; sent in `version-header`."},
     {.key = "version-header", .type = CONF_STRING, AT(schema_provider, version_header),

@@ -129,6 +129,31 @@ def test_raw_answer_has_each_header_once(up):
     c.close()
 
 
+def test_headers_of_the_hop_end_here(up):
+    """What `connection` names is for us (RFC 9110, 7.6.1); everything else goes on."""
+    r = up.get("/openai/v1/x", {"connection": "close, X-Mine", "x-mine": "1", "x-other": "2", "te": "trailers", "traceparent": "00-a-b-01"})
+    seen = {k.lower(): v for k, v in r.json()["headers"].items()}
+    assert "x-mine" not in seen and "te" not in seen and seen["x-other"] == "2" and seen["traceparent"] == "00-a-b-01", seen
+
+
+def test_access_lines(up):
+    """JSON, one for each request; no prompt, no credential, no query."""
+    up.post("/ai/chat/completions", chat(text="a secret prompt"), {"authorization": "Bearer a-strangers-key", "x-request-id": "line-1"})
+    up.get("/gemini/v1beta/models?key=in-the-query", {"x-request-id": "line-2"})
+    def lines():
+        found = {}
+        for line in up.process.text().splitlines():
+            if line.startswith("{"):
+                entry = json.loads(line)
+                found[entry["id"]] = entry
+        return found if {"line-1", "line-2"} <= found.keys() else None
+    found = wait_for(lines, 10, "the lines")
+    assert found["line-1"]["event"] == "access" and found["line-1"]["status"] == 200 and found["line-1"]["output_tokens"] > 0
+    assert found["line-2"]["path"] == "/gemini/v1beta/models"
+    for word in ("a secret prompt", "a-strangers-key", "in-the-query"):
+        assert word not in up.process.text()
+
+
 def test_absolute_form(up):
     """RFC 9112, 3.2.2: a server accepts it."""
     c = http.client.HTTPConnection("127.0.0.1", up.port, timeout=30)

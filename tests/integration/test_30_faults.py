@@ -76,6 +76,13 @@ def test_last_target_failed(fresh, mock, fault, status, code):
         assert r.headers["x-sluice-upstream-status"] == str(status)
 
 
+def test_an_answer_that_is_none_is_our_own_error(fresh, mock):
+    """x-sluice-upstream-status is for errors of providers; a 200 with a page in it is not one."""
+    mock.mode(0, "html-200")
+    r = fresh.post("/router/one/chat/completions", chat("openai/gpt-4o-mini"))
+    assert (r.status, r.code) == (502, "upstream_failed") and "x-sluice-upstream-status" not in r.headers, r
+
+
 def test_provider_error_is_relayed_unchanged(fresh, mock):
     direct = request(mock.ports[0], "POST", "/v1/chat/completions", chat("status-400"))
     r = fresh.post("/router/one/chat/completions", chat("openai/status-400"))

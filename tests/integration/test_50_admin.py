@@ -112,6 +112,17 @@ def test_what_the_file_owns(up):
     assert r.status == 200 and r.json()["origin"] == "file"
 
 
+def test_a_key_may_look_at_itself(up):
+    """Also one that may not use the unified API."""
+    key = up.admin("POST", "/keys?wait=5s", {"name": "narrow", "routers": ["production"]}).json()["key"]
+    h = {"authorization": f"Bearer {key}"}
+    assert up.post("/ai/chat/completions", chat(), h).code == "not_allowed"
+    assert up.get("/v1/key", h).json()["data"]["name"] == "narrow"
+    assert up.get("/router/production/key", h).status == 200
+    r = up.get("/openai/v1/models", h)
+    assert (r.status, r.code) == (403, "not_allowed"), r
+
+
 def test_etag(up):
     k = up.admin("POST", "/keys", {"name": "tag"}).json()
     tag = up.admin("GET", f"/keys/{k['id']}").headers["etag"]

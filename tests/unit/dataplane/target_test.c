@@ -124,6 +124,19 @@ static void a_success_breaks_the_row(void **state)
     assert_int_equal(target_status(t, NOW), TARGET_OK);
 }
 
+// A reload of discover.*: from the next ejection on.
+static void tuning_is_in_force_at_once(void **state)
+{
+    struct target_config other = config;
+
+    (void)state;
+    other.ejection_us = 5 * MONO_SEC;
+    target_table_tune(table, &other);
+    eject_by_failures(NOW);
+    assert_int_equal(target_status(t, NOW + 5 * MONO_SEC - 1), TARGET_EJECTED);
+    assert_int_equal(target_status(t, NOW + 5 * MONO_SEC), TARGET_TRIAL);
+}
+
 static void error_rate_ejects(void **state)
 {
     static const struct {
@@ -509,6 +522,7 @@ int main(void)
         T(unlisted_models_cannot_fill_the_table),
         T(consecutive_failures_eject),
         T(a_success_breaks_the_row),
+        T(tuning_is_in_force_at_once),
         T(error_rate_ejects),
         T(ejections_grow_and_are_forgotten),
         T(one_trial_at_a_time),
