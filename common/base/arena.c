@@ -65,6 +65,9 @@ void arena_reset(struct arena *a)
     a->used = 0;
     if (a->head != NULL) {
         a->head->used = 0;
+        // Blocks grow anew from the one that is kept: an arena that is used again and again must
+        // not end up asking for 1 MiB whenever its first block is not quite enough.
+        a->next_block = a->head->cap < ARENA_MAX_BLOCK / 2 ? a->head->cap * 2 : ARENA_MAX_BLOCK;
     }
 }
 

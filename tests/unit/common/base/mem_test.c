@@ -56,6 +56,50 @@ static void test_zeroed_and_grown(void **state)
     mem_free(p);
 }
 
+// Sizes around those that are kept for reuse: a block that comes back is whole, is its owner's
+// alone, and zeroed when that was asked for.
+static void test_reused_blocks(void **state)
+{
+    static const size_t sizes[] = {1024, 1025,  1280,  1281,  2047, 2048,
+                                   2049, 40000, 65535, 65536, 65537};
+
+    (void)state;
+    for (size_t round = 0; round < 3; round++) {
+        unsigned char *all[ARRAY_LEN(sizes)];
+
+        for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+            all[i] = mem_zalloc(sizes[i]);
+            assert_int_equal(all[i][0] | all[i][sizes[i] - 1], 0);
+            memset(all[i], (int)(i + 1), sizes[i]);
+        }
+        for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+            assert_int_equal(all[i][0], i + 1);
+            assert_int_equal(all[i][sizes[i] - 1], i + 1);
+            mem_free(all[i]);
+        }
+    }
+}
+
+static void test_realloc_keeps_content(void **state)
+{
+    static const size_t sizes[] = {10,     1000,  1500, 3000, 60000, 65536,
+                                   100000, 50000, 1500, 1025, 900};
+    unsigned char *p = mem_alloc(sizes[0]);
+
+    (void)state;
+    memset(p, 7, sizes[0]);
+    for (size_t i = 1; i < ARRAY_LEN(sizes); i++) {
+        size_t kept = sizes[i - 1] < sizes[i] ? sizes[i - 1] : sizes[i];
+
+        p = mem_try_realloc(p, sizes[i]);
+        assert_non_null(p);
+        assert_int_equal(p[0], 7);
+        assert_int_equal(p[kept - 1], 7);
+        memset(p, 7, sizes[i]);
+    }
+    mem_free(p);
+}
+
 static void test_duplicates(void **state)
 {
     char *a = mem_strndup("abcdef", 3), *b = mem_strdup("xyz"), *c = mem_strndup(NULL, 0);
@@ -113,6 +157,8 @@ int main(void)
         cmocka_unit_test(test_try_refuses_absurd_sizes),
         cmocka_unit_test(test_zero_sizes_are_pointers),
         cmocka_unit_test(test_zeroed_and_grown),
+        cmocka_unit_test(test_reused_blocks),
+        cmocka_unit_test(test_realloc_keeps_content),
         cmocka_unit_test(test_duplicates),
         cmocka_unit_test(test_exhaustion_dies),
     };
