@@ -16,7 +16,7 @@ bool slice_eq_nocase(struct slice a, struct slice b)
         return false;
     }
     for (size_t i = 0; i < a.n; i++) {
-        if (lower(a.p[i]) != lower(b.p[i])) {
+        if (a.p[i] != b.p[i] && lower(a.p[i]) != lower(b.p[i])) {
             return false;
         }
     }

@@ -38,6 +38,16 @@ static inline bool slice_eq_str(struct slice a, const char *s)
     return slice_eq(a, slice_str(s));
 }
 
+// One of 64 bits, the same for all spellings of a name. The bits of all names in a list, or-ed,
+// tell of most names that they are not in it.
+static inline uint64_t slice_nocase_bit(struct slice s)
+{
+    unsigned first = s.n == 0 ? 0 : (unsigned char)s.p[0] | 0x20u;
+    unsigned last = s.n == 0 ? 0 : (unsigned char)s.p[s.n - 1] | 0x20u;
+
+    return 1ull << ((s.n * 5 + first * 3 + last) & 63);
+}
+
 // ASCII only.
 bool slice_eq_nocase(struct slice a, struct slice b);
 bool slice_starts(struct slice s, struct slice prefix);

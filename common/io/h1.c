@@ -85,6 +85,7 @@ void h1_drop_head(struct h1 *h)
     mem_free(h->headers);
     h->headers = NULL;
     h->n_headers = 0;
+    h->names = 0;
     h->header_cap = 0;
 }
 
@@ -142,6 +143,7 @@ static void add_header(struct h1 *h, struct slice name, struct slice value)
         h->header_cap = cap;
     }
     h->headers[h->n_headers++] = (struct h1_header){name, value};
+    h->names |= slice_nocase_bit(name);
 }
 
 static bool parse_header(struct h1 *h, struct slice line, struct err *e)
@@ -281,6 +283,7 @@ static bool parse_head(struct h1 *h, struct err *e)
     }
     buf_clear(&h->head);
     h->n_headers = 0;
+    h->names = 0;
     h->status = 0;
     h->line_bytes = 0;
     return true;
@@ -583,6 +586,9 @@ struct slice h1_header(const struct h1 *h, const char *name)
 {
     struct slice want = slice_str(name);
 
+    if ((h->names & slice_nocase_bit(want)) == 0) {
+        return SLICE_NULL; // the usual case, without a walk
+    }
     for (size_t i = 0; i < h->n_headers; i++) {
         if (slice_eq_nocase(h->headers[i].name, want)) {
             return h->headers[i].value;

@@ -50,6 +50,7 @@ struct h1 {
     uint32_t header_cap;    // private
     struct buf head;        // bytes of the head; headers point into it
     size_t n_headers;
+    uint64_t names;            // private: slice_nocase_bit of each header's name
     struct h1_header *headers; // owned; n_headers of them, of the final response
 };
 

@@ -20,7 +20,7 @@ static const bool token_char[256] = {
     ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
 };
 
-static bool is_token(struct slice s)
+bool httpd_police_is_token(struct slice s)
 {
     for (size_t i = 0; i < s.n; i++) {
         if (!token_char[(unsigned char)s.p[i]]) {
@@ -76,7 +76,7 @@ void httpd_police_begin(struct httpd_police *p, const char *method, struct slice
     p->http10 = strcmp(version, "HTTP/1.0") == 0;
     // Exactly one space on either side of the target; a target cut by a NUL does not reach the
     // version.
-    p->bad = !is_token(m) || raw_target == NULL || m.p + m.n + 1 != raw_target ||
+    p->bad = !httpd_police_is_token(m) || raw_target == NULL || m.p + m.n + 1 != raw_target ||
              raw_target + target.n + 1 != version || target.n == 0 || !is_clean(target) ||
              memchr(target.p, ' ', target.n) != NULL || memchr(target.p, '\t', target.n) != NULL;
 }
@@ -85,7 +85,8 @@ void httpd_police_header(struct httpd_police *p, struct slice name, struct slice
 {
     struct slice v = slice_trim(value);
 
-    p->bad = p->bad || !follows(name.p, p->next) || !is_token(name) || !is_clean(value);
+    p->bad =
+        p->bad || !follows(name.p, p->next) || !httpd_police_is_token(name) || !is_clean(value);
     p->next = value.p + value.n;
     switch (name.n) { // by length: most headers are told apart without a comparison
     case 4:

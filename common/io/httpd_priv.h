@@ -61,6 +61,7 @@ struct httpd_police {
     bool http10, chunked, expects_continue;
     unsigned n_host, n_length, n_encoding;
     uint64_t length; // of the content-length header
+    uint64_t names;  // slice_nocase_bit of each header's name. Set by the adapter
     size_t head_bytes,
         pool_bytes; // the head; what libmicrohttpd's pool spends on it. Set by the adapter
 };
@@ -68,6 +69,8 @@ struct httpd_police {
 void httpd_police_begin(struct httpd_police *p, const char *method, struct slice target,
                         const char *raw_target, const char *version);
 void httpd_police_header(struct httpd_police *p, struct slice name, struct slice value);
+// A header's name, a method: characters of RFC 9110's tokens only. Empty is one too.
+bool httpd_police_is_token(struct slice s);
 // True: well framed. head_end: one past the empty line.
 bool httpd_police_end(struct httpd_police *p, const char *head_end);
 
@@ -102,6 +105,7 @@ struct httpd_req {
     struct httpd_bytes target; // raw; target_inline when it fits
     char target_inline[160];
     const char *raw_target; // where it was in the pool: for the police
+    uint64_t names;         // slice_nocase_bit of each header's name
     int64_t content_length; // -1 none
     size_t head_room;       // bytes the response head may have
 

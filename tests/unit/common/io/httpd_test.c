@@ -393,6 +393,9 @@ static void close_after_and_response_heads(void **state)
         {SLICE("x-empty"), SLICE("")},
         {SLICE("x-bad"), SLICE("a\r\nx-injected: 1")},
         {SLICE("x bad"), SLICE("1")},
+        {SLICE("Date"), SLICE("yesterday")},
+        {SLICE("x-tab"), SLICE("a\tb")},
+        {SLICE("x-nul"), SLICE("a\0b")},
         {SLICE("x-good"), SLICE("yes")},
     };
     struct rig_answer a;
@@ -407,7 +410,12 @@ static void close_after_and_response_heads(void **state)
     assert_true(a.close);
     rig_assert_text(rig_value(a.head, "content-length"), "0");
     rig_assert_text(rig_value(a.head, "x-good"), "yes");
+    rig_assert_text(rig_value(a.head, "x-tab"), "a\tb");
     assert_null(rig_value(a.head, "x-injected").p);
+    assert_null(rig_value(a.head, "x-bad").p);
+    assert_null(rig_value(a.head, "x bad").p);
+    assert_null(rig_value(a.head, "x-nul").p);
+    assert_int_not_equal(rig_value(a.head, "date").n, 9);
     assert_null(rig_value(a.head, "transfer-encoding").p);
     peer_expect_closed(rig.l, fd);
     (void)close(fd);
