@@ -83,6 +83,13 @@ struct dialect_event {
     unsigned error_status; // HTTP status the error stands for (429, 503, 500...), when error
 };
 
+// What a whole answer means.
+struct dialect_answer {
+    bool malformed; // not JSON; then nothing else is said
+    struct dialect_usage usage;
+    unsigned error_status; // HTTP status of an error object where an answer was due; 0: it is none
+};
+
 // Carried over the events of one stream; zero-initialise.
 struct dialect_stream {
     bool content_seen; // from then on only cheap looks at each event
@@ -129,8 +136,8 @@ struct dialect {
     // Looks at one event of a stream; updates *s.
     struct dialect_event (*observe_event)(struct dialect_stream *s, struct slice event,
                                           struct slice data);
-    // Usage from a whole answer (validated JSON).
-    struct dialect_usage (*observe_answer)(struct slice body);
+    // Looks at a whole answer, in one pass.
+    struct dialect_answer (*observe_answer)(struct slice body);
     // Limit headers by getter.
     struct dialect_limits (*observe_limits)(struct slice (*get)(void *ctx, const char *name),
                                             void *ctx, uint64_t wall_us);

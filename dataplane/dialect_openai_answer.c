@@ -9,18 +9,86 @@
 
 #include <string.h>
 
+// --- members -----------------------------------------------------------------------------------
+
+// Values by name, filled in one pass over an object; the first of several wins.
+struct named {
+    const struct slice *names;
+    struct slice *values;
+    size_t n;
+};
+
+static void note_member(void *ctx, struct slice name, struct slice value)
+{
+    const struct named *w = ctx;
+
+    for (size_t i = 0; i < w->n; i++) {
+        if (slice_eq(name, w->names[i]) && w->values[i].p == NULL) {
+            w->values[i] = value;
+        }
+    }
+}
+
+enum { TOP_USAGE, TOP_X_GROQ, TOP_ERROR, TOP_CHOICES, TOP_OBJECT, TOP_N };
+
+static const struct slice top_names[TOP_N] = {
+    [TOP_USAGE] = {"usage", 5},     [TOP_X_GROQ] = {"x_groq", 6}, [TOP_ERROR] = {"error", 5},
+    [TOP_CHOICES] = {"choices", 7}, [TOP_OBJECT] = {"object", 6},
+};
+
+// False: malformed.
+static bool read_top(struct slice text, struct slice top[TOP_N])
+{
+    struct named w = {top_names, top, TOP_N};
+
+    return scan_members(text, note_member, &w);
+}
+
 // --- usage -------------------------------------------------------------------------------------
 
 #define COUNT_MAX ((uint64_t)1 << 40) // a provider's number is cut here
 
-// The first of the names that is a number; 0, and *ret_known stays as it is, when none is.
-static uint64_t count_of(struct slice usage, const char *const *names, size_t n, bool *ret_known)
+// In the order of preference where several name the same.
+enum {
+    U_PROMPT,
+    U_INPUT,
+    U_COMPLETION,
+    U_OUTPUT,
+    U_TOTAL,
+    U_CACHE_HIT, // DeepSeek, Moonshot, Mistral
+    U_CACHED,
+    U_NUM_CACHED,
+    U_PROMPT_DETAILS,
+    U_INPUT_DETAILS,
+    U_ODD_DETAILS,
+    U_COMPLETION_DETAILS,
+    U_OUTPUT_DETAILS,
+    U_N
+};
+
+static const struct slice usage_names[U_N] = {
+    [U_PROMPT] = {"prompt_tokens", 13},
+    [U_INPUT] = {"input_tokens", 12},
+    [U_COMPLETION] = {"completion_tokens", 17},
+    [U_OUTPUT] = {"output_tokens", 13},
+    [U_TOTAL] = {"total_tokens", 12},
+    [U_CACHE_HIT] = {"prompt_cache_hit_tokens", 23},
+    [U_CACHED] = {"cached_tokens", 13},
+    [U_NUM_CACHED] = {"num_cached_tokens", 17},
+    [U_PROMPT_DETAILS] = {"prompt_tokens_details", 21},
+    [U_INPUT_DETAILS] = {"input_tokens_details", 20},
+    [U_ODD_DETAILS] = {"prompt_token_details", 20},
+    [U_COMPLETION_DETAILS] = {"completion_tokens_details", 25},
+    [U_OUTPUT_DETAILS] = {"output_tokens_details", 21},
+};
+
+// The first of the values that is a number; 0, and *ret_known stays as it is, when none is.
+static uint64_t count_of(const struct slice *values, size_t n, bool *ret_known)
 {
     for (size_t i = 0; i < n; i++) {
         uint64_t v = 0;
-        struct slice value;
 
-        if (scan_get(usage, names[i], &value) && scan_u64(value, &v)) {
+        if (scan_u64(values[i], &v)) {
             *ret_known = true;
             return v < COUNT_MAX ? v : COUNT_MAX;
         }
@@ -28,50 +96,40 @@ static uint64_t count_of(struct slice usage, const char *const *names, size_t n,
     return 0;
 }
 
-static uint64_t nested_count(struct slice usage, const char *const *outer, size_t n,
-                             const char *inner)
+static uint64_t nested_count(const struct slice *outer, size_t n, const char *inner)
 {
     bool known = false;
+    uint64_t v = 0;
 
     for (size_t i = 0; i < n && !known; i++) {
-        struct slice details;
-        uint64_t v;
+        struct slice value;
 
-        if (scan_get(usage, outer[i], &details)) {
-            v = count_of(details, &inner, 1, &known);
-            if (known) {
-                return v;
-            }
+        if (scan_get(outer[i], inner, &value)) {
+            v = count_of(&value, 1, &known);
         }
     }
-    return 0;
+    return v;
 }
 
 static struct dialect_usage read_usage(struct slice usage)
 {
-    static const char *const input[] = {"prompt_tokens", "input_tokens"};
-    static const char *const output[] = {"completion_tokens", "output_tokens"};
-    static const char *const in_details[] = {"prompt_tokens_details", "input_tokens_details",
-                                             "prompt_token_details"};
-    static const char *const out_details[] = {"completion_tokens_details", "output_tokens_details"};
-    // DeepSeek, Moonshot, Mistral
-    static const char *const cached[] = {"prompt_cache_hit_tokens", "cached_tokens",
-                                         "num_cached_tokens"};
-    static const char *const total[] = {"total_tokens"};
     struct dialect_usage u = {.known = false};
+    struct slice v[U_N] = {SLICE_NULL};
+    struct named w = {usage_names, v, U_N};
     bool any = false;
     uint64_t sum;
 
-    u.input = count_of(usage, input, ARRAY_LEN(input), &u.known);
-    u.output = count_of(usage, output, ARRAY_LEN(output), &u.known);
-    u.cached = nested_count(usage, in_details, ARRAY_LEN(in_details), "cached_tokens");
+    (void)!scan_members(usage, note_member, &w); // what was found before an error counts
+    u.input = count_of(&v[U_PROMPT], 2, &u.known);
+    u.output = count_of(&v[U_COMPLETION], 2, &u.known);
+    u.cached = nested_count(&v[U_PROMPT_DETAILS], 3, "cached_tokens");
     if (u.cached == 0) {
-        u.cached = count_of(usage, cached, ARRAY_LEN(cached), &any);
+        u.cached = count_of(&v[U_CACHE_HIT], 3, &any);
     }
-    u.cache_write = nested_count(usage, in_details, ARRAY_LEN(in_details), "cache_write_tokens");
-    u.reasoning = nested_count(usage, out_details, ARRAY_LEN(out_details), "reasoning_tokens");
+    u.cache_write = nested_count(&v[U_PROMPT_DETAILS], 3, "cache_write_tokens");
+    u.reasoning = nested_count(&v[U_COMPLETION_DETAILS], 2, "reasoning_tokens");
     // xAI counts reasoning beside the completion; its total tells.
-    sum = count_of(usage, total, ARRAY_LEN(total), &u.known);
+    sum = count_of(&v[U_TOTAL], 1, &u.known);
     if (u.reasoning > 0 && sum == u.input + u.output + u.reasoning) {
         u.output += u.reasoning;
     }
@@ -94,22 +152,41 @@ static bool take_usage(struct slice usage, struct dialect_usage *ret)
 }
 
 // True: there is a usage object.
-static bool find_usage(struct slice object, struct dialect_usage *ret)
+static bool find_usage(const struct slice top[TOP_N], struct dialect_usage *ret)
 {
     struct slice v;
 
-    if (scan_get(object, "usage", &v) && take_usage(v, ret)) {
-        return true;
-    }
-    return scan_get(object, "x_groq", &v) && scan_get(v, "usage", &v) && take_usage(v, ret);
+    return take_usage(top[TOP_USAGE], ret) ||
+           (scan_get(top[TOP_X_GROQ], "usage", &v) && take_usage(v, ret));
 }
 
-struct dialect_usage dialect_openai_answer_usage(struct slice body)
-{
-    struct dialect_usage u = {.known = false};
+// --- whole answers -----------------------------------------------------------------------------
 
-    (void)find_usage(body, &u);
-    return u;
+// Some vendors put an error object into a 200.
+static unsigned error_in_answer(const struct slice top[TOP_N])
+{
+    struct slice code;
+    uint64_t n = 0;
+
+    if (scan_type_of(top[TOP_ERROR]) != SCAN_OBJECT || top[TOP_CHOICES].p != NULL) {
+        return 0;
+    }
+    if (scan_get(top[TOP_ERROR], "code", &code) && scan_u64(code, &n) && n >= 400 && n < 600) {
+        return (unsigned)n;
+    }
+    return 500;
+}
+
+struct dialect_answer dialect_openai_answer_whole(struct slice body)
+{
+    struct slice top[TOP_N] = {SLICE_NULL};
+    struct dialect_answer a = {.malformed = !read_top(body, top)};
+
+    if (!a.malformed) {
+        a.error_status = error_in_answer(top);
+        (void)find_usage(top, &a.usage);
+    }
+    return a;
 }
 
 // --- content -----------------------------------------------------------------------------------
@@ -272,16 +349,16 @@ static unsigned error_status(struct slice error)
 }
 
 // {"error": ...} or the flat {"object":"error", ...}.
-static bool find_error(struct slice data, struct slice *ret)
+static bool find_error(struct slice data, const struct slice top[TOP_N], struct slice *ret)
 {
-    struct slice v;
+    struct slice v = top[TOP_ERROR];
 
-    if (scan_get(data, "error", &v) && scan_type_of(v) != SCAN_NULL) {
+    if (v.p != NULL && scan_type_of(v) != SCAN_NULL) {
         // Text where an object should be: what else there is stands beside it.
         *ret = scan_type_of(v) == SCAN_OBJECT ? v : data;
         return true;
     }
-    if (scan_get(data, "object", &v) && slice_eq(v, SLICE("\"error\""))) {
+    if (slice_eq(top[TOP_OBJECT], SLICE("\"error\""))) {
         *ret = data;
         return true;
     }
@@ -302,21 +379,19 @@ static struct dialect_event look_closely(struct dialect_stream *s, struct slice 
 {
     struct dialect_event ev = {.content = false};
     struct look l = {s, &ev, false};
-    struct slice v;
+    struct slice top[TOP_N] = {SLICE_NULL}, v;
 
-    if (!scan_validate(data, NULL) || !is_object(data)) {
+    if (!read_top(data, top) || !is_object(data)) {
         ev.malformed = true;
         return ev;
     }
-    if (find_error(data, &v)) {
+    if (find_error(data, top, &v)) {
         ev.error = true;
         ev.error_status = error_status(v);
         return ev;
     }
-    if (scan_get(data, "choices", &v)) {
-        scan_array(v, look_at_choice, &l);
-    }
-    if (find_usage(data, &s->usage)) {
+    scan_array(top[TOP_CHOICES], look_at_choice, &l);
+    if (find_usage(top, &s->usage)) {
         ev.usage_only = !l.any;
     }
     s->content_seen = s->content_seen || ev.content;

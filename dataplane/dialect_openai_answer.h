@@ -10,6 +10,6 @@
 struct dialect_event dialect_openai_answer_event(struct dialect_stream *s, struct slice event,
                                                  struct slice data);
 // struct dialect.observe_answer.
-struct dialect_usage dialect_openai_answer_usage(struct slice body);
+struct dialect_answer dialect_openai_answer_whole(struct slice body);
 
 #endif

@@ -56,31 +56,17 @@ static void pass_on(struct req *r)
 
 // --- plain answers -----------------------------------------------------------------------------
 
-// The status an error object inside a 200 stands for, 0: it is none. Some vendors do this.
-static unsigned error_in_answer(struct slice body)
-{
-    struct slice error, code;
-    uint64_t n = 0;
-
-    if (body.n > ATTEMPT_ERROR_MAX || !scan_get(body, "error", &error) ||
-        scan_type_of(error) != SCAN_OBJECT || scan_get(body, "choices", &code)) {
-        return 0;
-    }
-    if (scan_get(error, "code", &code) && scan_u64(code, &n) && n >= 400 && n < 600) {
-        return (unsigned)n;
-    }
-    return 500;
-}
-
 static bool promises_json(const struct req *r)
 {
     return r->at.is_json || r->route.endpoint != DIALECT_OTHER;
 }
 
-// Complete by its framing; is it what was promised? NULL: yes, else why not.
-static const char *flaw_of(struct req *r)
+// Complete by its framing; is it what was promised? NULL: yes, and *ret_usage is what it says it
+// used; else why not.
+static const char *flaw_of(struct req *r, struct dialect_usage *ret_usage)
 {
     struct slice body = buf_slice(&r->answer);
+    struct dialect_answer a;
 
     if (r->at.encoded || !promises_json(r)) {
         return NULL;
@@ -88,25 +74,25 @@ static const char *flaw_of(struct req *r)
     if (!r->at.is_json) {
         return "not JSON";
     }
-    if (!scan_validate(body, NULL)) {
+    a = r->dialect->observe_answer(body);
+    if (a.malformed) {
         return "malformed JSON";
     }
-    r->at.odd_status = error_in_answer(body);
-    if (r->at.odd_status != 0) {
+    if (a.error_status != 0 && body.n <= ATTEMPT_ERROR_MAX) {
+        r->at.odd_status = a.error_status;
         return "error in a 200";
     }
+    *ret_usage = a.usage;
     return r->stream ? "not a stream" : NULL;
 }
 
-static enum req_next send_answer(struct req *r)
+static enum req_next send_answer(struct req *r, const struct dialect_usage *usage)
 {
     struct slice type = r->at.content_type;
 
     note_success(r);
     r->first_content_us = r->at.head_us;
-    if (!r->at.encoded && r->at.is_json) {
-        r->usage = r->dialect->observe_answer(buf_slice(&r->answer));
-    }
+    r->usage = *usage;
     answered_well(r);
     r->bytes_out = buf_slice(&r->answer).n;
     if (r->at.status == 200 && !r->at.encoded) {
@@ -157,9 +143,10 @@ enum req_next req_step_collect(struct req *r)
         return req_set_step(r, REQ_RELAY);
     }
     if (r->at.ended) {
-        const char *flaw = r->at.result == UPSTREAM_COMPLETE ? flaw_of(r) : "cut";
+        struct dialect_usage usage = {.known = false};
+        const char *flaw = r->at.result == UPSTREAM_COMPLETE ? flaw_of(r, &usage) : "cut";
 
-        return flaw == NULL ? send_answer(r) : req_attempt_failed(r, RETRY_STREAM, flaw);
+        return flaw == NULL ? send_answer(r, &usage) : req_attempt_failed(r, RETRY_STREAM, flaw);
     }
     if (r->answer.n > ATTEMPT_COLLECT_MAX) {
         return req_attempt_failed(r, RETRY_STREAM, "not a stream");

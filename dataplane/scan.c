@@ -232,6 +232,55 @@ bool scan_validate(struct slice src, struct err *e)
     return true;
 }
 
+// Members of the object at c->p, which is '{'.
+static bool tell_members(struct scan_cursor *c,
+                         void (*fn)(void *ctx, struct slice name, struct slice value), void *ctx)
+{
+    c->p++;
+    scan_lex_space(c);
+    if (scan_lex_at(c, '}')) {
+        c->p++;
+        return true;
+    }
+    for (;;) {
+        struct slice name;
+        const char *value;
+        bool escaped;
+
+        if (!scan_lex_name(c, &name, &escaped)) {
+            return false;
+        }
+        value = c->p;
+        if (!scan_lex_value(c, 1)) {
+            return false;
+        }
+        fn(ctx, name, (struct slice){value, (size_t)(c->p - value)});
+        scan_lex_space(c);
+        if (scan_lex_at(c, '}')) {
+            c->p++;
+            return true;
+        }
+        if (!scan_lex_at(c, ',')) {
+            return false;
+        }
+        c->p++;
+        scan_lex_space(c);
+    }
+}
+
+bool scan_members(struct slice src, void (*fn)(void *ctx, struct slice name, struct slice value),
+                  void *ctx)
+{
+    struct scan_cursor c = scan_lex_begin(src);
+
+    scan_lex_space(&c);
+    if (scan_lex_at(&c, '{') ? !tell_members(&c, fn, ctx) : !scan_lex_value(&c, 0)) {
+        return false;
+    }
+    scan_lex_space(&c);
+    return c.p == c.end;
+}
+
 const struct scan_member *scan_find(const struct scan_object *o, const char *key)
 {
     struct slice k = slice_str(key);

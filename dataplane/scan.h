@@ -49,6 +49,11 @@ MUST_CHECK bool scan_object(struct slice src, struct arena *a, struct scan_objec
                             struct err *e);
 // Only validates (any JSON value); used on provider answers.
 MUST_CHECK bool scan_validate(struct slice src, struct err *e);
+// As scan_validate; where the value is an object, fn is told each of its members as it is passed
+// (name undecoded), and may have been told some when the text turns out to be malformed.
+MUST_CHECK bool scan_members(struct slice src,
+                             void (*fn)(void *ctx, struct slice name, struct slice value),
+                             void *ctx);
 // Member by decoded key, or NULL.
 const struct scan_member *scan_find(const struct scan_object *o, const char *key);
 // Members of a nested object value found in a scan (already validated).

@@ -9,6 +9,13 @@
 #include "common/io/json.h"
 #include "dataplane/scan.h"
 
+static void count_member(void *ctx, struct slice name, struct slice value)
+{
+    (void)name;
+    CHECK(scan_validate(value, NULL));
+    ++*(size_t *)ctx;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 // jansson refuses some texts that are JSON: repeated names, U+0000, huge numbers, lone surrogates.
@@ -67,24 +74,34 @@ static void check_array(struct slice text, const struct json_at *root)
     }
 }
 
+static void count_member(void *ctx, struct slice name, struct slice value)
+{
+    (void)name;
+    CHECK(scan_validate(value, NULL));
+    ++*(size_t *)ctx;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct slice text = {(const char *)data, size};
     struct err e = {.code = ERR_NONE};
     struct json_value *v = json_parse(text, SIZE_MAX, SCAN_DEPTH_MAX, &e);
     bool ok = scan_validate(text, NULL);
+    size_t members = 0;
     struct scan_object o;
     struct slice any;
     struct arena a;
 
     arena_init(&a, 4096, 64u << 20);
     CHECK(v == NULL || ok);
+    CHECK(scan_members(text, count_member, &members) == ok);
     CHECK(!ok || v != NULL || may_differ(&e, text));
     (void)!scan_get(text, "a", &any);
     if (scan_object(text, &a, &o, NULL)) {
         struct json_at root = json_root(v);
 
         CHECK(ok);
+        CHECK(members == o.n);
         CHECK(text.p[o.open] == '{' && text.p[o.close] == '}');
         if (v != NULL) {
             CHECK(o.n == json_size(&root));

@@ -280,7 +280,7 @@ static void usage_of_answers(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct dialect_usage u = dialect_openai_answer_usage(slice_str(cases[i].body));
+        struct dialect_usage u = dialect_openai_answer_whole(slice_str(cases[i].body)).usage;
         const struct dialect_usage *x = &cases[i].u;
 
         if (u.known != x->known || u.input != x->input || u.cached != x->cached ||
@@ -291,14 +291,43 @@ static void usage_of_answers(void **state)
     }
 }
 
+static void whole_answers(void **state)
+{
+    static const struct {
+        const char *body;
+        bool malformed;
+        unsigned error_status;
+    } cases[] = {
+        {"{\"choices\":[],\"usage\":{\"prompt_tokens\":1}}", false, 0},
+        {" [] ", false, 0},
+        {"{\"error\":null,\"choices\":[]}", false, 0},
+        {"{\"error\":{\"code\":429}}", false, 429},
+        {"{\"error\":{\"code\":\"x\",\"message\":\"m\"}}", false, 500},
+        {"{\"error\":{\"code\":200}}", false, 500},
+        {"{\"error\":\"text\"}", false, 0},
+        {"{\"choices\":[],\"error\":{\"code\":429}}", false, 0},
+        {"{\"error\":{\"code\":429}", true, 0},
+        {"{\"error\":{\"code\":429}}x", true, 0},
+        {"{\"a\":1,}", true, 0},
+        {"", true, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct dialect_answer a = dialect_openai_answer_whole(slice_str(cases[i].body));
+
+        if (a.malformed != cases[i].malformed || a.error_status != cases[i].error_status) {
+            fail_msg("%s", cases[i].body);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(first_content),
-        cmocka_unit_test(terminators_and_junk),
-        cmocka_unit_test(after_the_first_content),
-        cmocka_unit_test(usage_events),
-        cmocka_unit_test(error_events),
+        cmocka_unit_test(whole_answers),        cmocka_unit_test(first_content),
+        cmocka_unit_test(terminators_and_junk), cmocka_unit_test(after_the_first_content),
+        cmocka_unit_test(usage_events),         cmocka_unit_test(error_events),
         cmocka_unit_test(usage_of_answers),
     };
 

@@ -47,10 +47,21 @@ static void drop(struct slice s)
     mem_free((void *)(uintptr_t)s.p);
 }
 
+static void count_member(void *ctx, struct slice name, struct slice value)
+{
+    (void)name;
+    assert_true(scan_validate(value, NULL));
+    ++*(size_t *)ctx;
+}
+
+// scan_validate and scan_members must not differ.
 static bool is_valid(struct slice text)
 {
     struct slice s = exact(text);
     bool ok = scan_validate(s, NULL);
+    size_t n = 0;
+
+    assert_int_equal(scan_members(s, count_member, &n), ok);
 
     drop(s);
     return ok;
