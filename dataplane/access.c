@@ -76,9 +76,10 @@ static void write_line(const struct req *r)
     log_access(f, ARRAY_LEN(f));
 }
 
-static const char *cstr(struct req *r, struct slice s)
+// What a request keeps for its accounts are arena_dup's copies, which end in a NUL.
+static const char *cstr(struct slice s)
 {
-    return s.n == 0 ? "" : arena_strndup(&r->arena, s.p, s.n);
+    return s.n == 0 ? "" : s.p;
 }
 
 static void send_usage(struct req *r)
@@ -87,11 +88,11 @@ static void send_usage(struct req *r)
                                       MESSAGE_CACHE_BYPASS};
     bool hit = r->cache == REQ_CACHE_HIT;
     struct message_usage_record u = {
-        .request_id = cstr(r, r->request_id),
-        .key = cstr(r, r->key_id),
-        .router = cstr(r, r->router_name),
-        .provider = cstr(r, r->provider.p != NULL ? r->provider : r->best.provider),
-        .model = cstr(r, r->answered_model.p != NULL ? r->answered_model : r->best.model),
+        .request_id = cstr(r->request_id),
+        .key = cstr(r->key_id),
+        .router = cstr(r->router_name),
+        .provider = cstr(r->provider.p != NULL ? r->provider : r->best.provider),
+        .model = cstr(r->answered_model.p != NULL ? r->answered_model : r->best.model),
         .status = r->status,
         // A hit costs nothing; its tokens are those of the stored answer and are not counted again.
         .input = hit ? 0 : r->usage.input,
@@ -105,9 +106,9 @@ static void send_usage(struct req *r)
         .attempts = r->attempts,
         .interrupted = false,
         .wall_us = loop_wall_us(r->w->loop),
-        .team = cstr(r, r->team),
-        .user = cstr(r, r->user),
-        .tags = cstr(r, r->tags),
+        .team = cstr(r->team),
+        .user = cstr(r->user),
+        .tags = cstr(r->tags),
         .stream = r->stream,
         .estimated = r->usage_estimated,
         .outcome = outcome_of(r),
@@ -131,20 +132,20 @@ void access_attempt(struct req *r)
         return;
     }
     const struct message_usage_record u = {
-        .request_id = cstr(r, r->request_id),
-        .key = cstr(r, r->key_id),
-        .router = cstr(r, r->router_name),
+        .request_id = cstr(r->request_id),
+        .key = cstr(r->key_id),
+        .router = cstr(r->router_name),
         .provider = c != NULL ? c->provider->res->id : r->raw_provider->res->id,
-        .model = cstr(r, c != NULL ? c->model : r->model),
+        .model = c != NULL ? arena_strndup(&r->arena, c->model.p, c->model.n) : cstr(r->model),
         .input = guess.input,
         .cost = c != NULL && c->priced != NULL
                     ? meter_nano(meter_cost(&c->priced->price, &guess).pico)
                     : 0,
         .attempts = r->attempts,
         .wall_us = loop_wall_us(r->w->loop),
-        .team = cstr(r, r->team),
-        .user = cstr(r, r->user),
-        .tags = cstr(r, r->tags),
+        .team = cstr(r->team),
+        .user = cstr(r->user),
+        .tags = cstr(r->tags),
         .stream = r->stream,
         .outcome = "interrupted",
     };

@@ -79,6 +79,16 @@ void reply_head_printf(struct reply_head *h, const char *name, const char *fmt, 
     }
 }
 
+static void add_number(struct reply_head *h, const char *name, uint64_t v)
+{
+    char text[20];
+
+    if (h->n < REPLY_HEADERS_MAX) {
+        h->h[h->n++] =
+            (struct httpd_header){slice_str(name), arena_dup(h->arena, text_format_u64(v, text))};
+    }
+}
+
 static uint64_t seconds_up(uint64_t us)
 {
     uint64_t s = (us + MONO_SEC - 1) / MONO_SEC;
@@ -86,18 +96,39 @@ static uint64_t seconds_up(uint64_t us)
     return s == 0 ? 1 : s;
 }
 
-static void add_openai_limits(struct reply_head *h, const struct limit_view *v, const char *unit)
+static void add_openai_limits(struct reply_head *h, const struct limit_view *v)
 {
-    char name[48], reset[32];
-    static const char *const parts[] = {"limit", "remaining"};
-    const uint64_t values[] = {v->limit, v->remaining};
+    bool tokens = v->unit == RESOURCE_TOKENS;
+    char reset[32];
 
-    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-        (void)snprintf(name, sizeof(name), "x-ratelimit-%s-%s", parts[i], unit);
-        reply_head_printf(h, arena_strdup(h->arena, name), "%llu", (unsigned long long)values[i]);
-    }
-    (void)snprintf(name, sizeof(name), "x-ratelimit-reset-%s", unit);
-    reply_head_printf(h, arena_strdup(h->arena, name), "%s", text_format_reset(v->reset_us, reset));
+    add_number(h, tokens ? "x-ratelimit-limit-tokens" : "x-ratelimit-limit-requests", v->limit);
+    add_number(h, tokens ? "x-ratelimit-remaining-tokens" : "x-ratelimit-remaining-requests",
+               v->remaining);
+    reply_head_add(h, tokens ? "x-ratelimit-reset-tokens" : "x-ratelimit-reset-requests",
+                   slice_str(arena_strdup(h->arena, text_format_reset(v->reset_us, reset))));
+}
+
+static char *put_pair(char *to, const char *key, uint64_t v)
+{
+    char digits[20];
+    struct slice n = text_format_u64(v, digits);
+
+    return mempcpy(mempcpy(to, key, strlen(key)), n.p, n.n);
+}
+
+// `"requests";q=100;w=60`: a unit and two numbers of the IETF's RateLimit fields.
+static void add_unit_pairs(struct reply_head *h, const char *name, const char *unit,
+                           const char *key_a, uint64_t a, const char *key_b, uint64_t b)
+{
+    char text[80]; // the longest unit and two numbers of 20 digits
+    char *p = text;
+
+    *p++ = '"';
+    p = mempcpy(p, unit, strlen(unit));
+    *p++ = '"';
+    p = put_pair(p, key_a, a);
+    p = put_pair(p, key_b, b);
+    reply_head_add(h, name, arena_dup(h->arena, (struct slice){text, (size_t)(p - text)}));
 }
 
 void reply_head_limits(struct reply_head *h, const struct limit_view *v, bool anthropic,
@@ -112,18 +143,13 @@ void reply_head_limits(struct reply_head *h, const struct limit_view *v, bool an
         return;
     }
     if (v->unit != RESOURCE_USD) {
-        add_openai_limits(h, v, unit);
+        add_openai_limits(h, v);
     }
-    reply_head_printf(h, "RateLimit-Policy", "\"%s\";q=%llu;w=%llu", unit,
-                      (unsigned long long)v->limit, (unsigned long long)seconds_up(v->window_us));
-    reply_head_printf(h, "RateLimit", "\"%s\";r=%llu;t=%llu", unit,
-                      (unsigned long long)v->remaining,
-                      (unsigned long long)seconds_up(v->reset_us));
+    add_unit_pairs(h, "RateLimit-Policy", unit, ";q=", v->limit, ";w=", seconds_up(v->window_us));
+    add_unit_pairs(h, "RateLimit", unit, ";r=", v->remaining, ";t=", seconds_up(v->reset_us));
     if (anthropic && v->unit == RESOURCE_REQUESTS) {
-        reply_head_printf(h, "anthropic-ratelimit-requests-limit", "%llu",
-                          (unsigned long long)v->limit);
-        reply_head_printf(h, "anthropic-ratelimit-requests-remaining", "%llu",
-                          (unsigned long long)v->remaining);
+        add_number(h, "anthropic-ratelimit-requests-limit", v->limit);
+        add_number(h, "anthropic-ratelimit-requests-remaining", v->remaining);
         reply_head_printf(h, "anthropic-ratelimit-requests-reset", "%s",
                           text_format_rfc3339(wall_us + v->reset_us, at));
     }
@@ -132,9 +158,8 @@ void reply_head_limits(struct reply_head *h, const struct limit_view *v, bool an
 static void add_retry_after(struct reply_head *h, uint64_t us)
 {
     if (us != 0) {
-        reply_head_printf(h, "retry-after", "%llu", (unsigned long long)seconds_up(us));
-        reply_head_printf(h, "retry-after-ms", "%llu",
-                          (unsigned long long)((us + MONO_MS - 1) / MONO_MS));
+        add_number(h, "retry-after", seconds_up(us));
+        add_number(h, "retry-after-ms", (us + MONO_MS - 1) / MONO_MS);
     }
 }
 
@@ -225,7 +250,8 @@ static void add_cost(const struct req *r, struct reply_head *h)
     if (r->cache == REQ_CACHE_HIT) {
         reply_head_add(h, "x-sluice-cost", SLICE("0.0"));
     } else if (r->usage.known && r->cost.priced) {
-        reply_head_printf(h, "x-sluice-cost", "%s", meter_format_usd(r->cost.pico, usd));
+        reply_head_add(h, "x-sluice-cost",
+                       slice_str(arena_strdup(h->arena, meter_format_usd(r->cost.pico, usd))));
     }
 }
 
@@ -242,7 +268,7 @@ void reply_head_common(struct req *r, struct reply_head *h)
     reply_head_add(h, "helicone-provider", provider);
     reply_head_add(h, "x-sluice-model", model);
     if (r->attempts > 0) {
-        reply_head_printf(h, "x-sluice-attempts", "%u", r->attempts);
+        add_number(h, "x-sluice-attempts", r->attempts);
     }
     add_cache(r, h);
     reply_head_add(h, "x-sluice-upstream-request-id", id);
@@ -250,7 +276,7 @@ void reply_head_common(struct req *r, struct reply_head *h)
     add_cost(r, h);
     if (r->at.head_in || r->cache == REQ_CACHE_HIT) {
         measure_overhead(r);
-        reply_head_printf(h, "x-sluice-overhead-us", "%llu", (unsigned long long)r->overhead_us);
+        add_number(h, "x-sluice-overhead-us", r->overhead_us);
     }
     reply_head_limits(h, &r->pass.view, r->route.anthropic, r->began_wall_us);
     add_route_text(r, h);
@@ -524,8 +550,13 @@ static void upstream_error(struct req *r)
     struct buf body;
 
     begin_head(r, &h, unchanged ? r->best.content_type : SLICE("application/json"));
+<<<<<<< HEAD
     if (r->best.status != 0) { // a 200 that was no answer makes an error of our own
         reply_head_printf(&h, "x-sluice-upstream-status", "%u", r->best.http_status);
+=======
+    if (r->best.http_status != 0) {
+        add_number(&h, "x-sluice-upstream-status", r->best.http_status);
+>>>>>>> ca23cde (wip)
     }
     add_retry_after(&h, r->best.retry_after_us);
     if (unchanged) {

@@ -261,6 +261,17 @@ static bool civil_to_seconds(const struct civil *c, uint64_t *ret)
     return true;
 }
 
+struct slice text_format_u64(uint64_t v, char out[20])
+{
+    size_t at = 20;
+
+    do {
+        out[--at] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v > 0);
+    return (struct slice){out + at, 20 - at};
+}
+
 const char *text_format_rfc3339(uint64_t wall_us, char out[32])
 {
     uint64_t seconds = wall_us / US_PER_SEC, days = seconds / 86400;

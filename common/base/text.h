@@ -25,6 +25,9 @@ MUST_CHECK bool text_parse_rfc3339(struct slice s, uint64_t *ret_wall_us);
 // RFC 9110 IMF-fixdate to microseconds since the epoch (for Retry-After).
 MUST_CHECK bool text_parse_http_date(struct slice s, uint64_t *ret_wall_us);
 
+// Decimal digits of v in out; what printf("%llu") writes, at a tenth of its cost.
+struct slice text_format_u64(uint64_t v, char out[20]);
+
 // Appends s as the inside of a JSON string (no quotes); invalid UTF-8 becomes U+FFFD. Dies on
 // exhaustion.
 void text_json_escape(struct buf *b, struct slice s);
