@@ -129,11 +129,14 @@ static void add_candidate(struct builder *b, const struct found *f, const struct
                                   .weight = weight,
                                   .tier = b->tier,
                                   .excluded = excluded};
+    if (excluded != NULL) {
+        return; // no target: what is never called needs no health, and would be listed
+    }
     listed = f->at != NULL || f->configured;
     c->target = (listed ? target_get : target_get_unlisted)(
         b->q->targets, slice_str(p->res->id), f->id, key == NULL ? SLICE_NULL : slice_str(key->id),
         slice_str(p->res->u.provider->base_url));
-    b->plan->usable += excluded == NULL ? 1 : 0;
+    b->plan->usable++;
 }
 
 static bool is_excluded(const struct route_candidate *c, const char *why)

@@ -25,8 +25,8 @@ struct route_candidate {
     const struct resource *key;             // u.provider_key; NULL: provider needs none
     struct slice model;                     // provider's model id
     const struct resource_model_at *priced; // catalogue entry for the price; NULL unpriced
-    struct target *target;
-    uint32_t weight;      // thousandths, key's share already in it
+    struct target *target;                  // NULL where excluded
+    uint32_t weight;                        // thousandths, key's share already in it
     uint16_t tier;        // 0: the strategy's targets; 1, 2, ...: degradations, in order
     uint16_t order;       // within the tier: place in provider.order, all others behind; else 0
     const char *excluded; // static reason it cannot be used at all (no_key, not_allowed,

@@ -178,6 +178,15 @@ def test_bad_requests(up):
     assert up.admin("POST", "/keys", b"name=x", {"content-type": "application/x-www-form-urlencoded"}).status == 415
 
 
+def test_only_what_is_called_is_a_target(up):
+    """A preference of one request is no target without a key."""
+    key = up.admin("POST", "/keys?wait=5s", {"name": "targets"}).json()["key"]
+    h = {"authorization": f"Bearer {key}"}
+    assert up.post("/router/production/chat/completions", chat(text="t", provider={"only": ["gemini"]}), h).status == 200
+    wait_for(lambda: any(t["provider"] == "gemini" for t in up.admin("GET", "/health/targets").json()["data"]), 5, "the target")
+    assert all(t["key_id"] for t in up.admin("GET", "/health/targets").json()["data"])
+
+
 def test_proxies_and_targets(up):
     proxies = up.admin("GET", "/proxies").json()["data"]
     assert len(proxies) == 1 and proxies[0]["live"] is True

@@ -133,7 +133,7 @@ static enum route_result plan(struct ask *a)
         if (c->excluded != NULL) {
             n += (size_t)snprintf(a->text + n, sizeof(a->text) - n, "!%s", c->excluded);
         }
-        assert_non_null(c->target);
+        assert_int_equal(c->target == NULL, c->excluded != NULL);
     }
     return result;
 }
