@@ -550,13 +550,8 @@ static void upstream_error(struct req *r)
     struct buf body;
 
     begin_head(r, &h, unchanged ? r->best.content_type : SLICE("application/json"));
-<<<<<<< HEAD
     if (r->best.status != 0) { // a 200 that was no answer makes an error of our own
-        reply_head_printf(&h, "x-sluice-upstream-status", "%u", r->best.http_status);
-=======
-    if (r->best.http_status != 0) {
         add_number(&h, "x-sluice-upstream-status", r->best.http_status);
->>>>>>> ca23cde (wip)
     }
     add_retry_after(&h, r->best.retry_after_us);
     if (unchanged) {
