@@ -54,6 +54,8 @@ const struct api_route api_routes[] = {
     {"GET", BASE "/proxies", api_read_proxies, API_TOKEN, false},
     {"GET", BASE "/health/targets", api_read_targets, API_TOKEN, false},
     {"GET", BASE "/usage", api_usage_get, API_TOKEN, false},
+    {"GET", BASE "/requests", api_requests_list, API_TOKEN, false},
+    {"GET", BASE "/requests/{id}", api_requests_get, API_TOKEN, false},
     {"POST", BASE "/recovery", api_recovery_post, API_TOKEN, true},
     {"GET", BASE "/audit", api_read_audit, API_TOKEN, false},
 

@@ -4,7 +4,8 @@
 //   api.c            server, routing, authentication, life of a call
 //   api_reply.c      answers and errors, query parameters, lists
 //   api_write.c      a change: commit, idempotency, ?wait=, the answer
-//   api_keys.c  api_owners.c  api_provider_keys.c  api_read.c  api_usage.c      handlers
+//   api_keys.c  api_owners.c  api_provider_keys.c  api_read.c  api_requests.c
+//   api_usage.c      handlers
 //
 // A call lives from on_head until the exchange is over and nothing is pending for it:
 //
@@ -181,6 +182,8 @@ void api_read_ready(struct api_call *c);
 void api_read_metrics(struct api_call *c);
 void api_read_openapi(struct api_call *c);
 void api_recovery_post(struct api_call *c);
+void api_requests_list(struct api_call *c);
+void api_requests_get(struct api_call *c);
 void api_usage_get(struct api_call *c);
 
 #endif

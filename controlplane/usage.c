@@ -33,6 +33,7 @@ const char *const usage_metrics[USAGE_METRICS] = {
     [USAGE_OUTPUT] = "output_tokens",
     [USAGE_REASONING] = "reasoning_tokens",
     [USAGE_COST] = "cost",
+    [USAGE_ATTEMPTS] = "attempts",
 };
 
 struct usage {
@@ -123,11 +124,11 @@ static uint64_t time_of(const struct tally *t, const struct message_usage_record
 }
 
 // Bounded, without our separator.
-static struct slice clean(struct tally *t, struct slice s)
+static struct slice clean(struct tally *t, struct slice s, size_t max)
 {
     char *copy;
 
-    s = slice_head(s, VALUE_MAX);
+    s = slice_head(s, max);
     copy = arena_strndup(&t->arena, s.p == NULL ? "" : s.p, s.n);
     for (size_t i = 0; i < s.n; i++) {
         if ((unsigned char)copy[i] < 0x20) {
@@ -142,7 +143,6 @@ static void add_value(struct tally *t, const struct message_usage_record *r, con
 {
     char name[64];
 
-    value = clean(t, value);
     for (int day = 0; day < 2; day++) {
         size_t h = hash_index(t, usage_name(day == 1, time_of(t, r), dimension, name));
 
@@ -155,26 +155,50 @@ static void add_value(struct tally *t, const struct message_usage_record *r, con
         add(t, h, value, USAGE_OUTPUT, r->output);
         add(t, h, value, USAGE_REASONING, r->reasoning);
         add(t, h, value, USAGE_COST, r->cost);
+        add(t, h, value, USAGE_ATTEMPTS, r->attempts);
     }
+}
+
+// Each tag once, and all of them as a part of the cube's value.
+static struct slice add_tags(struct tally *t, const struct message_usage_record *r)
+{
+    struct slice tags = slice_str(r->tags), tag, seen[TAGS_MAX];
+    const char *all = "";
+    size_t n = 0;
+
+    while (n < TAGS_MAX && tags.n > 0) {
+        bool again = false;
+
+        tags = slice_cut(tags, ',', &tag);
+        tag = clean(t, slice_trim(tag), VALUE_MAX);
+        for (size_t i = 0; i < n; i++) {
+            again = again || slice_eq(seen[i], tag);
+        }
+        if (tag.n > 0 && !again) {
+            add_value(t, r, "tag", tag);
+            all = arena_printf(&t->arena, "%s%s" SLICE_FMT, all, n == 0 ? "" : ",", SLICE_ARG(tag));
+            seen[n++] = tag;
+        }
+    }
+    return slice_str(all);
 }
 
 static void add_record(struct tally *t, const struct message_usage_record *r)
 {
-    struct slice tags = slice_str(r->tags), tag;
+    const char *const values[] = {r->key, r->team, r->user, r->model, r->provider, r->router};
+    const char *cube = "";
+    struct slice tags;
 
     add_value(t, r, "total", SLICE(""));
-    add_value(t, r, "key", slice_str(r->key));
-    add_value(t, r, "team", slice_str(r->team));
-    add_value(t, r, "user", slice_str(r->user));
-    add_value(t, r, "model", slice_str(r->model));
-    add_value(t, r, "provider", slice_str(r->provider));
-    add_value(t, r, "router", slice_str(r->router));
-    for (size_t i = 0; i < TAGS_MAX && tags.n > 0; i++) {
-        tags = slice_cut(tags, ',', &tag);
-        if (slice_trim(tag).n > 0) {
-            add_value(t, r, "tag", slice_trim(tag));
-        }
+    for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+        struct slice v = clean(t, slice_str(values[i]), VALUE_MAX);
+
+        add_value(t, r, usage_dimensions[i + 1], v);
+        cube = arena_printf(&t->arena, "%s" SLICE_FMT "%c", cube, SLICE_ARG(v), USAGE_JOINT);
     }
+    tags = add_tags(t, r);
+    cube = arena_printf(&t->arena, "%s" SLICE_FMT, cube, SLICE_ARG(tags));
+    add_value(t, r, USAGE_CUBE, slice_str(cube));
 }
 
 // One entry of the stream of recent requests.
@@ -212,6 +236,7 @@ static struct slice recent_json(struct tally *t, const char *proxy,
     json_out_field_bool(&o, "stream", r->stream);
     json_out_field_bool(&o, "interrupted", r->interrupted);
     json_out_field_bool(&o, "estimated", r->estimated);
+    json_out_field_str(&o, "outcome", r->outcome);
     json_out_close(&o, '}');
     text = arena_dup(&t->arena, buf_slice(&b));
     buf_done(&b);

@@ -18,6 +18,7 @@
 #include "proto/message.h"
 
 #define USAGE_SEPARATOR '\x1f'
+#define USAGE_JOINT     '\x1e' // between the parts of a value of the cube
 
 enum usage_metric {
     USAGE_REQUESTS,
@@ -29,12 +30,16 @@ enum usage_metric {
     USAGE_OUTPUT,
     USAGE_REASONING,
     USAGE_COST, // nano-USD
+    USAGE_ATTEMPTS,
 };
-#define USAGE_METRICS 9
+#define USAGE_METRICS 10
 
 // What can be grouped by; "total" is everything.
 #define USAGE_DIMENSIONS 8
 extern const char *const usage_dimensions[USAGE_DIMENSIONS];
+// Everything by all dimensions at once: "{sluice}:usage:h:2026112520:cube"; a value has the parts
+// usage_dimensions[1..7], the last one being all tags with commas. For grouping by several.
+#define USAGE_CUBE "cube"
 extern const char *const usage_metrics[USAGE_METRICS];
 
 struct usage;

@@ -9,7 +9,7 @@ struct req;
 // Once a request, by ACCOUNT.
 void access_record(struct req *r);
 
-// An attempt is about to be made: into the usage journal.
+// The first bytes of an attempt are about to be written: into the usage journal.
 void access_attempt(struct req *r);
 
 #endif

@@ -268,6 +268,12 @@ static void on_head(void *arg, const struct h1 *head)
     req_post(r);
 }
 
+// From here on a provider may know of it, whatever becomes of us.
+static void on_write(void *arg)
+{
+    access_attempt(arg);
+}
+
 static void on_data(void *arg, struct slice data)
 {
     struct req *r = arg;
@@ -309,7 +315,6 @@ static void begin(struct req *r, struct target *target)
     at->target = target;
     at->begun = true;
     at->started = true;
-    access_attempt(r);
     at->started_us = mono_now_us();
     if (r->first_started_us == 0) {
         r->first_started_us = at->started_us;
@@ -328,6 +333,7 @@ static void launch(struct req *r, struct slice origin, struct buf *head, struct 
     u->head = buf_slice(head);
     u->idempotent_reuse = true;
     u->connect_timeout_us = r->timeouts.connect_us;
+    u->on_write = on_write;
     u->on.on_head = on_head;
     u->on.on_data = on_data;
     u->on.on_end = on_end;

@@ -19,7 +19,7 @@ struct journal;
 
 #define JOURNAL_FILE       "usage.journal" // in the data directory
 #define JOURNAL_RING_BYTES (32u << 20)     // of a new file
-#define JOURNAL_SLOTS      8192u           // attempts open at a time
+#define JOURNAL_SLOTS      8192u           // attempts open at a time; fewer with a small ring
 #define JOURNAL_BATCH      (64u << 10)
 #define JOURNAL_RECORD_MAX 4096u // bytes of one record, strings cut to fit
 

@@ -41,10 +41,18 @@ static bool header_is_good(const struct journal_header *h, size_t file_bytes)
            tail % JOURNAL_ALIGN == 0 && next >= 1 && next < JOURNAL_POS_MAX;
 }
 
+// A slot for each 512 bytes of the ring, JOURNAL_SLOTS at most.
+static uint32_t slots_for(uint64_t ring)
+{
+    uint64_t n = ring / JOURNAL_SLOT_BYTES;
+
+    return n < JOURNAL_SLOTS ? (uint32_t)n : JOURNAL_SLOTS;
+}
+
 // The magic comes last: a file without it was never used.
 static void header_make(struct journal_header *h, uint64_t ring)
 {
-    struct journal_header fresh = {.slots = JOURNAL_SLOTS, .ring = ring};
+    struct journal_header fresh = {.slots = slots_for(ring), .ring = ring};
 
     crypto_random(&fresh.key, sizeof(fresh.key));
     crypto_random_id(fresh.stream, 22);
@@ -320,7 +328,7 @@ static bool put_aside(const char *path, struct err *e)
 
 static bool open_file(struct journal *j, const char *path, size_t ring_bytes, struct err *e)
 {
-    size_t bytes = bytes_of(ring_bytes, JOURNAL_SLOTS);
+    size_t bytes = bytes_of(ring_bytes, slots_for(ring_bytes));
     bool mapped = map_file(j, path, bytes, e);
 
     if (mapped &&
@@ -357,7 +365,7 @@ static bool open_in(struct journal *j, const char *dir, size_t ring_bytes, struc
 
 static bool open_memory(struct journal *j, size_t ring_bytes, struct err *e)
 {
-    j->map_bytes = bytes_of(ring_bytes, JOURNAL_SLOTS);
+    j->map_bytes = bytes_of(ring_bytes, slots_for(ring_bytes));
     j->map = mmap(NULL, j->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (j->map == MAP_FAILED) {
         j->map = NULL;

@@ -53,6 +53,7 @@ struct upstream_call {
     struct dial_conn *dialing;      // owned; until connected
     struct connpool_conn *conn;     // its ->user is this
     struct upstream_handlers on;
+    void (*on_write)(void *arg);
     void *arg;
     struct h1 h;
     char *head; // owned copy, wiped: it names a key; until the response head
@@ -226,8 +227,12 @@ static ssize_t send_tls(struct upstream_call *c)
 
 static void call_send(struct upstream_call *c)
 {
-    ssize_t n = c->conn->plain ? send_plain(c) : send_tls(c);
+    ssize_t n;
 
+    if (c->at_piece == 0 && c->at_byte == 0 && c->on_write != NULL) {
+        c->on_write(c->arg);
+    }
+    n = c->conn->plain ? send_plain(c) : send_tls(c);
     c->blocked = false;
     if (c->at_piece == c->n_pieces) {
         c->sent = true;
@@ -524,7 +529,7 @@ struct upstream_call *upstream_start(struct upstream *u, const struct upstream_r
     struct upstream_call *c =
         n != NULL ? container_of(n, struct upstream_call, node) : mem_alloc(sizeof(*c));
 
-    *c = (struct upstream_call){.u = u, .on = rq->on, .arg = rq->arg};
+    *c = (struct upstream_call){.u = u, .on = rq->on, .on_write = rq->on_write, .arg = rq->arg};
     c->origin = connpool_origin_ref(&u->pool, rq->origin);
     c->connect_timeout_us = rq->connect_timeout_us;
     c->times.started_us = loop_now_us(u->l);

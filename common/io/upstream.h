@@ -56,6 +56,10 @@ struct upstream_request {
                            // answered)
     uint64_t connect_timeout_us;
     struct upstream_handlers on;
+    // The next instruction gives the first bytes of the request to the kernel; again when a reused
+    // connection turns out to be dead. The one that may be called from inside upstream_start: it
+    // must not call any upstream_* function. May be NULL.
+    void (*on_write)(void *arg);
     void *arg;
 };
 

@@ -2,6 +2,7 @@
 -- One numbered usage report, counted exactly once. Reports of a stream come as 1, 2, 3, ...; what is
 -- not the next one is not applied, and the answer always says which was the last that was. When the
 -- proxy has lost what came between (`oldest` is the lowest it still has) counting goes on there.
+-- Number 0 is never the next one: it only asks.
 --
 -- KEYS  1 last number of this stream   2 recent requests   3.. aggregates
 -- ARGV  1 number  2 oldest  3 how many recent requests follow (JSON each)  then those

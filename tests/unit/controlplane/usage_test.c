@@ -165,6 +165,11 @@ static void each_report_counts_once(void **state)
                          "cost"),
                      1500);
     assert_int_equal(sum(f, "tag", "b\x1frequests"), 6);
+    assert_int_equal(sum(f, USAGE_CUBE,
+                         "key1\x1e\x1e\x1egpt-4o-mini\x1eopenai\x1eprod\x1e"
+                         "a,b\x1frequests"),
+                     4);
+    assert_int_equal(report(f, 0, 1), 2); // only asks
     // 3 to 6 are gone from its journal: it goes on with 7, once.
     assert_int_equal(report(f, 7, 7), 7);
     assert_int_equal(report(f, 7, 7), 7);

@@ -22,7 +22,8 @@
 #include "common/io/proc.h"
 #include "dataplane/journal_priv.h"
 
-#define RING (256u << 10)
+#define RING  (256u << 10)
+#define SLOTS (RING / JOURNAL_SLOT_BYTES)
 
 static char dir[64], copy_dir[64];
 static struct arena arena;
@@ -320,7 +321,7 @@ static void full(void **state)
     bool batch;
 
     (void)state;
-    for (unsigned i = 0; i < JOURNAL_SLOTS; i++) {
+    for (unsigned i = 0; i < SLOTS; i++) {
         slot = begin(j, 0, i, 1);
         assert_true(slot != 0);
     }
@@ -351,7 +352,7 @@ static void damage(void **state)
     }
     (void)seal(j);
     (void)begin(j, 0, 99, 1);
-    used = JOURNAL_PAGE + JOURNAL_SLOTS * JOURNAL_SLOT_BYTES + (size_t)atomic_load(&j->head);
+    used = JOURNAL_PAGE + SLOTS * JOURNAL_SLOT_BYTES + (size_t)atomic_load(&j->head);
     journal_close(&j);
     read_all(dir, &b);
     for (size_t i = 0; i < used; i += i < 512 || i > used - 1024 ? 61 : 40961) {

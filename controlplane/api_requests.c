@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+// GET /requests, GET /requests/{id}: the recent requests, newest first, from the capped stream that
+// the usage script fills. Pages of the stream are read one after the other and filtered here, so
+// that no answer of Redis and no turn of the loop is long.
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "common/base/mono.h"
+#include "common/base/text.h"
+#include "controlplane/api_priv.h"
+#include "controlplane/names.h"
+#include "controlplane/usage.h"
+
+#define REDIS_US    (800 * MONO_MS)
+#define PAGE        "100"
+#define PAGE_N      100u
+#define LOOK_AT_MAX 20000u // entries of one call
+#define ENTRY_MAX   (64u << 10)
+
+struct requests_query {
+    struct api_call *c;
+    struct slice id;                       // NULL: a list
+    struct slice filter[USAGE_DIMENSIONS]; // by dimension; SLICE_NULL: any
+    struct slice outcome;                  // SLICE_NULL: any
+    uint64_t status_from, status_to;       // both included
+    uint64_t from_us, to_us;               // of the wall clock
+    bool interrupted;                      // only those
+    char last[48];                         // id of the last entry looked at
+    size_t left, looked_at;
+    bool found;
+    struct buf body;
+    struct json_out o;
+};
+
+// ---- one entry ---------------------------------------------------------------------------------
+
+static struct slice text_of(const struct json_at *o, const char *name)
+{
+    struct json_at at = json_member(o, name);
+    struct json_report r = {0};
+    struct slice s = SLICE("");
+
+    (void)json_want_raw_text(&at, 0, ENTRY_MAX, &s, &r); // ours; absent: empty
+    return s;
+}
+
+static uint64_t number_of(const struct json_at *o, const char *name)
+{
+    struct json_at at = json_member(o, name);
+    struct json_report r = {0};
+    int64_t n = 0;
+
+    (void)json_want_int(&at, 0, INT64_MAX, &n, &r);
+    return (uint64_t)n;
+}
+
+static bool has_tag(struct slice tags, struct slice tag)
+{
+    struct slice one;
+
+    while (tags.n > 0) {
+        tags = slice_cut(tags, ',', &one);
+        if (slice_eq(slice_trim(one), tag)) {
+            return true;
+        }
+    }
+    return tag.n == 0;
+}
+
+static bool matches(const struct requests_query *q, const struct json_at *o)
+{
+    uint64_t status = number_of(o, "status"), wall_us = number_of(o, "wall_us");
+    struct json_at at = json_member(o, "interrupted");
+    struct json_report r = {0};
+    bool interrupted = false;
+
+    if (q->id.p != NULL) {
+        return slice_eq(text_of(o, "id"), q->id);
+    }
+    (void)json_want_bool(&at, &interrupted, &r);
+    for (size_t i = 1; i < USAGE_DIMENSIONS; i++) {
+        bool tag = i == USAGE_DIMENSIONS - 1;
+        struct slice have = text_of(o, tag ? "tags" : usage_dimensions[i]);
+
+        if (q->filter[i].p != NULL &&
+            (tag ? !has_tag(have, q->filter[i]) : !slice_eq(have, q->filter[i]))) {
+            return false;
+        }
+    }
+    return status >= q->status_from && status <= q->status_to && wall_us >= q->from_us &&
+           wall_us <= q->to_us && (interrupted || !q->interrupted) &&
+           (q->outcome.p == NULL || slice_eq(text_of(o, "outcome"), q->outcome));
+}
+
+static bool put_member(void *ctx, const struct json_at *at)
+{
+    struct json_out *o = ctx;
+    struct json_report r = {0};
+    int64_t n = 0;
+    char time[32];
+
+    if (strcmp(at->name, "wall_us") == 0) {
+        (void)json_want_int(at, 0, INT64_MAX, &n, &r);
+        json_out_field_str(o, "time", text_format_rfc3339((uint64_t)n, time));
+    } else if (strcmp(at->name, "cost") == 0) {
+        (void)json_want_int(at, 0, INT64_MAX, &n, &r);
+        json_out_key(o, "cost_usd");
+        json_out_double(o, (double)n / 1e9);
+    } else {
+        json_out_key(o, at->name);
+        json_out_value(o, at->value);
+    }
+    return true;
+}
+
+// An entry of the stream: [id, ["j", json]].
+static void take_entry(struct requests_query *q, const struct redis_reply *entry)
+{
+    struct slice id = redis_text(redis_item(entry, 0));
+    struct slice text = redis_text(redis_item(redis_item(entry, 1), 1));
+    struct json_value *doc;
+    struct json_at root;
+
+    if (id.n == 0 || id.n >= sizeof(q->last)) {
+        return;
+    }
+    memcpy(q->last, id.p, id.n);
+    q->last[id.n] = '\0';
+    if (q->id.p != NULL && slice_find(text, q->id) == SIZE_MAX) {
+        return; // not worth parsing; ids have nothing that JSON escapes
+    }
+    doc = json_parse(text, ENTRY_MAX, 4, NULL);
+    if (doc == NULL) {
+        return;
+    }
+    root = json_root(doc);
+    if (matches(q, &root)) {
+        json_out_open(&q->o, '{');
+        json_each(&root, put_member, &q->o);
+        json_out_close(&q->o, '}');
+        q->found = true;
+        q->left--;
+    }
+    json_free(&doc);
+}
+
+// ---- the pages ---------------------------------------------------------------------------------
+
+static void on_page(void *arg, const struct redis_reply *r, const struct err *e);
+
+static void ask(struct requests_query *q)
+{
+    struct api_call *c = q->c;
+    const char *from = q->last[0] == '\0' ? "+" : arena_printf(&c->arena, "(%s", q->last);
+
+    redis_command(store_redis(c->api->store),
+                  (const struct slice[]){SLICE("XREVRANGE"), SLICE(NAMES_RECENT), slice_str(from),
+                                         SLICE("-"), SLICE("COUNT"), SLICE(PAGE)},
+                  6, REDIS_US, on_page, q);
+}
+
+static void finish(struct requests_query *q, bool more)
+{
+    struct api_call *c = q->c;
+
+    if (q->id.p == NULL) {
+        json_out_close(&q->o, ']');
+        json_out_field_str(&q->o, "next_cursor", more ? q->last : NULL);
+        json_out_close(&q->o, '}');
+        api_send(c, 200, &q->body, 0);
+    } else if (q->found) {
+        api_send(c, 200, &q->body, 0);
+    } else {
+        buf_done(&q->body);
+        api_error(c, 404, "not_found", "no such request among the recent ones");
+    }
+    mem_free(q);
+    api_release(c);
+}
+
+static void on_page(void *arg, const struct redis_reply *r, const struct err *e)
+{
+    struct requests_query *q = arg;
+    size_t n = redis_count(r), i = 0;
+
+    if (e != NULL) {
+        struct api_call *c = q->c;
+
+        buf_done(&q->body);
+        api_error(c, 503, "store_unavailable", "%s", e->message);
+        mem_free(q);
+        api_release(c);
+        return;
+    }
+    while (i < n && q->left > 0) {
+        take_entry(q, redis_item(r, i++));
+    }
+    q->looked_at += i;
+    if (q->left == 0 || n < PAGE_N || q->looked_at >= LOOK_AT_MAX) {
+        finish(q, i < n || n == PAGE_N);
+    } else {
+        ask(q);
+    }
+}
+
+// ---- parameters --------------------------------------------------------------------------------
+
+static void note(struct api_call *c, const char *name, const char *problem)
+{
+    const struct json_at root = {0};
+    const struct json_at at = {.up = &root, .name = name};
+
+    json_note(&c->report, &at, "%s", problem);
+}
+
+static uint64_t read_time(struct api_call *c, const char *name, uint64_t otherwise)
+{
+    struct slice s = api_query(c, name);
+    uint64_t us = otherwise;
+
+    if (s.p != NULL && !text_parse_rfc3339(s, &us)) {
+        note(c, name, "must be a time like 2026-11-25T00:00:00Z");
+    }
+    return us;
+}
+
+// "429", "4xx", "error" (400 and above).
+static void read_status(struct api_call *c, struct requests_query *q)
+{
+    struct slice s = api_query(c, "status");
+
+    q->status_to = UINT64_MAX;
+    if (s.p == NULL) {
+        return;
+    }
+    if (slice_eq_str(s, "error")) {
+        q->status_from = 400;
+    } else if (s.n == 3 && s.p[0] >= '1' && s.p[0] <= '5' && s.p[1] == 'x' && s.p[2] == 'x') {
+        q->status_from = (uint64_t)(s.p[0] - '0') * 100;
+        q->status_to = q->status_from + 99;
+    } else if (s.n == 3 && slice_to_u64(s, &q->status_from)) {
+        q->status_to = q->status_from;
+    } else {
+        note(c, "status", "must be a status like 429, a class like 5xx, or error");
+    }
+}
+
+static void read_cursor(struct api_call *c, struct requests_query *q, struct slice cursor)
+{
+    bool good = cursor.n < sizeof(q->last);
+
+    for (size_t i = 0; i < cursor.n; i++) {
+        good = good && ((cursor.p[i] >= '0' && cursor.p[i] <= '9') || cursor.p[i] == '-');
+    }
+    if (!good) {
+        note(c, "cursor", "is not a cursor that a list gave");
+    } else if (cursor.n > 0) {
+        memcpy(q->last, cursor.p, cursor.n);
+    }
+}
+
+static void read_filters(struct api_call *c, struct requests_query *q)
+{
+    struct slice interrupted = api_query(c, "interrupted");
+
+    for (size_t i = 1; i < USAGE_DIMENSIONS; i++) {
+        q->filter[i] = api_query(c, usage_dimensions[i]);
+    }
+    q->outcome = api_query(c, "outcome");
+    q->interrupted = slice_eq_str(interrupted, "true");
+    if (interrupted.p != NULL && !q->interrupted && !slice_eq_str(interrupted, "false")) {
+        note(c, "interrupted", "must be true or false");
+    }
+    read_status(c, q);
+    q->from_us = read_time(c, "from", 0);
+    q->to_us = read_time(c, "to", UINT64_MAX);
+}
+
+static void begin(struct requests_query *q)
+{
+    buf_init(&q->body, API_ANSWER_MAX);
+    q->o = json_out_to(&q->body);
+    if (q->id.p == NULL) {
+        json_out_open(&q->o, '{');
+        json_out_key(&q->o, "data");
+        json_out_open(&q->o, '[');
+    }
+    api_hold(q->c);
+    ask(q);
+}
+
+void api_requests_list(struct api_call *c)
+{
+    struct requests_query *q;
+    struct slice cursor;
+    size_t limit;
+
+    if (!api_page(c, &limit, &cursor)) {
+        return;
+    }
+    q = mem_zalloc(sizeof(*q));
+    q->c = c;
+    q->left = limit;
+    read_cursor(c, q, cursor);
+    read_filters(c, q);
+    if (c->report.n > 0) {
+        mem_free(q);
+        api_invalid(c);
+        return;
+    }
+    begin(q);
+}
+
+void api_requests_get(struct api_call *c)
+{
+    struct requests_query *q = mem_zalloc(sizeof(*q));
+
+    q->c = c;
+    q->id = slice_str(c->param);
+    q->left = 1;
+    begin(q);
+}
