@@ -62,6 +62,7 @@ struct up {
     bool stopping;
     bool demo;
     bool locked; // callers need a key
+    bool tls;    // the proxy serves HTTPS
     int exit_code;
     struct loop_timer poll, deadline;
     const char *control_env[2]; // where the demo's mock is
@@ -199,27 +200,45 @@ static bool is_ready(struct up *u, int step)
     return step == STEP_REDIS ? redis_answers(u) : child_is_ready(&u->children[step]);
 }
 
+static struct json_value *ready_line(const struct child *c)
+{
+    struct json_value *doc = NULL;
+    struct buf text;
+
+    buf_init(&text, 65536);
+    if (proc_read_file(c->json_file, 65536, &text, NULL)) {
+        doc = json_parse(buf_slice(&text), 65536, 8, NULL);
+    }
+    buf_done(&text);
+    return doc;
+}
+
+static bool ready_flag(const struct child *c, const char *name)
+{
+    struct json_value *doc = ready_line(c);
+    struct json_at root = json_root(doc), at = json_member(&root, name);
+    struct json_report report = {0};
+    bool on = false;
+
+    if (!json_want_bool(&at, &on, &report)) {
+        on = false;
+    }
+    json_free(&doc);
+    return on;
+}
+
 // A number from a child's ready file; 0 when it is not there. "ports" of the mock: the first.
 static int64_t ready_number(const struct child *c, const char *name)
 {
     struct json_report report = {0};
-    struct json_value *doc;
-    struct buf text;
+    struct json_value *doc = ready_line(c);
     int64_t n = 0;
-
-    buf_init(&text, 65536);
-    if (!proc_read_file(c->json_file, 65536, &text, NULL)) {
-        buf_done(&text);
-        return 0;
-    }
-    doc = json_parse(buf_slice(&text), 65536, 8, NULL);
     struct json_at root = json_root(doc), at = json_member(&root, name);
     struct json_at first = json_element(&at, 0);
     if (!json_want_int(first.value != NULL ? &first : &at, 0, 65535, &n, &report)) {
         n = 0;
     }
     json_free(&doc);
-    buf_done(&text);
     return n;
 }
 
@@ -228,13 +247,14 @@ static int64_t ready_number(const struct child *c, const char *name)
 // First chat model this proxy offers, into out; "openai/gpt-4o-mini" where it cannot be found out.
 static void pick_model(struct up *u, int64_t port, char *out, size_t size)
 {
-    struct fetch_request rq = {.timeout_us = 2 * MONO_SEC};
+    struct fetch_request rq = {.timeout_us = 2 * MONO_SEC, .insecure_tls = u->tls}; // ourselves
     struct json_report report = {0};
     struct fetch_response r;
     char url[64];
 
     (void)snprintf(out, size, "%s", u->demo ? "mock/gpt" : "openai/gpt-4o-mini");
-    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%d/v1/models", (int)port);
+    (void)snprintf(url, sizeof(url), "%s://127.0.0.1:%d/v1/models", u->tls ? "https" : "http",
+                   (int)port);
     rq.url = url;
     if (!fetch_run(&rq, &r, NULL)) {
         return;
@@ -280,26 +300,27 @@ static void print_token(struct up *u)
 
 static void print_banner(struct up *u, int64_t port, int64_t admin_port)
 {
+    const char *scheme = u->tls ? "https" : "http";
     char model[256];
 
     pick_model(u, port, model, sizeof(model));
     (void)printf("\n  Sluice is running%s.\n\n"
-                 "  endpoint     http://localhost:%d/v1   (also /router/NAME, /ai)\n"
+                 "  endpoint     %s://localhost:%d/v1   (also /router/NAME, /ai)\n"
                  "  admin API    http://localhost:%d/admin/v1\n",
                  u->demo ? " with the built-in mock provider (no provider key was found or --demo)"
                          : "",
-                 (int)port, (int)admin_port);
+                 scheme, (int)port, (int)admin_port);
     print_token(u);
     if (u->locked) {
         (void)printf("\n  Callers need a key: KEY=$(sluice keys create --name me --data-dir %s)\n",
                      u->data);
     }
     (void)printf(
-        "\n  curl http://localhost:%d/%s/chat/completions -H 'Content-Type: application/json' %s\\\n"
+        "\n  curl %s%s://localhost:%d/%s/chat/completions -H 'Content-Type: application/json' %s\\\n"
         "    -d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'\n\n"
         "  Ctrl-C stops it.\n\n",
-        (int)port, u->demo ? "v1" : "ai", u->locked ? "-H \"Authorization: Bearer $KEY\" " : "",
-        model);
+        u->tls ? "-k " : "", scheme, (int)port, u->demo ? "v1" : "ai",
+        u->locked ? "-H \"Authorization: Bearer $KEY\" " : "", model);
     (void)fflush(stdout);
 }
 
@@ -345,6 +366,7 @@ static void on_running(struct up *u)
     pin_port(u, proxy, "--port", port);
     pin_port(u, proxy, "--ops-port", ops);
     pin_port(u, control, "--admin-port", admin);
+    u->tls = ready_flag(proxy, "tls");
     print_banner(u, port, admin);
     (void)proc_notify("READY=1");
     if (!write_ready_file(u, port, admin, ops)) {

@@ -265,8 +265,9 @@ static void announce(struct proxy *p)
         LOG_UINT("seq", atomic_load(&p->shared.config_seq)));
     if (p->conf->ready_file != NULL) {
         buf_init(&line, 1024);
-        buf_printf(&line, "{\"port\":%u,\"ops_port\":%u,\"pid\":%ld}\n", worker_port(&p->shared),
-                   ops_port(p->ops), (long)getpid());
+        buf_printf(&line, "{\"port\":%u,\"ops_port\":%u,\"pid\":%ld,\"tls\":%s}\n",
+                   worker_port(&p->shared), ops_port(p->ops), (long)getpid(),
+                   p->conf->tls_cert != NULL ? "true" : "false");
         if (!proc_write_file(p->conf->ready_file, buf_slice(&line), 0644, &e)) {
             LOG(ERROR, "proxy.ready_file", LOG_ERR(&e));
         }

@@ -25,7 +25,7 @@ struct fetch_request {
     uint64_t timeout_us; // for everything together; 0 = 30 s
     size_t max_body;     // of the answer, bytes; 0 = 16 MiB
     const char *ca_file; // NULL = the system's
-    bool insecure_tls;   // tests only
+    bool insecure_tls;   // any certificate will do: tests, and a process that asks itself
 };
 
 struct fetch_response {

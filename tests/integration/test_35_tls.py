@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A TLS upstream that offers h2 (nginx in front of the mock), as every real provider does."""
+import json
 import shutil
 import subprocess
 
@@ -86,3 +87,20 @@ def test_untrusted_certificate_is_refused(tls, mock, tmp_path):
         assert r.status == 502 and r.code == "upstream_failed", r
     finally:
         other.stop()
+
+
+def test_tls_for_clients(mock, tmp_path):
+    """server.tls: the printed line works as printed, streams end whole."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                    "-subj", "/CN=localhost", "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"], check=True, capture_output=True)
+    s = sluice.Stack(tmp_path, sluice.PLAIN + f"server: {{tls: {{cert: {tmp_path}/cert.pem, key: {tmp_path}/key.pem}}}}\n", mock.env())
+    try:
+        lines = s.process.text().splitlines()
+        at = next(i for i, l in enumerate(lines) if l.strip().startswith("curl "))
+        r = subprocess.run(["bash", "-c", lines[at].strip().rstrip("\\") + lines[at + 1].strip() + " -sS"], capture_output=True, text=True, timeout=30)
+        assert r.returncode == 0 and json.loads(r.stdout)["choices"], (lines[at], r)
+        r = subprocess.run(["curl", "-sSk", f"https://localhost:{s.port}/router/one/chat/completions", "-H", "content-type: application/json",
+                            "-d", json.dumps(chat(text="over TLS", stream=True))], capture_output=True, text=True, timeout=30)
+        assert r.stdout.endswith("data: [DONE]\n\n"), r
+    finally:
+        s.stop()
