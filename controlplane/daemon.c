@@ -455,6 +455,7 @@ static void on_current(struct daemon *d)
     memcpy(d->epoch, state_epoch(d->state), STATE_EPOCH_BYTES);
     d->has_epoch = true;
     remember_initialised(d);
+    write_mark(d);
     if (adopted && d->wanted == NULL) {
         d->wanted = daemon_read_config(d->c, false);
         d->by_signal = false;

@@ -104,6 +104,10 @@ void recovery_adopt(struct store *s, const uint8_t *named, struct slice audit, r
                                                                        : RECOVERY_UNAVAILABLE);
         return;
     }
+    if (!redis_is_up(store_redis(s))) { // the follower's connection may be up before this one
+        refuse(a, RECOVERY_UNAVAILABLE);
+        return;
+    }
     crypto_random(a->result.epoch, STATE_EPOCH_BYTES);
     supersede(a, follow_known_epoch(f));
     supersede(a, seen);

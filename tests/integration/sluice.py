@@ -368,7 +368,7 @@ class Control:
         return request(self.admin_port, method, f"/admin/v1{path}", body, h, timeout=timeout)
 
     def status(self):
-        return json.loads(request(self.admin_port, "GET", "/readyz", timeout=5).body).get("status")
+        return json.loads(request(self.admin_port, "GET", "/readyz", timeout=5).body)["store"]
 
     def stop(self, **more):
         self.process.stop(**more)
@@ -450,10 +450,16 @@ class Cluster:
         self.env = mock.env()
         self.redis = Redis(self.dir, args=redis_args)
         self.controls, self.proxies = [], []
-        for i in range(controls):
-            self.controls.append(Control(self.dir, f"control{i}", self.redis, self.keys, self.config, self.env))
-        for i in range(proxies):
-            self.add_proxy(f"proxy{i}")
+        try:
+            for i in range(controls):
+                self.controls.append(Control(self.dir, f"control{i}", self.redis, self.keys, self.config, self.env))
+            for i in range(proxies):
+                self.add_proxy(f"proxy{i}")
+        except Exception:
+            for one in (*self.controls, *self.proxies):
+                one.process.kill()
+            self.redis.stop()
+            raise
 
     def add_proxy(self, name, **more):
         p = Proxy(self.dir, name, [c.endpoint for c in self.controls], self.keys, **more)
