@@ -360,6 +360,9 @@ void reply_relay_head(struct req *r)
     struct reply_head h;
 
     begin_head(r, &h, r->at.content_type);
+    if (r->at.status >= 400) { // a raw path: the provider's word, not ours
+        reply_head_printf(&h, "x-sluice-upstream-status", "%u", r->at.status);
+    }
     add_provider_headers(r, &h, r->at.headers, r->at.n_headers);
     r->status = r->at.status;
     r->head_sent = true;

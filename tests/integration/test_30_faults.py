@@ -89,6 +89,15 @@ def test_provider_error_is_relayed_unchanged(fresh, mock):
     assert r.status == 400 and r.json() == direct.json()
 
 
+def test_raw_errors_are_told_from_ours(fresh, mock):
+    """A 401 with x-sluice-upstream-status is about the provider's key, without it about the client's."""
+    r = fresh.post("/openai/v1/chat/completions", chat("status-401"))
+    assert r.status == 401 and r.headers["x-sluice-upstream-status"] == "401", r
+    r = fresh.post("/openai/v1/chat/completions", chat(), {"authorization": "Bearer sk-sluice-abcd-" + "x" * 40})
+    assert r.status == 401 and "x-sluice-upstream-status" not in r.headers, r
+    assert "x-sluice-upstream-status" not in fresh.post("/openai/v1/chat/completions", chat("gpt")).headers
+
+
 def test_400_never_retries(fresh, mock):
     mock.mode(0, "status-400")
     assert fresh.post("/router/two/chat/completions", chat("openai/gpt-4o-mini")).status == 400
