@@ -56,6 +56,7 @@ void lease_configure(struct lease *l, const struct resource_limit *limit)
     l->unit = limit->unit;
     l->amount = limit->amount;
     l->window_us = limit->per_us;
+    l->calendar = limit->calendar;
     l->open_on_loss =
         limit->on_control_loss == 1 || (limit->on_control_loss == 0 && limit->unit != RESOURCE_USD);
 }

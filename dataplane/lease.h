@@ -33,6 +33,7 @@
 struct lease {
     enum resource_unit unit; // 0: new
     uint64_t amount, window_us;
+    enum resource_calendar calendar; // then window_us is 0
     bool open_on_loss;
 
     int64_t units;      // left; negative = debt

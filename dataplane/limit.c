@@ -216,6 +216,15 @@ static bool send(struct limit_store *s, const struct question *q)
 
 // --- what is shown ----------------------------------------------------------------------------
 
+// A calendar's window as RateLimit-Policy names it: months have 30 days.
+static uint64_t shown_window(uint64_t per_us, enum resource_calendar calendar)
+{
+    static const uint64_t days[] = {
+        [RESOURCE_ROLLING] = 0, [RESOURCE_DAY] = 1, [RESOURCE_WEEK] = 7, [RESOURCE_MONTH] = 30};
+
+    return calendar == RESOURCE_ROLLING ? per_us : days[calendar] * 86400 * MONO_SEC;
+}
+
 static struct limit_view view_of(const struct lease *l, uint64_t now_us)
 {
     return (struct limit_view){
@@ -224,7 +233,7 @@ static struct limit_view view_of(const struct lease *l, uint64_t now_us)
         .limit = l->amount,
         .remaining = lease_remaining(l, now_us),
         .reset_us = l->reset_at_us > now_us ? l->reset_at_us - now_us : 0,
-        .window_us = l->window_us,
+        .window_us = shown_window(l->window_us, l->calendar),
     };
 }
 
@@ -548,7 +557,7 @@ void limit_each(struct limit_store *s, const struct limit_query *q, uint64_t now
                                .unit = a->limit->unit,
                                .limit = a->limit->amount,
                                .remaining = a->limit->amount,
-                               .window_us = a->limit->per_us};
+                               .window_us = shown_window(a->limit->per_us, a->limit->calendar)};
 
         pthread_mutex_lock(&sh->lock);
         const struct entry *e = map_get(&sh->entries, slice_str(a->id));

@@ -103,6 +103,24 @@ def test_key_limit(up):
     assert statuses == [200, 200, 429, 429]
 
 
+def test_windows_and_budgets(up):
+    """Headers name the window's length; money that is spent is an error SDKs must not retry."""
+    key = up.admin("POST", "/keys?wait=5s", {"name": "day", "limits": [{"unit": "requests", "amount": 1, "per": "day"}]}).json()["key"]
+    statuses = [up.post("/ai/chat/completions", chat(), {"x-api-key": key}) for _ in range(2)]
+    assert [r.status for r in statuses] == [200, 429]
+    for r in statuses:
+        assert r.headers["ratelimit-policy"] == '"requests";q=1;w=86400', r
+    assert 1 <= int(statuses[1].headers["retry-after"]) <= 86400
+    key = up.admin("POST", "/keys?wait=5s", {"name": "poor", "limits": [{"unit": "usd", "amount": 0.00003, "per": "month"}]}).json()["key"]
+    for _ in range(10):
+        r = up.post("/ai/chat/completions", chat(max_tokens=10), {"x-api-key": key})
+        if r.status != 200:
+            break
+    assert (r.status, r.code) == (429, "budget_exceeded") and r.headers["x-should-retry"] == "false", r
+    assert r.headers["ratelimit-policy"] == '"usd";q=30000;w=2592000' and int(r.headers["retry-after"]) >= 1
+    assert not any(h.startswith("x-ratelimit-") for h in r.headers)
+
+
 def test_cache_hit_uses_up_no_limit(up):
     first = up.post("/router/cached/chat/completions", chat(text="free"))
     assert first.status == 200

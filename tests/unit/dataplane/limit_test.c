@@ -632,6 +632,22 @@ static void view_shows_the_tightest(void **state)
     end(&w);
 }
 
+static void a_calendar_s_window_has_its_days(void **state)
+{
+    static const struct resource_limit limit = {
+        .unit = RESOURCE_REQUESTS, .amount = 5, .calendar = RESOURCE_WEEK};
+    struct world w;
+    struct caller a = caller();
+
+    (void)state;
+    begin(&w, &limit, 1, 50);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
+    assert_true(a.pass.view.window_us == 7 * 86400 * MONO_SEC);
+    end(&w);
+}
+
 // Lowering or raising the amount takes effect with the next request.
 static void amount_changes(void **state)
 {
@@ -897,6 +913,7 @@ int main(void)
         cmocka_unit_test(deadline_leaves_the_list),
         cmocka_unit_test(which_limits_apply),
         cmocka_unit_test(view_shows_the_tightest),
+        cmocka_unit_test(a_calendar_s_window_has_its_days),
         cmocka_unit_test(amount_changes),
         cmocka_unit_test(forgetting),
         cmocka_unit_test(exact_over_random_sequences),
