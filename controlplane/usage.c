@@ -15,6 +15,7 @@
 #include "controlplane/scripts.h"
 
 #define TIMEOUT_US (1 * MONO_SEC)
+#define HOUR_US    (3600 * MONO_SEC)
 #define VALUE_MAX  128u
 #define TAGS_MAX   8u
 #define PAST_US    (40 * 86400 * MONO_SEC) // older times are not believed
@@ -49,9 +50,17 @@ struct sum {
     uint64_t amount;
 };
 
+// Records of one hour that only differ in what is summed.
+struct cell {
+    const struct message_usage_record *like; // one of them
+    uint64_t wall_us;
+    uint64_t sums[USAGE_METRICS];
+};
+
 // A report being summed up.
 struct tally {
     struct arena arena;
+    struct map cells;  // what they have in common -> struct cell
     struct map hashes; // name -> index + 1
     const char **names;
     size_t n_names, cap_names;
@@ -138,31 +147,24 @@ static struct slice clean(struct tally *t, struct slice s, size_t max)
     return SLICE_MAKE(copy, s.n);
 }
 
-static void add_value(struct tally *t, const struct message_usage_record *r, const char *dimension,
+static void add_value(struct tally *t, const struct cell *c, const char *dimension,
                       struct slice value)
 {
     char name[64];
 
     for (int day = 0; day < 2; day++) {
-        size_t h = hash_index(t, usage_name(day == 1, time_of(t, r), dimension, name));
+        size_t h = hash_index(t, usage_name(day == 1, c->wall_us, dimension, name));
 
-        add(t, h, value, USAGE_REQUESTS, 1);
-        add(t, h, value, USAGE_ERRORS, r->status >= 400);
-        add(t, h, value, USAGE_INTERRUPTED, r->interrupted);
-        add(t, h, value, USAGE_CACHE_HITS, r->cache == MESSAGE_CACHE_HIT);
-        add(t, h, value, USAGE_INPUT, r->input);
-        add(t, h, value, USAGE_CACHED, r->cached);
-        add(t, h, value, USAGE_OUTPUT, r->output);
-        add(t, h, value, USAGE_REASONING, r->reasoning);
-        add(t, h, value, USAGE_COST, r->cost);
-        add(t, h, value, USAGE_ATTEMPTS, r->attempts);
+        for (int m = 0; m < USAGE_METRICS; m++) {
+            add(t, h, value, (enum usage_metric)m, c->sums[m]);
+        }
     }
 }
 
 // Each tag once, and all of them as a part of the cube's value.
-static struct slice add_tags(struct tally *t, const struct message_usage_record *r)
+static struct slice add_tags(struct tally *t, const struct cell *c)
 {
-    struct slice tags = slice_str(r->tags), tag, seen[TAGS_MAX];
+    struct slice tags = slice_str(c->like->tags), tag, seen[TAGS_MAX];
     const char *all = "";
     size_t n = 0;
 
@@ -175,7 +177,7 @@ static struct slice add_tags(struct tally *t, const struct message_usage_record 
             again = again || slice_eq(seen[i], tag);
         }
         if (tag.n > 0 && !again) {
-            add_value(t, r, "tag", tag);
+            add_value(t, c, "tag", tag);
             all = arena_printf(&t->arena, "%s%s" SLICE_FMT, all, n == 0 ? "" : ",", SLICE_ARG(tag));
             seen[n++] = tag;
         }
@@ -183,22 +185,50 @@ static struct slice add_tags(struct tally *t, const struct message_usage_record 
     return slice_str(all);
 }
 
-static void add_record(struct tally *t, const struct message_usage_record *r)
+static void add_cell(struct tally *t, const struct cell *c)
 {
+    const struct message_usage_record *r = c->like;
     const char *const values[] = {r->key, r->team, r->user, r->model, r->provider, r->router};
     const char *cube = "";
     struct slice tags;
 
-    add_value(t, r, "total", SLICE(""));
+    add_value(t, c, "total", SLICE(""));
     for (size_t i = 0; i < ARRAY_LEN(values); i++) {
         struct slice v = clean(t, slice_str(values[i]), VALUE_MAX);
 
-        add_value(t, r, usage_dimensions[i + 1], v);
+        add_value(t, c, usage_dimensions[i + 1], v);
         cube = arena_printf(&t->arena, "%s" SLICE_FMT "%c", cube, SLICE_ARG(v), USAGE_JOINT);
     }
-    tags = add_tags(t, r);
+    tags = add_tags(t, c);
     cube = arena_printf(&t->arena, "%s" SLICE_FMT, cube, SLICE_ARG(tags));
-    add_value(t, r, USAGE_CUBE, slice_str(cube));
+    add_value(t, c, USAGE_CUBE, slice_str(cube));
+}
+
+// Records of an hour that are alike are summed up first: a report has few kinds of them.
+static void add_record(struct tally *t, const struct message_usage_record *r)
+{
+    uint64_t wall_us = time_of(t, r);
+    const char *name = arena_printf(&t->arena, "%llu\n%s\n%s\n%s\n%s\n%s\n%s\n%s",
+                                    (unsigned long long)(wall_us / HOUR_US), r->key, r->team,
+                                    r->user, r->model, r->provider, r->router, r->tags);
+    struct cell *c = map_get(&t->cells, slice_str(name));
+
+    if (c == NULL) {
+        c = arena_zalloc(&t->arena, sizeof(*c));
+        c->like = r;
+        c->wall_us = wall_us;
+        (void)map_put(&t->cells, slice_str(name), c);
+    }
+    c->sums[USAGE_REQUESTS]++;
+    c->sums[USAGE_ERRORS] += r->status >= 400;
+    c->sums[USAGE_INTERRUPTED] += r->interrupted;
+    c->sums[USAGE_CACHE_HITS] += r->cache == MESSAGE_CACHE_HIT;
+    c->sums[USAGE_INPUT] += r->input;
+    c->sums[USAGE_CACHED] += r->cached;
+    c->sums[USAGE_OUTPUT] += r->output;
+    c->sums[USAGE_REASONING] += r->reasoning;
+    c->sums[USAGE_COST] += r->cost;
+    c->sums[USAGE_ATTEMPTS] += r->attempts;
 }
 
 // One entry of the stream of recent requests.
@@ -302,10 +332,15 @@ void usage_report(struct usage *u, const struct message_usage_report *r, usage_f
     arena_init(&t.arena, 16384, 0); // the message is bounded
     map_init(&t.hashes);
     map_init(&t.sums);
+    map_init(&t.cells);
     for (size_t i = 0; i < r->n_records; i++) {
         add_record(&t, &r->records[i]);
     }
+    map_foreach (e, &t.cells) {
+        add_cell(&t, e->value);
+    }
     send(&t, r, p);
+    map_done(&t.cells);
     map_done(&t.sums);
     map_done(&t.hashes);
     mem_free(t.names);
