@@ -11,6 +11,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/mono.h"
+#include "common/base/text.h"
 #include "dataplane/access.h"
 #include "dataplane/req_priv.h"
 
@@ -23,7 +24,7 @@
 static bool is_one_of(struct slice name, const struct slice *list, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (slice_eq_nocase(name, list[i])) {
+        if (name.n == list[i].n && slice_eq_nocase(name, list[i])) {
             return true;
         }
     }
@@ -76,6 +77,13 @@ static void put_header(struct buf *b, struct slice name, struct slice value)
     }
     buf_append(b, value);
     buf_append_str(b, "\r\n");
+}
+
+static void put_length(struct buf *b, size_t n)
+{
+    char digits[20];
+
+    put_header(b, SLICE("content-length"), text_format_u64(n, digits));
 }
 
 static struct slice authority_of(struct slice origin)
@@ -154,7 +162,8 @@ static void write_head(struct req *r, struct buf *b, const struct resource_provi
                       "user-agent: sluice/" SLUICE_VERSION "\r\n");
     put_passed_on(b, r->q, !r->w->shared->conf.drop_trace);
     put_provider_headers(b, p);
-    buf_printf(b, "content-length: %zu\r\n\r\n", body_bytes);
+    put_length(b, body_bytes);
+    buf_append_str(b, "\r\n");
 }
 
 // --- callbacks: facts only ---------------------------------------------------------------------
@@ -442,7 +451,7 @@ void attempt_start_raw(struct req *r, const struct resource *key)
     put_provider_headers(b, p);
     if (body.n > 0 || slice_eq_str(r->method, "POST") || slice_eq_str(r->method, "PUT") ||
         slice_eq_str(r->method, "PATCH")) {
-        buf_printf(b, "content-length: %zu\r\n", body.n);
+        put_length(b, body.n);
     }
     buf_append_str(b, "\r\n");
     if (body.n > 0) {

@@ -3,10 +3,9 @@
 // (gen_ai_*), and our own (sluice_*).
 #include "dataplane/metrics.h"
 
-#include <stdio.h>
-
 #include "common/base/cdefs.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 
 #define SERIES_MAX 1000u // of one family and slot; further ones are "other"
 
@@ -177,10 +176,10 @@ static void count_tokens(struct metrics *m, struct slice provider, const struct 
 
 void metrics_request(struct metrics *m, const struct metrics_sample *s)
 {
-    char status[12];
-    int n = snprintf(status, sizeof(status), "%u", s->status);
+    char digits[20];
     struct slice provider = or_none(s->provider);
-    const struct slice labels[] = {s->route, provider, or_none(s->model), {status, (size_t)n}};
+    const struct slice labels[] = {s->route, provider, or_none(s->model),
+                                   text_format_u64(s->status, digits)};
     const struct slice op[] = {s->route, provider};
 
     metric_add(metric_series(m->slot, M_REQUESTS, labels), 1);

@@ -122,6 +122,17 @@ static void put_escaped_byte(struct line *l, unsigned char c)
     put(l, (struct slice){text, (size_t)n});
 }
 
+// Length of the run of printable ASCII, but quotes and backslashes, at the start of s.
+static size_t plain_run(struct slice s)
+{
+    size_t n = 0;
+
+    while (n < s.n && s.p[n] >= ' ' && s.p[n] < 0x7f && s.p[n] != '"' && s.p[n] != '\\') {
+        n++;
+    }
+    return n;
+}
+
 // The inside of a quoted string, JSON rules in both formats; cut values end in "...".
 static void put_escaped(struct line *l, struct slice s)
 {
@@ -129,10 +140,9 @@ static void put_escaped(struct line *l, struct slice s)
     size_t run = 0;
 
     s = slice_head(s, VALUE_MAX_BYTES);
-    while (run < s.n) {
+    while ((run += plain_run(slice_from(s, run))) < s.n) {
         unsigned char c = (unsigned char)s.p[run];
-        bool plain = c >= 0x20 && c != 0x7f && c != '"' && c != '\\';
-        size_t n = !plain ? 0 : (c < 0x80 ? 1 : text_utf8_len(slice_from(s, run)));
+        size_t n = c < 0x80 ? 0 : text_utf8_len(slice_from(s, run));
 
         if (n > 0) {
             run += n;

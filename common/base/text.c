@@ -196,6 +196,10 @@ const char *text_format_reset(uint64_t us, char out[32])
     unsigned rest = (unsigned)(ms % 1000);
     char frac[8] = "";
 
+    if (ms == 0) { // the usual one: a bucket that is full
+        memcpy(out, "0s", 3);
+        return out;
+    }
     if (ms > 0 && ms < 1000) {
         (void)snprintf(out, 32, "%ums", rest);
         return out;

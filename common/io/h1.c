@@ -46,12 +46,17 @@ enum chunk_step {
 
 #define FIRST_HEADERS 16u
 
-// RFC 9110 token characters, as a bit set over 7-bit ASCII.
+// RFC 9110 token characters.
+static const bool token_char[256] = {
+    ['!'] = true,         ['#'] = true,         ['$'] = true,         ['%'] = true, ['&'] = true,
+    ['\''] = true,        ['*'] = true,         ['+'] = true,         ['-'] = true, ['.'] = true,
+    ['^'] = true,         ['_'] = true,         ['`'] = true,         ['|'] = true, ['~'] = true,
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
+};
+
 static bool is_token_char(unsigned char c)
 {
-    static const uint64_t set[2] = {0x03ff6cfa00000000u, 0x57ffffffc7fffffeu};
-
-    return c < 128 && ((set[c >> 6] >> (c & 63)) & 1) != 0;
+    return token_char[c];
 }
 
 static bool is_control(unsigned char c)

@@ -177,21 +177,22 @@ void httpd_drop_body(struct httpd_req *q)
 
 struct slice httpd_peer(const struct httpd_req *cq)
 {
-    struct httpd_req *q = (struct httpd_req *)(uintptr_t)cq; // only its text cache changes
-    const union httpd_addr *a = &httpd_conn_of(q)->addr;
+    // Only the text, made once for all requests of a connection, changes.
+    struct httpd_conn *c = httpd_conn_of((struct httpd_req *)(uintptr_t)cq);
+    const union httpd_addr *a = &c->addr;
 
-    if (q->peer[0] == '\0') {
+    if (c->peer[0] == '\0') {
         const struct in6_addr *v6 = &a->v6.sin6_addr;
 
         if (a->any.sa_family == AF_INET) {
-            (void)inet_ntop(AF_INET, &a->v4.sin_addr, q->peer, sizeof q->peer);
+            (void)inet_ntop(AF_INET, &a->v4.sin_addr, c->peer, sizeof c->peer);
         } else if (a->any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(v6)) {
-            (void)inet_ntop(AF_INET, &v6->s6_addr[12], q->peer, sizeof q->peer);
+            (void)inet_ntop(AF_INET, &v6->s6_addr[12], c->peer, sizeof c->peer);
         } else if (a->any.sa_family == AF_INET6) {
-            (void)inet_ntop(AF_INET6, v6, q->peer, sizeof q->peer);
+            (void)inet_ntop(AF_INET6, v6, c->peer, sizeof c->peer);
         }
     }
-    return slice_str(q->peer);
+    return slice_str(c->peer);
 }
 
 uint64_t httpd_started_us(const struct httpd_req *q)

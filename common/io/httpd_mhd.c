@@ -256,12 +256,13 @@ static bool is_own_header(struct slice name)
 // No line end, NUL or other control byte.
 static bool is_one_line(struct slice s)
 {
+    bool bad = false;
+
+    // No early exit: the compiler can vectorise it.
     for (size_t i = 0; i < s.n; i++) {
-        if ((unsigned char)s.p[i] < ' ' && s.p[i] != '\t') {
-            return false;
-        }
+        bad |= (unsigned char)s.p[i] < ' ' && s.p[i] != '\t';
     }
-    return true;
+    return !bad;
 }
 
 #define SEAM "\x01\x02" // stands for a line end; in no line, as that is looked at

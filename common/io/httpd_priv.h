@@ -120,7 +120,6 @@ struct httpd_req {
     uint64_t stream_left;        // of a stream with a length; UINT64_MAX = no length
     struct list_node drain_node; // in h->drained
     void *user;
-    char peer[INET6_ADDRSTRLEN];
 };
 
 // One libmicrohttpd daemon and its place in the lists.
@@ -156,6 +155,7 @@ struct httpd_conn {
     bool linger;          // an answer went out before the body was read
     bool used;            // at least one request came
     union httpd_addr addr;
+    char peer[INET6_ADDRSTRLEN]; // addr as text, once somebody asked for it
     struct httpd_req q;
 };
 
