@@ -53,8 +53,8 @@ static bool take_common(struct options *o, const char *name, const char *value)
         o->admin.data_dir = value;
     } else if (strcmp(name, "wait") == 0) {
         o->admin.wait = value;
-    } else if (strcmp(value, "json") == 0 || strcmp(value, "table") == 0) {
-        o->admin.json = strcmp(value, "json") == 0;
+    } else if (slice_eq_str(SLICE("json"), value) || slice_eq_str(SLICE("table"), value)) {
+        o->admin.json = slice_eq_str(SLICE("json"), value);
     } else {
         (void)fprintf(stderr, "sluice: -o takes table or json, not %s\n", value);
         return false;

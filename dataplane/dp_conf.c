@@ -13,8 +13,6 @@
 #include "common/base/mem.h"
 #include "common/io/document.h"
 
-extern char **environ;
-
 #define PEM_MAX (1u << 20)
 
 enum {

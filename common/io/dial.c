@@ -509,7 +509,7 @@ static bool parse_origin(struct slice s, bool *ret_tls, struct slice *ret_host, 
 {
     bool tls = slice_starts_nocase(s, SLICE("https://"));
     size_t scheme = tls ? 8 : 7, colon;
-    struct slice rest = slice_from(s, scheme), host = rest;
+    struct slice rest = slice_from(s, scheme), host;
     uint64_t port = 1;
 
     if (!tls && !slice_starts_nocase(s, SLICE("http://"))) {
@@ -561,7 +561,7 @@ struct dial_conn *dial_start(struct dial *d, const char *origin, uint64_t timeou
                              void (*fn)(void *arg, enum dial_result r, const char *message),
                              void *arg, struct err *e)
 {
-    struct slice host;
+    struct slice host = SLICE_NULL;
     bool tls = false;
 
     if (!parse_origin(slice_str(origin), &tls, &host, e)) {
