@@ -561,7 +561,7 @@ struct dial_conn *dial_start(struct dial *d, const char *origin, uint64_t timeou
                              void (*fn)(void *arg, enum dial_result r, const char *message),
                              void *arg, struct err *e)
 {
-    struct slice host = SLICE_NULL;
+    struct slice host = SLICE("");
     bool tls = false;
 
     if (!parse_origin(slice_str(origin), &tls, &host, e)) {
