@@ -33,7 +33,7 @@
 
 #define STRINGS   9u
 #define SEAL_ROOM 8u         // 1/8 of the ring is for seals only
-#define AHEAD     (1u << 20) // bytes prepared before they are written
+#define AHEAD     (2u << 20) // bytes prepared before they are written
 
 // Body of a USAGE record and of a slot; the strings follow, each with a NUL.
 struct fixed {

@@ -73,6 +73,7 @@ static void lay_out(struct journal *j)
     j->ring = j->slots + (size_t)j->h->slots * JOURNAL_SLOT_BYTES;
     j->ring_bytes = j->h->ring;
     j->key = j->h->key;
+    j->next_number = 1; // until something else is found
     // Ids of another start are others. 2^40 requests later one could be met again.
     j->id_base = ((atomic_fetch_add(&j->h->starts, 1) + 1) << 40) + 1;
     j->free_next = mem_zalloc_array(j->h->slots + 1, sizeof(*j->free_next));
@@ -166,7 +167,9 @@ static void read_ring(struct journal *j, struct found *f)
         const struct journal_record *r = journal_look(j, p, true);
 
         if (r == NULL || p + journal_rounded(r->len) > tail + j->ring_bytes) {
-            atomic_store(&journal_at(j, p)->mark, 0); // not to be taken for one later
+            if (atomic_load(&journal_at(j, p)->mark) == (p ^ j->key.k0)) {
+                atomic_store(&journal_at(j, p)->mark, 0); // not to be taken for one later
+            }
             p += JOURNAL_ALIGN;
             continue;
         }
@@ -239,7 +242,6 @@ static void end_open(struct journal *j, const struct found *f)
         if (atomic_load(&journal_slot(j, n)->id) != 0) {
             atomic_store(&journal_slot(j, n)->id, 0);
         }
-        journal_slot_push(j, n);
     }
 }
 
@@ -247,11 +249,12 @@ static void recover(struct journal *j)
 {
     struct found f = {0};
 
-    read_slots(j, &f);
-    read_ring(j, &f);
-    end_open(j, &f);
-    mem_free(f.open);
     if (j->recovered) {
+        read_slots(j, &f);
+        read_ring(j, &f); // all of it
+        end_open(j, &f);
+        mem_free(f.open);
+        (void)madvise(j->map, j->map_bytes, MADV_DONTNEED); // of the file: only the pages go
         LOG(INFO, "journal.recovered", LOG_UINT("records", atomic_load(&j->records)),
             LOG_UINT("reports", j->n_reports), LOG_UINT("interrupted", j->interrupted),
             LOG_UINT("next_report", j->next_number));
@@ -386,6 +389,9 @@ struct journal *journal_open(const char *dir, size_t ring_bytes, struct err *e)
     }
     lay_out(j);
     recover(j);
+    for (uint32_t n = j->h->slots; n > 0; n--) {
+        journal_slot_push(j, n);
+    }
     return j;
 }
 
