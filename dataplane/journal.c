@@ -296,8 +296,7 @@ static void slot_clear(struct journal *j, uint32_t n)
     journal_slot_push(j, n);
 }
 
-uint32_t journal_begin(struct journal *j, uint32_t before,
-                       const struct message_usage_record *so_far)
+uint32_t journal_begin(struct journal *j, uint32_t slot, const struct message_usage_record *so_far)
 {
     struct message_usage_record m = *so_far;
     uint32_t n = slot_pop(j);
@@ -307,17 +306,17 @@ uint32_t journal_begin(struct journal *j, uint32_t before,
 
     if (n == 0) {
         atomic_fetch_add_explicit(&j->unjournaled, 1, memory_order_relaxed);
-        return before;
+        return slot;
     }
     s = journal_slot(j, n);
-    id = before != 0 ? atomic_load_explicit(&journal_slot(j, before)->id, memory_order_relaxed)
-                     : j->id_base + atomic_fetch_add_explicit(&j->ids, 1, memory_order_relaxed);
+    id = slot != 0 ? atomic_load_explicit(&journal_slot(j, slot)->id, memory_order_relaxed)
+                   : j->id_base + atomic_fetch_add_explicit(&j->ids, 1, memory_order_relaxed);
     s->len = (uint32_t)measure(&m, JOURNAL_SLOT_BYTES - sizeof(*s), &f);
     put_body((uint8_t *)(s + 1), &m, &f);
     s->sum = journal_slot_sum(j, s, id);
     atomic_store_explicit(&s->id, id, memory_order_release);
-    if (before != 0) {
-        slot_clear(j, before);
+    if (slot != 0) {
+        slot_clear(j, slot);
     }
     return n;
 }

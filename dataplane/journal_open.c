@@ -270,7 +270,8 @@ static bool map_file(struct journal *j, const char *path, size_t bytes, struct e
 
     j->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (j->fd < 0 || fstat(j->fd, &st) != 0) {
-        return err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+        (void)err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+        return false;
     }
     if (st.st_size > 0) {
         bytes = (size_t)st.st_size;
@@ -279,16 +280,19 @@ static bool map_file(struct journal *j, const char *path, size_t bytes, struct e
         rc = posix_fallocate(j->fd, 0, (off_t)bytes);
         if (rc != 0) {
             (void)!ftruncate(j->fd, 0); // what there is may be in the way of others
-            return err_set(e, ERR_IO, "%s: %zu bytes: %s", path, bytes, strerror(rc));
+            (void)err_set(e, ERR_IO, "%s: %zu bytes: %s", path, bytes, strerror(rc));
+            return false;
         }
     }
     if (bytes < JOURNAL_PAGE || bytes > bytes_of(JOURNAL_RING_MAX, JOURNAL_SLOTS_MAX)) {
-        return err_set(e, ERR_INVALID, "%s: %zu bytes are not a journal", path, bytes);
+        (void)err_set(e, ERR_INVALID, "%s: %zu bytes are not a journal", path, bytes);
+        return false;
     }
     j->map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, j->fd, 0);
     if (j->map == MAP_FAILED) {
         j->map = NULL;
-        return err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+        (void)err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
+        return false;
     }
     j->map_bytes = bytes;
     return true;
@@ -372,7 +376,8 @@ static bool open_memory(struct journal *j, size_t ring_bytes, struct err *e)
     j->map = mmap(NULL, j->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (j->map == MAP_FAILED) {
         j->map = NULL;
-        return err_set(e, ERR_UNAVAILABLE, "journal: %s", strerror(errno));
+        (void)err_set(e, ERR_UNAVAILABLE, "journal: %s", strerror(errno));
+        return false;
     }
     header_make((struct journal_header *)(void *)j->map, ring_bytes);
     return true;
