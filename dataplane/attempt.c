@@ -213,17 +213,22 @@ static bool is_dropped(const struct req *r, struct slice name)
            slice_starts_nocase(name, SLICE("anthropic-ratelimit-"));
 }
 
+// The head is copied as a whole: one copy is cheaper than two for each header.
 static void copy_headers(struct req *r, const struct h1 *head)
 {
+    size_t max = head->n_headers < HEADERS_MAX ? head->n_headers : HEADERS_MAX;
+    struct slice whole = buf_slice(&head->head), copy = arena_dup(&r->arena, whole);
     struct attempt *at = &r->at;
 
-    at->headers = arena_alloc(&r->arena, HEADERS_MAX * sizeof(*at->headers));
-    for (size_t i = 0; i < head->n_headers && at->n_headers < HEADERS_MAX; i++) {
+    at->headers = arena_alloc(&r->arena, max * sizeof(*at->headers));
+    for (size_t i = 0; i < head->n_headers && at->n_headers < max; i++) {
         const struct h1_header *h = &head->headers[i];
 
         if (!is_dropped(r, h->name)) {
-            at->headers[at->n_headers++] = (struct httpd_header){arena_dup(&r->arena, h->name),
-                                                                 arena_dup(&r->arena, h->value)};
+            at->headers[at->n_headers++] = (struct httpd_header){
+                .name = {copy.p + (h->name.p - whole.p), h->name.n},
+                .value = {copy.p + (h->value.p - whole.p), h->value.n},
+            };
         }
     }
 }

@@ -53,6 +53,7 @@ struct slot_family {
     _Atomic(struct metric_series *) newest;
     struct map by_key;
     struct metric_series *other; // where labels past the bound go
+    struct metric_series *last;  // the one asked for last: mostly it is asked for again
 };
 
 struct metric_slot {
@@ -231,8 +232,12 @@ struct metric_series *metric_series(struct metric_slot *s, size_t def, const str
     f = &s->registry->families[def];
     sf = &s->families[def];
     key = encode_key(f, values, text);
+    if (sf->last != NULL && slice_eq(sf->last->key, key)) {
+        return sf->last;
+    }
     found = map_get(&sf->by_key, key);
     if (found != NULL) {
+        sf->last = found;
         return found;
     }
     if (map_count(&sf->by_key) < s->registry->max_series) {
