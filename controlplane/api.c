@@ -244,6 +244,12 @@ static void on_ready(void *arg, struct httpd_req *q)
     if (c->replied) {
         return;
     }
+    // Without a state "there is no such key" would be a guess.
+    if (c->route->access == API_TOKEN && c->route->fn != api_recovery_post &&
+        !state_ready(store_state(c->api->store))) {
+        api_error(c, 503, "store_unavailable", "the state is not loaded yet");
+        return;
+    }
     if (c->route->body && slice_trim(body).n > 0) {
         c->doc = json_parse(body, API_BODY_MAX, API_DEPTH_MAX, &e);
         if (c->doc == NULL) {

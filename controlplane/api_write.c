@@ -232,7 +232,7 @@ static void refused(struct api_call *c, const struct store_result *r)
     case STORE_REGRESSED:
         api_error(
             c, 503, "state_regressed",
-            "%s; nothing was changed. A person has to decide (docs/internals/control-plane.md)",
+            "%s; nothing was changed. A person has to decide (docs/operations.md)",
             r->message);
         break;
     case STORE_UNKNOWN:

@@ -37,6 +37,7 @@
 #define TOKEN_CHARS   40u
 #define WATCH_US      (1 * MONO_SEC)
 #define MARK_CHARS    64u
+#define PATIENCE      5u // times WATCH_US
 
 struct daemon {
     const struct daemon_config *c;
@@ -56,6 +57,7 @@ struct daemon {
     bool by_signal;        // ... because of SIGHUP
     bool applying, ready;
     int tries;
+    unsigned watched; // times, without having reached Redis
     size_t changes;
     char hash[STORE_DIGEST_HEX];      // of what is being applied
     char mark[MARK_CHARS + 1];        // as it is in the data directory
@@ -500,6 +502,12 @@ static void on_watch(struct loop_timer *t)
         follow_seen(store_follow(d->store), epoch, fleet_max_seq(d->fleet, epoch));
         write_mark(d);
     }
+    if (!d->ready && follow_status(store_follow(d->store)) == FOLLOW_CONNECTING &&
+        ++d->watched >= PATIENCE) {
+        LOG(ERROR, "control.without_redis", LOG_STR("redis", redis_name(store_redis(d->store))),
+            LOG_STR("effect", "answers what needs no state until it is reached"));
+        become_ready(d);
+    }
     loop_timer_set(d->loop, t, loop_now_us(d->loop) + WATCH_US);
 }
 
@@ -585,12 +593,13 @@ static void on_signal(void *arg, int signo)
 
 static void daemon_done(struct daemon *d)
 {
+    // First: it answers what is pending, and the commit of the file sets its timer to try again.
+    store_free(&d->store);
     if (d->loop != NULL) {
         loop_timer_cancel(d->loop, &d->apply_timer);
         loop_timer_cancel(d->loop, &d->drain_timer);
         loop_timer_cancel(d->loop, &d->watch_timer);
     }
-    store_free(&d->store);
     leases_free(&d->leases);
     usage_free(&d->usage);
     api_free(&d->api);

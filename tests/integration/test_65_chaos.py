@@ -187,6 +187,31 @@ def test_proxies_move_over_within_three_seconds(cluster):
         assert not traffic.stop().bad, traffic.bad[:3]
 
 
+def test_a_control_plane_starts_without_redis(cluster):
+    """It comes up, says what is wrong, keeps a proxy serving from its file, and goes on when Redis is there."""
+    c = cluster(controls=1, proxies=1)
+    control, proxy = c.controls[0], c.proxies[0]
+    key = make_key(control, "k", query="?wait=5s").json()
+    proxy.stop()
+    control.stop()
+    c.redis.kill()
+    control.start()  # its ready file comes all the same
+    assert "control.without_redis" in control.process.text()
+    assert request(control.admin_port, "GET", "/healthz").status == 200
+    r = request(control.admin_port, "GET", "/readyz")
+    assert r.status == 503 and r.json()["store"] == "connecting", r
+    r, took = timed_write(control, "no")
+    assert r.status == 503 and took < WRITE_S, r
+    assert control.admin("GET", f"/keys/{key['id']}").status == 503
+    assert control.admin("GET", "/keys").status == 503
+    proxy.start()
+    assert proxy.models(key["key"]) == 200 and proxy.ready()
+    c.redis.start()
+    wait_for(status_is(control, "current"), 10, "Redis")
+    wait_for(lambda: make_key(control, "after", query="?wait=5s").status == 201, 10, "a write")
+    assert proxy.models(key["key"]) == 200
+
+
 def test_two_writers_of_one_resource(cluster):
     """Through two control planes at the same moment: one wins, the other gets 412."""
     c = cluster(controls=2, proxies=0)
