@@ -288,11 +288,12 @@ bool boot_is_loopback(const char *address)
     return inet_pton(AF_INET6, address, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
+// NULL: of the wrong type, which was said already.
 static bool is_address(const char *s)
 {
     struct in6_addr any;
 
-    return strcmp(s, "localhost") == 0 || inet_pton(AF_INET, s, &any) == 1 ||
+    return s == NULL || strcmp(s, "localhost") == 0 || inet_pton(AF_INET, s, &any) == 1 ||
            inet_pton(AF_INET6, s, &any) == 1;
 }
 

@@ -95,6 +95,15 @@ def test_help_version_usage(program):
     assert run(program, "--no-such-option").returncode == 2
 
 
+@pytest.mark.parametrize("text", ["server: {address: [1]}", "server: {ops-address: {a: 1}}", "admin: {address: []}", "control: {listen: [x]}",
+                                  "egress: {proxy: {}, allowed-networks: [[]]}", "server: 5", "redis: []", "keys: {a: {key: {}}}"])
+def test_wrong_types_are_complaints(tmp_path, text):
+    """Each with its place; never a crash."""
+    (tmp_path / "c.yaml").write_text(text + "\n")
+    r = run("sluice-control", "--check-config", str(tmp_path / "c.yaml"))
+    assert r.returncode == 1 and "c.yaml:1:" in r.stderr, r
+
+
 def test_versions_name_the_libraries():
     for program in ("sluice", "sluice-proxy", "sluice-control"):
         text = run(program, "--version").stdout
