@@ -27,6 +27,7 @@
 #include "common/io/proc.h"
 #include "controlplane/api.h"
 #include "controlplane/leases.h"
+#include "controlplane/prober.h"
 #include "controlplane/publish.h"
 #include "controlplane/usage.h"
 #include "proto/keys.h"
@@ -52,6 +53,7 @@ struct daemon {
     struct leases *leases;
     struct usage *usage;
     struct upstream *upstream;
+    struct prober *prober;
     struct api *api;
     struct config *wanted; // to be applied; NULL: nothing
     bool by_signal;        // ... because of SIGHUP
@@ -594,6 +596,7 @@ static void on_signal(void *arg, int signo)
 static void daemon_done(struct daemon *d)
 {
     // First: it answers what is pending, and the commit of the file sets its timer to try again.
+    prober_free(&d->prober);
     store_free(&d->store);
     if (d->loop != NULL) {
         loop_timer_cancel(d->loop, &d->apply_timer);
@@ -666,6 +669,26 @@ static bool start_sockets(struct daemon *d, struct err *e)
     return d->upstream != NULL;
 }
 
+static void on_probed(void *arg, const struct message_probe *probes, size_t n)
+{
+    struct daemon *d = arg;
+
+    publish_probes(d->publish, probes, n);
+}
+
+static bool start_prober(struct daemon *d, struct err *e)
+{
+    d->prober = prober_new(&(const struct prober_config){.loop = d->loop,
+                                                         .store = d->store,
+                                                         .upstream = d->upstream,
+                                                         .dial = {.proxy = ""},
+                                                         .meters = d->meters,
+                                                         .publish = on_probed,
+                                                         .arg = d},
+                           e);
+    return d->prober != NULL;
+}
+
 static bool start_api(struct daemon *d, struct err *e)
 {
     struct secret *token = read_token(d->c, e);
@@ -716,6 +739,9 @@ static bool start(struct daemon *d, struct err *e)
         return false;
     }
     boot_id(machine);
+    if (!start_prober(d, e)) {
+        return false;
+    }
     d->leases = leases_new(d->loop, d->store, d->meters, machine);
     d->usage = usage_new(d->loop, d->store, d->meters);
     publish_on_lease(d->publish, on_lease, d);

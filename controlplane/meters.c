@@ -14,6 +14,7 @@ enum meter {
     METER_USAGE_RECORDS,
     METER_USAGE_LOST,
     METER_CLOCK_JUMPS,
+    METER_PROBES,
     METER_SEQ,
     METER_PROXIES,
     METER_BAD_RECORDS,
@@ -39,6 +40,8 @@ static const struct metric_def defs[] = {
                           "Usage reports that their proxy no longer has.", 0},
     [METER_CLOCK_JUMPS] = {"sluice_control_redis_clock_jumps_total", METRIC_COUNTER, "", NULL,
                            "Lease calls for which Redis's clock was not believed.", 0},
+    [METER_PROBES] = {"sluice_control_probes_total", METRIC_COUNTER, "result", NULL,
+                      "Probes of providers made here.", 0},
     [METER_SEQ] = {"sluice_control_seq", METRIC_GAUGE, "", NULL, "Sequence of the state.", 0},
     [METER_PROXIES] = {"sluice_control_proxies_live", METRIC_GAUGE, "", NULL,
                        "Proxies heard within 3 s.", 0},
@@ -131,6 +134,11 @@ void meters_usage(struct meters *m, const char *result, size_t records, uint64_t
     add(m, METER_USAGE_REPORTS, result, 1);
     add(m, METER_USAGE_RECORDS, "", records);
     add(m, METER_USAGE_LOST, "", lost);
+}
+
+void meters_probe(struct meters *m, bool good)
+{
+    add(m, METER_PROBES, good ? "good" : "bad", 1);
 }
 
 void meters_clock_jump(struct meters *m)

@@ -3,6 +3,7 @@
 #ifndef SLUICE_CONTROLPLANE_METERS_H
 #define SLUICE_CONTROLPLANE_METERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,8 @@ void meters_commit(struct meters *m, enum store_outcome outcome);
 void meters_lease(struct meters *m, size_t granted, size_t empty, size_t refused);
 // A usage report: applied, repeated (not the next number) or failed; records counted by it.
 void meters_usage(struct meters *m, const char *result, size_t records, uint64_t lost);
+// A probe of a provider.
+void meters_probe(struct meters *m, bool good);
 // Redis's clock was off by so much against the caller's.
 void meters_clock_jump(struct meters *m);
 

@@ -12,6 +12,7 @@
 #define NAMES_REVISIONS   "{sluice}:revisions"   // hash: file hash -> "seq time"; "latest"
 #define NAMES_IDEMPOTENCY "{sluice}:idem:"       // + digest: what a repeated request is told
 #define NAMES_CLOCK       "{sluice}:clock"       // hash: the clock of the lease script
+#define NAMES_PROBER      "{sluice}:prober"      // who probes providers; runs out by itself
 #define NAMES_LIMIT       "{sluice}:l:"          // + limit id: a bucket or window
 #define NAMES_USAGE_LAST  "{sluice}:usage:last:" // + stream: number of the last report applied
 #define NAMES_USAGE       "{sluice}:usage:"      // + "h:2026112520:key" or "d:20261125:key"

@@ -221,6 +221,15 @@ static void heartbeat(struct publish *p)
     broadcast(p, &m, m.u.heartbeat.seq);
 }
 
+void publish_probes(struct publish *p, const struct message_probe *probes, size_t n)
+{
+    const struct message m = {MESSAGE_PROBES, {.probes = {probes, n}}};
+
+    if (is_speaking(p)) {
+        broadcast(p, &m, state_seq(p->conf.state));
+    }
+}
+
 static void on_beat(struct loop_timer *t)
 {
     struct publish *p = container_of(t, struct publish, beat);

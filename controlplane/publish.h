@@ -55,6 +55,10 @@ void publish_reply_usage(struct publish_reply **r, const struct message_usage_ac
 // deadline.
 void publish_reply_drop(struct publish_reply **r);
 
+// What the prober found; borrowed for the call. Nothing happens while there is no state to speak
+// of.
+void publish_probes(struct publish *p, const struct message_probe *probes, size_t n);
+
 // While silent nothing is published and snapshots are refused (the state has regressed).
 void publish_set_silent(struct publish *p, bool silent);
 // The epochs that the state's epoch replaces by a person's decision, 16 bytes each, told in

@@ -4,10 +4,10 @@
 
 #include "common/base/mono.h"
 
-#define ASK_AGAIN_US   (200 * MONO_MS)   // an unanswered question may be repeated
-#define BUCKET_MAX_US  (3600 * MONO_SEC) // longer limits are windows (interfaces.md section 7)
-#define TIME_MAX_US    (400 * 86400 * MONO_SEC) // times from outside are cut here
-#define TURN_JITTER_US (10 * MONO_SEC) // two answers may differ by less about when a window ends
+#define ASK_AGAIN_US    (200 * MONO_MS)   // an unanswered question may be repeated
+#define WINDOW_EMPTY_US (2 * MONO_SEC)    // a window gets back what other proxies did not spend
+#define BUCKET_MAX_US   (3600 * MONO_SEC) // longer limits are windows (interfaces.md section 7)
+#define TIME_MAX_US     (400 * 86400 * MONO_SEC) // times from outside are cut here
 
 static uint64_t at_most(uint64_t v, uint64_t max)
 {
@@ -45,7 +45,7 @@ void lease_configure(struct lease *l, const struct resource_limit *limit)
         lease_end(l);
         l->no++;
         l->full = l->spent = l->rest = 0;
-        l->turn_us = 0;
+        l->window = 0;
         l->empty_until_us = l->reset_at_us = l->asked_at_us = 0;
         l->scarce = false;
     }
@@ -68,6 +68,7 @@ bool lease_take(struct lease *l, uint64_t units)
     }
     l->units -= (int64_t)units;
     l->spent += units;
+    l->stuck = 0;
     return true;
 }
 
@@ -121,15 +122,13 @@ bool lease_question(struct lease *l, uint64_t need, uint64_t now_us, struct limi
     uint64_t want = need == 0 || lease_is_asked_for(l, now_us) ? 0 : need + share;
     uint64_t debt = l->units < 0 ? (uint64_t)-l->units : 0;
 
-    if (l->turn_us != 0 && now_us >= l->turn_us) {
-        l->owed = 0; // of the window that is over
-    }
     if (want == 0 && l->owed == 0 && debt == 0) {
         return false;
     }
     ret->want = at_most(want, l->amount);
     ret->returned = l->owed;
     ret->debt = debt;
+    ret->window = l->window;
     l->owed = 0;
     l->units += (int64_t)debt;
     if (want > 0) {
@@ -157,15 +156,15 @@ void lease_lost(struct lease *l, const struct limit_ask *q, uint64_t now_us)
 }
 
 // A window has begun since the last answer: what is left of the one before is worth nothing.
-static void turn(struct lease *l, uint64_t turn_us)
+static void turn(struct lease *l, uint64_t window)
 {
-    if (l->turn_us != 0 && turn_us > l->turn_us + TURN_JITTER_US) {
+    if (l->window != 0 && window != l->window) {
         l->units = l->units < 0 ? l->units : 0;
         l->owed = 0;
         l->until_us = 0;
         l->first_no = l->no + 1;
     }
-    l->turn_us = turn_us;
+    l->window = window;
 }
 
 // asked_us: when the question was sent.
@@ -195,9 +194,7 @@ void lease_granted(struct lease *l, const struct limit_grant *g, uint64_t now_us
     uint64_t reset_us = at_most(g->reset_us, TIME_MAX_US);
 
     lease_expire(l, now_us);
-    if (is_window(l)) {
-        turn(l, asked_us + reset_us);
-    }
+    turn(l, g->window);
     l->asked_at_us = 0;
     l->heard_us = now_us;
     l->scarce = g->granted < l->wanted && g->remaining == 0;
@@ -206,8 +203,18 @@ void lease_granted(struct lease *l, const struct limit_grant *g, uint64_t now_us
     if (g->granted > 0) {
         add(l, g, asked_us, now_us);
     } else if (g->empty_us > 0) {
-        l->empty_until_us = now_us + at_most(g->empty_us, TIME_MAX_US);
+        uint64_t known_us = is_window(l) ? WINDOW_EMPTY_US : TIME_MAX_US;
+
+        l->empty_until_us = now_us + at_most(g->empty_us, known_us);
     }
+}
+
+uint64_t lease_empty_us(const struct lease *l, uint64_t now_us)
+{
+    if (is_window(l) && l->reset_at_us > now_us) {
+        return l->reset_at_us - now_us;
+    }
+    return l->empty_until_us > now_us ? l->empty_until_us - now_us : 0;
 }
 
 uint64_t lease_wait_us(const struct lease *l, uint64_t units, uint64_t now_us)

@@ -39,7 +39,7 @@ struct lease {
     int64_t units;      // left; negative = debt
     uint32_t no;        // counts leases, so that who took units knows from which
     uint32_t first_no;  // the first lease of this window
-    uint64_t turn_us;   // when this window is over, at the earliest; 0 = not known
+    uint64_t window;    // names this window; 0 = a bucket, or not known
     uint64_t until_us;  // 0 = over
     uint64_t length_us; // of the current one
     uint64_t owed;      // units of leases that are over, to be given back
@@ -51,6 +51,7 @@ struct lease {
     uint64_t asked_at_us; // 0 = no question open
     uint64_t wanted;      // by the last question
     uint64_t heard_us;    // last answer
+    uint32_t stuck;       // times that it was too little since somebody could take of it
     bool scarce;          // it gave all there was, and less than was wanted
     uint64_t lost_us;     // last time that a question had no answer
 };
@@ -79,6 +80,9 @@ void lease_not_asked(struct lease *l, const struct limit_ask *q);
 // given back twice.
 void lease_lost(struct lease *l, const struct limit_ask *q, uint64_t now_us);
 void lease_granted(struct lease *l, const struct limit_grant *g, uint64_t now_us);
+// How long a lease that is empty is likely to stay so: what to tell a client. A window is asked
+// about again much earlier.
+uint64_t lease_empty_us(const struct lease *l, uint64_t now_us);
 // A guess at how long it takes until so many more units are there.
 uint64_t lease_wait_us(const struct lease *l, uint64_t units, uint64_t now_us);
 // Lower bound of what is left of the whole limit.

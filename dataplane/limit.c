@@ -334,6 +334,24 @@ struct admission {
     uint64_t missing_units;
 };
 
+// All there was has come, and it is too little. Smaller requests may still use what is here; but
+// when none has come until the same happens again, it goes back at once, and for a moment nothing
+// is asked for here: with what other proxies hold in the same way it may be enough for one of
+// theirs.
+static enum limit_result deny_scarce(struct admission *ad, struct entry *e, uint64_t units)
+{
+    struct lease *l = &e->lease;
+    uint64_t have = l->units > 0 ? (uint64_t)l->units : 0;
+    uint64_t wait_us = lease_wait_us(l, units - have, ad->now_us);
+
+    if (have > 0 && l->stuck++ > 0) {
+        lease_end(l);
+        ask(&ad->q, e, 0, ad->now_us);
+        l->empty_until_us = ad->now_us + (wait_us < MONO_SEC ? wait_us : MONO_SEC);
+    }
+    return deny(ad->p, l, wait_us, ad->now_us);
+}
+
 // The lease does not have the units.
 static enum limit_result fall_short(struct admission *ad, struct entry *e, uint64_t units, bool dry)
 {
@@ -345,15 +363,13 @@ static enum limit_result fall_short(struct admission *ad, struct entry *e, uint6
         return deny(p, l, l->window_us != 0 ? l->window_us : MONO_SEC, now_us);
     }
     if (now_us < l->empty_until_us) {
-        return deny(p, l, l->empty_until_us - now_us, now_us);
+        return deny(p, l, lease_empty_us(l, now_us), now_us);
     }
     if (ad->link_down || control_is_lost(ad->s, p, l, now_us)) {
         return without_control(p, e, dry, now_us);
     }
     if (p->parked_at_us != 0 && l->scarce && l->heard_us >= p->parked_at_us) {
-        uint64_t have = l->units > 0 ? (uint64_t)l->units : 0;
-
-        return deny(p, l, lease_wait_us(l, units - have, now_us), now_us); // all there was came
+        return deny_scarce(ad, e, units);
     }
     if (p->parked_at_us != 0 && now_us >= p->parked_at_us + PARKS_MAX * ad->s->cfg.park_us) {
         return deny(p, l, MONO_SEC, now_us); // it answers, but others are quicker

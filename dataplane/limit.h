@@ -30,6 +30,7 @@ struct limit_ask {
     uint64_t want;        // units asked for; the answer may be less
     uint64_t returned;    // units of an earlier lease given back
     uint64_t debt;        // units used beyond what was leased: to be taken from the limit
+    uint64_t window;      // that `returned` came from; 0: a bucket
 };
 struct limit_grant {
     struct slice limit_id;
@@ -39,6 +40,7 @@ struct limit_grant {
     uint64_t limit;     // amount
     uint64_t empty_us;  // granted == 0: nothing before this time from now
     uint64_t reset_us;  // until the limit is whole again, from now
+    uint64_t window;    // names the window; 0: a bucket
 };
 
 struct limit_config {

@@ -47,6 +47,7 @@ struct link {
     // Set before the thread starts, then constant.
     void *arg; // callbacks: called with callback_lock held, not when muted
     void (*on_snapshot)(void *arg, struct snapshot *s);
+    void (*on_probes)(void *arg, const struct message_probe *probes, size_t n, uint64_t now_us);
     void (*on_heard)(void *arg, uint64_t now_us);
     void (*on_lease)(void *arg, const struct message_grant *grants, size_t n, uint64_t now_us);
     void (*on_lease_lost)(void *arg, const struct message_lease_item *items, size_t n);
@@ -115,6 +116,14 @@ static void call_heard(struct link *l, uint64_t now_us)
 {
     if (may_call(l) && l->on_heard != NULL) {
         l->on_heard(l->arg, now_us);
+    }
+    called(l);
+}
+
+static void call_probes(struct link *l, const struct message_probe *probes, size_t n)
+{
+    if (may_call(l) && l->on_probes != NULL) {
+        l->on_probes(l->arg, probes, n, loop_now_us(l->loop));
     }
     called(l);
 }
@@ -299,6 +308,11 @@ static void on_broadcast(void *arg, struct peer *p, const struct envelope *env, 
         arena_reset(&l->arena);
         if (message_decode(MESSAGE_HEARTBEAT, body, &l->arena, &m, NULL)) {
             compare(l, env->epoch, m.u.heartbeat.seq, m.u.heartbeat.digest);
+        }
+    } else if (env->type == MESSAGE_PROBES) {
+        arena_reset(&l->arena);
+        if (message_decode(MESSAGE_PROBES, body, &l->arena, &m, NULL)) {
+            call_probes(l, m.u.probes.probes, m.u.probes.n_probes);
         }
     } // other types: of a later version
 }
@@ -632,6 +646,7 @@ static void copy_config(struct link *l, const struct link_config *c)
     l->arg = c->arg;
     l->on_snapshot = c->on_snapshot;
     l->on_heard = c->on_heard;
+    l->on_probes = c->on_probes;
     l->on_lease = c->on_lease;
     l->on_lease_lost = c->on_lease_lost;
     l->keys = c->keys;

@@ -39,6 +39,8 @@ struct link_config {
     void (*on_lease)(void *arg, const struct message_grant *grants, size_t n, uint64_t now_us);
     // These questions will have no answer (refused, timed out, link down). May be NULL.
     void (*on_lease_lost)(void *arg, const struct message_lease_item *items, size_t n);
+    // What the control plane that probes providers has found: hints. May be NULL.
+    void (*on_probes)(void *arg, const struct message_probe *probes, size_t n, uint64_t now_us);
     // An authentic message of a live control plane came. May be NULL.
     void (*on_heard)(void *arg, uint64_t now_us);
 };

@@ -102,6 +102,7 @@ static void on_lease(void *arg, const struct message_grant *grants, size_t n, ui
             .limit = grants[i].amount,
             .empty_us = grants[i].empty_until_us,
             .reset_us = grants[i].reset_us,
+            .window = grants[i].window,
         };
 
         limit_granted(p->shared.limits, &g, 1, now_us);
@@ -113,9 +114,20 @@ static void on_lease_lost(void *arg, const struct message_lease_item *items, siz
     struct proxy *p = arg;
 
     for (size_t i = 0; i < n; i++) {
-        struct limit_ask a = {items[i].limit_id, items[i].want, items[i].returned, items[i].debt};
+        struct limit_ask a = {items[i].limit_id, items[i].want, items[i].returned, items[i].debt,
+                              items[i].window};
 
         limit_lost(p->shared.limits, &a, 1, mono_now_us());
+    }
+}
+
+static void on_probes(void *arg, const struct message_probe *probes, size_t n, uint64_t now_us)
+{
+    struct proxy *p = arg;
+
+    for (size_t i = 0; i < n && p->shared.targets != NULL; i++) {
+        target_probe_provider(p->shared.targets, slice_str(probes[i].provider), now_us,
+                              probes[i].good);
     }
 }
 
@@ -137,7 +149,7 @@ static bool ask_leases(void *arg, const struct limit_ask *items, size_t n)
     }
     for (size_t i = 0; i < n; i++) {
         m[i] = (struct message_lease_item){items[i].limit_id, items[i].want, items[i].returned,
-                                           items[i].debt};
+                                           items[i].debt, items[i].window};
     }
     return link_lease(p->shared.link, m, n);
 }
@@ -440,6 +452,7 @@ static bool make_link(struct proxy *p, struct err *e)
         .on_snapshot = on_snapshot,
         .on_lease = on_lease,
         .on_lease_lost = on_lease_lost,
+        .on_probes = on_probes,
         .on_heard = on_heard,
     };
     p->shared.link = link_new(&c, e);

@@ -473,6 +473,18 @@ void target_probe(struct target *t, uint64_t now_us, bool good)
     }
 }
 
+void target_probe_provider(struct target_table *t, struct slice provider, uint64_t now_us,
+                           bool good)
+{
+    for (size_t i = 0; i <= t->mask; i++) {
+        struct target *x = atomic_load_explicit(&t->slots[i], memory_order_acquire);
+
+        if (x != NULL && slice_eq(x->provider, provider)) {
+            target_probe(x, now_us, good);
+        }
+    }
+}
+
 void target_each(struct target_table *t, uint64_t now_us,
                  void (*fn)(void *ctx, const struct target_view *v), void *ctx)
 {

@@ -79,6 +79,10 @@ void target_quota(struct target *t, uint64_t now_us, uint64_t remaining, uint64_
 // A hint of a control-plane probe: a good one ends an ejection early.
 void target_probe(struct target *t, uint64_t now_us, bool good);
 
+// The same for every target of a provider.
+void target_probe_provider(struct target_table *t, struct slice provider, uint64_t now_us,
+                           bool good);
+
 // For /health/targets, metrics and reports.
 struct target_view {
     struct slice provider, model, key_id; // borrowed from the table

@@ -163,6 +163,7 @@ static const struct conv_field lease_item_fields[] = {
     CONV_U(message_lease_item, Pb__LeaseItem, want),
     CONV_U(message_lease_item, Pb__LeaseItem, returned),
     CONV_U(message_lease_item, Pb__LeaseItem, debt),
+    CONV_U(message_lease_item, Pb__LeaseItem, window),
 };
 static const struct conv_table lease_item_table =
     CONV_TABLE(message_lease_item, pb__lease_item, lease_item_fields);
@@ -178,7 +179,7 @@ static const struct conv_field grant_fields[] = {
     CONV_S(message_grant, Pb__Grant, limit_id), CONV_U(message_grant, Pb__Grant, granted),
     CONV_U(message_grant, Pb__Grant, lease_us), CONV_U(message_grant, Pb__Grant, remaining),
     CONV_U(message_grant, Pb__Grant, amount),   CONV_U(message_grant, Pb__Grant, empty_until_us),
-    CONV_U(message_grant, Pb__Grant, reset_us),
+    CONV_U(message_grant, Pb__Grant, reset_us), CONV_U(message_grant, Pb__Grant, window),
 };
 static const struct conv_table grant_table = CONV_TABLE(message_grant, pb__grant, grant_fields);
 
@@ -187,6 +188,19 @@ static const struct conv_field lease_grant_fields[] = {
 };
 static const struct conv_table lease_grant_table =
     CONV_TABLE(message_lease_grant, pb__lease_grant, lease_grant_fields);
+
+static const struct conv_field probe_fields[] = {
+    CONV_S(message_probe, Pb__Probe, provider),
+    CONV_B(message_probe, Pb__Probe, good),
+    CONV_U(message_probe, Pb__Probe, latency_us),
+    CONV_S(message_probe, Pb__Probe, reason),
+};
+static const struct conv_table probe_table = CONV_TABLE(message_probe, pb__probe, probe_fields);
+
+static const struct conv_field probes_fields[] = {
+    CONV_MS(message_probes, Pb__Probes, probes, message_probe, &probe_table),
+};
+static const struct conv_table probes_table = CONV_TABLE(message_probes, pb__probes, probes_fields);
 
 struct file_block {
     const struct message_item *items;
@@ -212,6 +226,7 @@ static const struct kind_row {
     [MESSAGE_USAGE_ACK] = {"usage_ack", &usage_ack_table},
     [MESSAGE_LEASE_REQUEST] = {"lease_request", &lease_request_table},
     [MESSAGE_LEASE_GRANT] = {"lease_grant", &lease_grant_table},
+    [MESSAGE_PROBES] = {"probes", &probes_table},
 };
 
 const char *message_type_name(uint32_t type)

@@ -28,8 +28,9 @@ enum message_type {
     MESSAGE_USAGE_ACK = 8,     // REP
     MESSAGE_LEASE_REQUEST = 9, // REQ
     MESSAGE_LEASE_GRANT = 10,  // REP
+    MESSAGE_PROBES = 11,       // PUB
 };
-#define MESSAGE_TYPE_MAX 10u
+#define MESSAGE_TYPE_MAX 11u
 
 #define MESSAGE_BYTES_MAX  (512u * 1024) // a body
 #define MESSAGE_ITEMS_MAX  4096u         // elements of any repeated field
@@ -165,6 +166,7 @@ struct message_lease_item {
     uint64_t want;     // units asked for
     uint64_t returned; // units of an earlier lease given back
     uint64_t debt;     // units used beyond what was leased
+    uint64_t window;   // of what is returned; 0: of a bucket
 };
 struct message_lease_request {
     const char *proxy;
@@ -180,10 +182,22 @@ struct message_grant {
     uint64_t amount;         // of the limit
     uint64_t empty_until_us; // from now; 0: not empty
     uint64_t reset_us;       // until the limit is whole again, from now
+    uint64_t window;         // names the window; 0: a bucket
 };
 struct message_lease_grant {
     const struct message_grant *grants;
     size_t n_grants;
+};
+
+struct message_probe {
+    const char *provider;
+    bool good;
+    uint64_t latency_us;
+    const char *reason; // of a bad one
+};
+struct message_probes {
+    const struct message_probe *probes;
+    size_t n_probes;
 };
 
 struct message {
@@ -199,6 +213,7 @@ struct message {
         struct message_usage_ack usage_ack;
         struct message_lease_request lease_request;
         struct message_lease_grant lease_grant;
+        struct message_probes probes;
     } u;
 };
 

@@ -48,6 +48,8 @@ static const struct conv_field provider_fields[] = {
     CONV_SS(resource_provider, Pb__Provider, models),
     CONV_MS(resource_provider, Pb__Provider, headers, resource_pair, &pair_table),
     CONV_MS(resource_provider, Pb__Provider, query, resource_pair, &pair_table),
+    CONV_I(resource_provider, Pb__Provider, probe, RESOURCE_PROBE_OFF, RESOURCE_PROBE_TCP),
+    CONV_U(resource_provider, Pb__Provider, probe_interval_us),
 };
 static const struct conv_table provider_table =
     CONV_TABLE(resource_provider, pb__provider, provider_fields);

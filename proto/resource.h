@@ -64,6 +64,8 @@ struct resource_pair {
 
 enum resource_state { RESOURCE_ACTIVE = 0, RESOURCE_DISABLED = 1 };
 
+enum resource_probe { RESOURCE_PROBE_OFF = 0, RESOURCE_PROBE_MODELS = 1, RESOURCE_PROBE_TCP = 2 };
+
 // A provider: id = its name ("openai").
 struct resource_provider {
     const char *dialect;      // "openai", "anthropic", "gemini", ...
@@ -80,6 +82,8 @@ struct resource_provider {
     size_t n_headers; // added to every request
     const struct resource_pair *query;
     size_t n_query;
+    enum resource_probe probe; // what the control plane asks
+    uint64_t probe_interval_us;
 };
 
 // A provider key: id random; parent = provider name.

@@ -4,15 +4,16 @@
 --
 -- KEYS  1 clock   2.. one per question
 -- ARGV  1 caller (one monotonic clock)   2 its monotonic time, us   3 proxy that asks
---       then per question, 8 each:
+--       then per question, 9 each:
 --         kind      "b" bucket | "w" window anchored at `arg` | "c" window among `arg` boundaries
 --         amount    units
 --         per       us: refill time of a bucket, length of a window
 --         lease     us
 --         want, returned, debt   units
+--         window    that `returned` was granted in, as told then
 --         arg       "w": anchor us, 0 = first use; "c": "t0,t1,t2,t3", three windows, ascending
 --
--- Returns {clock us, clock error us, {granted, lease, remaining, reset, empty}, ...}; times in us,
+-- Returns {clock us, clock error us, {granted, lease, remaining, reset, empty, window}, ...}; times in us,
 -- from now. granted -1: no given window holds the clock's time (ask again with others); -2: no grants
 -- for the length of a lease after another state of Redis was adopted (adopt.lua).
 --
@@ -27,7 +28,6 @@ local KEEP_MS = 604800000   -- forgotten after a week without use, so that no ju
 local TIME_MAX = 9e15       -- us: fits an integer
 local PROXIES_MAX = 64      -- with a field of their own before dead ones are looked for
 local LEASE_MAX = 5000000   -- us: leases_length_us gives no longer ones
-local QUIET = 2000000       -- us at the start of a window in which nothing is taken back
 
 local function fmt(x)
   return string.format('%.17g', x)
@@ -163,20 +163,20 @@ local function bucket(key, amount, per, lease, want, returned, debt)
   end
   local reset = math.max(0, math.ceil((size - v) * per / amount))
   return {granted, lease, math.max(0, math.floor(v)), math.min(reset, TIME_MAX),
-          math.min(empty, TIME_MAX)}
+          math.min(empty, TIME_MAX), 0}
 end
 
-local function window(key, amount, starts, ends, lease, want, returned, debt)
+local function window(key, amount, starts, ends, lease, want, returned, debt, from)
   local saved = redis.call('HMGET', key, 'w', 'u', own_field)
   local used = tonumber(saved[2] or '0')
   if tonumber(saved[1] or '-1') ~= starts then
     used = 0
   end
-  -- What this proxy was granted in this window: it can give back no more. And just after the turn
-  -- what comes back may belong to the last window: it is not taken.
+  -- What this proxy was granted in this window: it can give back no more, and nothing of another
+  -- window, however late it comes.
   local own, _, e = string.match(saved[3] or '', '^(%S+) (%S+) (%S+)$')
   own = tonumber(e or '-1') == ends and tonumber(own) or 0
-  if clock - starts >= math.min(QUIET, (ends - starts) / 10) then
+  if from == starts then
     local back = math.min(returned, own)
     used, own = math.max(0, used - back), own - back
   end
@@ -189,39 +189,40 @@ local function window(key, amount, starts, ends, lease, want, returned, debt)
   end
   local left = math.ceil(ends - clock)
   return {granted, math.min(lease, left), math.max(0, amount - used), left,
-          granted == 0 and want >= 1 and left or 0}
+          granted == 0 and want >= 1 and left or 0, starts}
 end
 
 local out = {clock, clock_error}
 for i = 2, #KEYS do
-  local p = 4 + (i - 2) * 8
+  local p = 4 + (i - 2) * 9
   local key, kind = KEYS[i], ARGV[p]
   local amount, per, lease = tonumber(ARGV[p + 1]), tonumber(ARGV[p + 2]), tonumber(ARGV[p + 3])
   local want, returned, debt = tonumber(ARGV[p + 4]), tonumber(ARGV[p + 5]), tonumber(ARGV[p + 6])
+  local from = tonumber(ARGV[p + 7])
   local keep = KEEP_MS
 
   if paused and clock < paused + lease then
-    out[#out + 1] = {-2, 0, 0, 0, 0}
+    out[#out + 1] = {-2, 0, 0, 0, 0, 0}
   elseif kind == 'b' then
     out[#out + 1] = bucket(key, amount, per, lease, want, returned, debt)
   elseif kind == 'w' then
-    local anchor = tonumber(ARGV[p + 7])
+    local anchor = tonumber(ARGV[p + 8])
     if anchor == 0 then
       redis.call('HSETNX', key, 'n', fmt(clock))
       anchor = tonumber(redis.call('HGET', key, 'n'))
     end
     local starts = anchor + math.floor((clock - anchor) / per) * per
-    out[#out + 1] = window(key, amount, starts, starts + per, lease, want, returned, debt)
+    out[#out + 1] = window(key, amount, starts, starts + per, lease, want, returned, debt, from)
     keep = keep + 2 * math.ceil(per / 1000)
   else
     local t = {}
-    for x in string.gmatch(ARGV[p + 7], '[^,]+') do
+    for x in string.gmatch(ARGV[p + 8], '[^,]+') do
       t[#t + 1] = tonumber(x)
     end
-    local answer = {-1, 0, 0, 0, 0}
+    local answer = {-1, 0, 0, 0, 0, 0}
     for j = 1, #t - 1 do
       if clock >= t[j] and clock < t[j + 1] then
-        answer = window(key, amount, t[j], t[j + 1], lease, want, returned, debt)
+        answer = window(key, amount, t[j], t[j + 1], lease, want, returned, debt, from)
       end
     end
     out[#out + 1] = answer

@@ -11,6 +11,8 @@
 #include "common/base/check.h"
 #include "proto/config/config_compile.h"
 
+#define PROBE_INTERVAL_US 15000000u
+
 #define NAME_MAX_BYTES 64u
 
 // First segments of the data plane's own paths (interfaces.md, section 3).
@@ -440,6 +442,30 @@ static bool put_dialect(struct config_compile *k, const struct config_provider *
     return false;
 }
 
+// --- probes --------------------------------------------------------------------------------------
+
+// After put_dialect and the keys: only now is it known whether it needs one.
+static void put_probe(const struct config_provider *p, struct resource *r)
+{
+    static const enum resource_probe probes[] = {
+        [SCHEMA_PROBE_OFF] = RESOURCE_PROBE_OFF,
+        [SCHEMA_PROBE_MODELS] = RESOURCE_PROBE_MODELS,
+        [SCHEMA_PROBE_TCP] = RESOURCE_PROBE_TCP,
+    };
+    const struct schema_probing *health = p->doc == NULL ? NULL : &p->doc->health;
+    bool chosen = health != NULL && health->node != NULL && health->probe != SCHEMA_PROBE_DEFAULT;
+    bool own = p->named && p->file != NULL && !r->u.provider->needs_key;
+
+    r->u.provider->probe = chosen ? probes[health->probe]
+                           : own  ? RESOURCE_PROBE_MODELS
+                                  : RESOURCE_PROBE_OFF;
+    if (r->u.provider->probe != RESOURCE_PROBE_OFF) {
+        bool timed = health != NULL && health->node != NULL && health->interval_us != 0;
+
+        r->u.provider->probe_interval_us = timed ? health->interval_us : PROBE_INTERVAL_US;
+    }
+}
+
 // --- resources -----------------------------------------------------------------------------------
 
 static void emit_one(struct config_compile *k, const struct config_provider *p)
@@ -464,6 +490,7 @@ static void emit_one(struct config_compile *k, const struct config_provider *p)
     } else {
         r->u.provider->needs_key = true; // and gets none: left out of routing
     }
+    put_probe(p, r);
     (void)config_compile_add(k, r, p->file == NULL ? NULL : p->file->node);
 }
 

@@ -57,13 +57,16 @@ static const struct conf_word probes[] = {{"off", SCHEMA_PROBE_OFF},
                                           {"tcp", SCHEMA_PROBE_TCP},
                                           {NULL, 0}};
 static const struct conf_field probing_fields[] = {
-    {.key = "probe", .type = CONF_ENUM, AT(schema_probing, probe), .def = "off", .words = probes,
-     .inert = "active probes are not part of this version: health is learnt from requests",
-     .help = "What the control plane asks to see if the provider is there."},
-    {.key = "interval", .type = CONF_DURATION, AT(schema_probing, interval_us), .def = "15s",
-     .min = SEC, .max = DAY, .help = "Time between two probes."},
+    {.key = "probe", .type = CONF_ENUM, AT(schema_probing, probe), .reload = true, .words = probes,
+     .help = "What the control plane asks to see if the provider is there: its list of models, or "
+     "only a connection. Default: `models` for a provider of this file that needs no key "
+     "(self-hosted), else `off`."},
+    {.key = "interval", .type = CONF_DURATION, AT(schema_probing, interval_us), .reload = true,
+     .def = "15s", .min = SEC, .max = DAY, .help = "Time between two probes."},
 };
-TABLE(probing, struct schema_probing, .help = "Active probes.");
+TABLE(probing, struct schema_probing,
+      .help = "Active probes, by one control plane for all. They are hints: a good one ends the "
+              "ejection of the provider's targets early, a bad one ejects nothing.");
 
 static const struct conf_field provider_fields[] = {
     {.key = "dialect", .type = CONF_STRING, AT(schema_provider, dialect), .reload = true,

@@ -381,6 +381,7 @@ class Proxy:
         self.dir, self.name, self.keys = pathlib.Path(dir), name, pathlib.Path(keys)
         self.data = pathlib.Path(data or self.dir / name)
         self.endpoints, self.args, self.env, self.config = list(endpoints), list(args), env, config
+        self.data.mkdir(parents=True, exist_ok=True)
         self.port, self.ops_port = 0, 0
         self.start()
 

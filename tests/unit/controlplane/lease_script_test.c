@@ -348,6 +348,7 @@ static void windows_are_whole_at_their_start(void **state)
     assert_int_equal(a.granted, 0);
     assert_int_equal(a.empty_us, start + 86400 * MONO_SEC - rig->redis_us);
     q.returned = 1000000000;
+    q.window = start;
     assert_int_equal(lease_rig_ask(rig, &q).granted, 1000000000);
     q.returned = 0;
     // The lease ends with the window.
@@ -360,6 +361,7 @@ static void windows_are_whole_at_their_start(void **state)
                                 .limit = &limit,
                                 .want = 1000,
                                 .returned = 2000000000, // of the last one: not taken
+                                .window = start,
                                 .anchor_us = start};
     a = lease_rig_ask(rig, &q);
     assert_int_equal(a.granted, 1000);
@@ -376,7 +378,8 @@ static void windows_take_back_what_they_gave(void **state)
     struct lease_question q = {
         .key = "{sluice}:wb", .proxy = "a", .limit = &limit, .want = 60, .anchor_us = start};
 
-    assert_int_equal(lease_rig_ask(rig, &q).granted, 60);
+    assert_int_equal(lease_rig_ask(rig, &q).window, start);
+    q.window = start;
     q.proxy = "b";
     q.returned = 50; // it has had nothing
     assert_int_equal(lease_rig_ask(rig, &q).granted, 40);
@@ -385,6 +388,10 @@ static void windows_take_back_what_they_gave(void **state)
     q.returned = 0;
     assert_int_equal(lease_rig_ask(rig, &q).granted, 0);
     q.proxy = "a";
+    q.returned = 60;
+    q.window = start - 86400 * MONO_SEC; // of another one
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 0);
+    q.window = start;
     q.returned = 100;
     assert_int_equal(lease_rig_ask(rig, &q).granted, 60);
 }

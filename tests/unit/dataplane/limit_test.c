@@ -371,6 +371,37 @@ static void too_little_is_said_at_once(void **state)
     }
 }
 
+// It happens again, and nobody here could use what is held: it goes back, perhaps others can.
+static void too_little_again_goes_back(void **state)
+{
+    static const struct resource_limit day = {
+        .unit = RESOURCE_TOKENS, .amount = 100, .per_us = 86400 * MONO_SEC};
+    struct caller a = caller();
+    struct world w;
+
+    (void)state;
+    begin(&w, &day, 1, 40);
+    w.q.tokens = 70;
+    for (uint64_t i = 0; i < 2; i++) {
+        uint64_t now = NOW + i * 100;
+
+        assert_int_equal(admit(&w, &a, now), LIMIT_PARKED);
+        answer(&w.control, w.store, now + 1);
+        assert_int_equal(w.control.limits[0].left, 0);
+        assert_int_equal(admit(&w, &a, now + 2), LIMIT_DENIED);
+    }
+    assert_int_equal(w.control.n, 1);
+    assert_int_equal(w.control.asked[0].returned, 40);
+    assert_int_equal(w.control.asked[0].want, 0);
+    w.control.n = 0;
+    assert_int_equal(admit(&w, &a, NOW + MONO_MS), LIMIT_DENIED); // without asking
+    assert_int_equal(w.control.n, 0);
+    assert_int_equal(admit(&w, &a, NOW + 2 * MONO_SEC), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW + 2 * MONO_SEC);
+    assert_int_equal(admit(&w, &a, NOW + 2 * MONO_SEC), LIMIT_DENIED);
+    end(&w);
+}
+
 static void settling_makes_debt_or_refund(void **state)
 {
     static const struct resource_limit tokens[] = {
@@ -426,7 +457,7 @@ static void closed_link(void **state)
                 got = admit(&w, &a, a.pass.parked_until_us);
                 assert_int_equal(a.woken, 0);
             } else if (how == 2) {
-                struct limit_ask item = {w.control.asked[0].id, 1, 0, 0};
+                struct limit_ask item = {w.control.asked[0].id, 1, 0, 0, 0};
 
                 assert_int_equal(got, LIMIT_PARKED);
                 limit_lost(w.store, &item, 1, NOW + 1);
@@ -905,6 +936,7 @@ int main(void)
         cmocka_unit_test(more_than_the_limit_is_denied_at_once),
         cmocka_unit_test(large_request_gathers_everything),
         cmocka_unit_test(too_little_is_said_at_once),
+        cmocka_unit_test(too_little_again_goes_back),
         cmocka_unit_test(settling_makes_debt_or_refund),
         cmocka_unit_test(closed_link),
         cmocka_unit_test(lease_outlasts_the_link),

@@ -58,10 +58,14 @@ static const struct message_usage_record records[] = {
      .tags = "",
      .estimated = true},
 };
-static const struct message_lease_item asks[] = {{"r:production:0:anonymous", 10, 2, 1}};
+static const struct message_lease_item asks[] = {{"r:production:0:anonymous", 10, 2, 1, 0}};
 static const struct message_grant grants[] = {
-    {"r:production:0:anonymous", 10, 600000, 980, 1000, 0, 60000000},
-    {"k:7Gk2:0", 0, 0, 0, 5, 17000000, 17000000},
+    {"r:production:0:anonymous", 10, 600000, 980, 1000, 0, 60000000, 0},
+    {"k:7Gk2:0", 0, 0, 0, 5, 17000000, 17000000, 0},
+};
+static const struct message_probe probes[] = {
+    {"vllm", true, 1200, ""},
+    {"ollama", false, 0, "connection refused"},
 };
 static const char epoch[16] = "0123456789abcdef";
 
@@ -79,6 +83,7 @@ static const struct message samples[] = {
     {MESSAGE_USAGE_ACK, {.usage_ack = {7}}},
     {MESSAGE_LEASE_REQUEST, {.lease_request = {"proxy-1", asks, 1}}},
     {MESSAGE_LEASE_GRANT, {.lease_grant = {grants, 2}}},
+    {MESSAGE_PROBES, {.probes = {probes, 2}}},
 };
 
 static void each_round_trips_and_matches_golden(void **state)
