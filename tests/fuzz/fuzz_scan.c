@@ -9,13 +9,6 @@
 #include "common/io/json.h"
 #include "dataplane/scan.h"
 
-static void count_member(void *ctx, struct slice name, struct slice value)
-{
-    (void)name;
-    CHECK(scan_validate(value, NULL));
-    ++*(size_t *)ctx;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 // jansson refuses some texts that are JSON: repeated names, U+0000, huge numbers, lone surrogates.
