@@ -230,10 +230,9 @@ static void refused(struct api_call *c, const struct store_result *r)
                   "that Idempotency-Key was used for another request");
         break;
     case STORE_REGRESSED:
-        api_error(
-            c, 503, "state_regressed",
-            "%s; nothing was changed. A person has to decide (docs/operations.md)",
-            r->message);
+        api_error(c, 503, "state_regressed",
+                  "%s; nothing was changed. A person has to decide (docs/operations.md)",
+                  r->message);
         break;
     case STORE_UNKNOWN:
         api_error(c, 503, "store_unavailable",

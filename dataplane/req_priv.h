@@ -166,7 +166,7 @@ struct req {
     // Routing.
     struct route_plan plan;
     unsigned attempts;
-    uint32_t journal; // slot of the usage journal, 0: none
+    uint32_t journal;                    // slot of the usage journal, 0: none
     struct req_try tries[REQ_TRIES_MAX]; // one each
     struct route_candidate *repeat;      // may be tried once more instead of a degradation
     struct route_candidate *chosen;      // by BACKOFF: tried next without a pick

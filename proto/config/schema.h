@@ -26,12 +26,7 @@ struct schema_provider_key { // one of env, file, value
     uint64_t weight;
 };
 
-enum schema_probe {
-    SCHEMA_PROBE_DEFAULT,
-    SCHEMA_PROBE_OFF,
-    SCHEMA_PROBE_MODELS,
-    SCHEMA_PROBE_TCP
-};
+enum schema_probe { SCHEMA_PROBE_DEFAULT, SCHEMA_PROBE_OFF, SCHEMA_PROBE_MODELS, SCHEMA_PROBE_TCP };
 
 struct schema_probing {
     const struct node *node;

@@ -167,7 +167,10 @@ def request(port, method, path, body=None, headers=None, timeout=30):
     if body is not None:
         h.setdefault("content-type", "application/json")
     try:
-        c.request(method, path, body=body, headers=h)
+        try:
+            c.request(method, path, body=body, headers=h)
+        except BrokenPipeError:
+            pass  # refused while we were still sending: the answer is there to be read
         r = c.getresponse()
         return Response(r.status, {k.lower(): v for k, v in r.getheaders()}, r.read())
     finally:

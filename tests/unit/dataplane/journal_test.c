@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "common/base/buf.h"
+#include "common/base/mem.h"
 #include "common/base/mono.h"
 #include "common/io/proc.h"
 #include "dataplane/journal_priv.h"
@@ -394,7 +395,7 @@ static void one_process_at_a_time(void **state)
 
 static void long_strings_are_cut(void **state)
 {
-    char *text = malloc(70000);
+    char *text = mem_alloc(70000);
     struct message_usage_record m = record(1), *list;
     struct journal *j = fresh(), *again;
     struct journal_report r;
@@ -414,7 +415,7 @@ static void long_strings_are_cut(void **state)
     assert_true(strlen(list[1].user) > 200 && strlen(list[1].user) < 512);
     journal_close(&again);
     journal_close(&j);
-    free(text);
+    mem_free(text);
 }
 
 // ---- many threads ------------------------------------------------------------------------------
