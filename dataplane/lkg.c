@@ -562,6 +562,11 @@ static struct snapshot *load_one(const char *dir, const char *suffix, const stru
     return s;
 }
 
+static void say_older(const char *generation, const char *why)
+{
+    LOG(WARN, "lkg.older_generation", LOG_STR("file", generation), LOG_STR("reason", why));
+}
+
 struct snapshot *lkg_load(const char *dir, const struct keys *keys, struct err *e)
 {
     char why[400] = "";
@@ -572,11 +577,10 @@ struct snapshot *lkg_load(const char *dir, const struct keys *keys, struct err *
         struct err one = {0};
         struct snapshot *s = load_one(dir, generations[i], keys, &one);
 
+        if (s != NULL && n > 0) {
+            say_older(generations[i], why);
+        }
         if (s != NULL) {
-            if (n > 0) {
-                LOG(WARN, "lkg.older_generation", LOG_STR("file", generations[i]),
-                    LOG_STR("reason", why));
-            }
             return s;
         }
         if (one.code != ERR_NOT_FOUND && n < sizeof(why)) {

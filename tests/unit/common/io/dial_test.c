@@ -44,14 +44,15 @@ static void gate_pass(void)
     (void)pthread_mutex_unlock(&gate_lock);
 }
 
-int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
-                struct addrinfo **res)
+// reserved
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *req,
+                struct addrinfo **pai)
 {
     int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
 
     *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
     if (name == NULL || strstr(name, ".test") == NULL) {
-        return real(name, service, hints, res);
+        return real(name, service, req, pai);
     }
     lookups++;
     if (strncmp(name, "slow", 4) == 0) {
@@ -60,7 +61,7 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
     if (strstr(name, "none") != NULL) {
         return EAI_NONAME;
     }
-    return real("127.0.0.1", service, hints, res);
+    return real("127.0.0.1", service, req, pai);
 }
 
 // --- fixture -------------------------------------------------------------------------------------
