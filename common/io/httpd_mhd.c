@@ -573,7 +573,11 @@ void httpd_mhd_stop_all(struct httpd *h)
         (void)MHD_run(d->mhd); // resumes and drops them
         loop_watch_remove(h->l, &d->watch);
         MHD_stop_daemon(d->mhd);
-        mem_free(d);
+    }
+    // Not before all have stopped: a connection that closes puts its daemon into a list of the
+    // others.
+    for (size_t i = 0; i < h->n_daemons; i++) {
+        mem_free(h->daemons[i]);
     }
     mem_free(h->daemons);
     h->daemons = NULL;

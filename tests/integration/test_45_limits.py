@@ -126,7 +126,8 @@ def test_never_over_the_bound_and_nearly_all_of_the_refill(three, mock):
         share = used / (amount * span / per)
         report.append((amount, per, len(asked), len(times), round(excess, 2), round(share, 3)))
         assert excess <= 1e-6, (report, late)
-        if len(asked) > 1.3 * (amount + amount * span / per):  # demand did exceed it
+        # Demand did exceed it, and the proxies ran at their speed (under sanitizers leases run out unspent).
+        if len(asked) > 1.3 * (amount + amount * span / per) and sluice.SLOW == 1:
             assert used >= 0.95 * amount * span / per - 1, (report, late)
     print("amount, per, asked, admitted, excess, share of refill:", report, "late by at most", round(late, 4))
 
