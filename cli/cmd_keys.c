@@ -104,6 +104,17 @@ static bool put_limits(struct json_out *o, const struct options *opt)
     return true;
 }
 
+// The secret, which an answer shows once.
+static void print_key(const struct json_value *answer)
+{
+    struct json_at root = json_root(answer), key = json_member(&root, "key");
+    struct json_report ignored = {0};
+    struct slice text = SLICE("");
+
+    (void)json_want_raw_text(&key, 1, 1024, &text, &ignored);
+    (void)printf("%.*s\n", SLICE_ARG(text));
+}
+
 static int create(struct options *opt)
 {
     struct json_value *answer = NULL;
@@ -132,12 +143,7 @@ static int create(struct options *opt)
     json_out_close(&o, '}');
     code = admin_call(&opt->admin, "POST", "/keys", &body, &answer);
     if (code == 0 && !opt->admin.json) {
-        struct json_at root = json_root(answer), key = json_member(&root, "key");
-        struct json_report ignored = {0};
-        struct slice text = SLICE("");
-
-        (void)json_want_raw_text(&key, 1, 1024, &text, &ignored);
-        (void)printf("%.*s\n", SLICE_ARG(text));
+        print_key(answer);
         (void)fprintf(stderr, "(the key is shown this once; use it as the API key of your SDK)\n");
     }
     json_free(&answer);
@@ -161,12 +167,7 @@ static int rotate(struct options *opt, const char *path)
     json_out_close(&o, '}');
     code = admin_call(&opt->admin, "POST", path, &body, &answer);
     if (code == 0 && !opt->admin.json) {
-        struct json_at root = json_root(answer), key = json_member(&root, "key");
-        struct json_report ignored = {0};
-        struct slice text = SLICE("");
-
-        (void)json_want_raw_text(&key, 1, 1024, &text, &ignored);
-        (void)printf("%.*s\n", SLICE_ARG(text));
+        print_key(answer);
     }
     json_free(&answer);
     buf_done(&body);

@@ -112,6 +112,11 @@ void api_not_found(struct api_call *c, const char *what);
 void api_owned(struct api_call *c, const struct follow_owner *o);
 // The value of a query parameter, decoded into the call's arena; SLICE_NULL if absent.
 struct slice api_query(struct api_call *c, const char *name);
+// Notes what is wrong with a query parameter in the call's report.
+void api_note_query(struct api_call *c, const char *name, const char *problem);
+// An RFC 3339 parameter in microseconds since the epoch; `otherwise` when it is absent or wrong
+// (then noted).
+uint64_t api_query_time(struct api_call *c, const char *name, uint64_t otherwise);
 // limit and cursor of a list; false: replied with an error.
 MUST_CHECK bool api_page(struct api_call *c, size_t *ret_limit, struct slice *ret_cursor);
 // Percent-decodes into out (max bytes with NUL). False: bad escape, NUL, too long.

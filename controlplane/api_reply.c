@@ -196,6 +196,25 @@ struct slice api_query(struct api_call *c, const char *name)
     return SLICE_NULL;
 }
 
+void api_note_query(struct api_call *c, const char *name, const char *problem)
+{
+    const struct json_at root = {0};
+    const struct json_at at = {.up = &root, .name = name};
+
+    json_note(&c->report, &at, "%s", problem);
+}
+
+uint64_t api_query_time(struct api_call *c, const char *name, uint64_t otherwise)
+{
+    struct slice s = api_query(c, name);
+    uint64_t us = otherwise;
+
+    if (s.p != NULL && !text_parse_rfc3339(s, &us)) {
+        api_note_query(c, name, "must be a time like 2026-11-25T00:00:00Z");
+    }
+    return us;
+}
+
 static struct json_at query_at(const struct json_at *root, const char *name)
 {
     return (struct json_at){.up = root, .name = name};

@@ -205,25 +205,6 @@ static void on_page(void *arg, const struct redis_reply *r, const struct err *e)
 
 // ---- parameters --------------------------------------------------------------------------------
 
-static void note(struct api_call *c, const char *name, const char *problem)
-{
-    const struct json_at root = {0};
-    const struct json_at at = {.up = &root, .name = name};
-
-    json_note(&c->report, &at, "%s", problem);
-}
-
-static uint64_t read_time(struct api_call *c, const char *name, uint64_t otherwise)
-{
-    struct slice s = api_query(c, name);
-    uint64_t us = otherwise;
-
-    if (s.p != NULL && !text_parse_rfc3339(s, &us)) {
-        note(c, name, "must be a time like 2026-11-25T00:00:00Z");
-    }
-    return us;
-}
-
 // "429", "4xx", "error" (400 and above).
 static void read_status(struct api_call *c, struct requests_query *q)
 {
@@ -241,7 +222,7 @@ static void read_status(struct api_call *c, struct requests_query *q)
     } else if (s.n == 3 && slice_to_u64(s, &q->status_from)) {
         q->status_to = q->status_from;
     } else {
-        note(c, "status", "must be a status like 429, a class like 5xx, or error");
+        api_note_query(c, "status", "must be a status like 429, a class like 5xx, or error");
     }
 }
 
@@ -253,7 +234,7 @@ static void read_cursor(struct api_call *c, struct requests_query *q, struct sli
         good = good && ((cursor.p[i] >= '0' && cursor.p[i] <= '9') || cursor.p[i] == '-');
     }
     if (!good) {
-        note(c, "cursor", "is not a cursor that a list gave");
+        api_note_query(c, "cursor", "is not a cursor that a list gave");
     } else if (cursor.n > 0) {
         memcpy(q->last, cursor.p, cursor.n);
     }
@@ -269,11 +250,11 @@ static void read_filters(struct api_call *c, struct requests_query *q)
     q->outcome = api_query(c, "outcome");
     q->interrupted = slice_eq_str(interrupted, "true");
     if (interrupted.p != NULL && !q->interrupted && !slice_eq_str(interrupted, "false")) {
-        note(c, "interrupted", "must be true or false");
+        api_note_query(c, "interrupted", "must be true or false");
     }
     read_status(c, q);
-    q->from_us = read_time(c, "from", 0);
-    q->to_us = read_time(c, "to", UINT64_MAX);
+    q->from_us = api_query_time(c, "from", 0);
+    q->to_us = api_query_time(c, "to", UINT64_MAX);
 }
 
 static void begin(struct requests_query *q)

@@ -216,25 +216,6 @@ static void on_bucket(void *arg, const struct redis_reply *r, const struct err *
 
 // --- parameters ---------------------------------------------------------------------------------
 
-static void note(struct api_call *c, const char *name, const char *problem)
-{
-    const struct json_at root = {0};
-    const struct json_at at = {.up = &root, .name = name};
-
-    json_note(&c->report, &at, "%s", problem);
-}
-
-static uint64_t read_time(struct api_call *c, const char *name, uint64_t otherwise)
-{
-    struct slice s = api_query(c, name);
-    uint64_t us = otherwise;
-
-    if (s.p != NULL && !text_parse_rfc3339(s, &us)) {
-        note(c, name, "must be a time like 2026-11-25T00:00:00Z");
-    }
-    return us;
-}
-
 // Number of a dimension - 1; PARTS: not one.
 static unsigned dimension_of(struct slice name)
 {
@@ -268,9 +249,10 @@ static void read_group(struct api_call *c, struct usage_query *q)
         }
     }
     if (!known || twice) {
-        note(c, "group_by",
-             "must be total, or some of key, team, user, model, provider, router, tag with commas "
-             "between them, each once");
+        api_note_query(
+            c, "group_by",
+            "must be total, or some of key, team, user, model, provider, router, tag with commas "
+            "between them, each once");
     }
 }
 
@@ -290,21 +272,21 @@ static bool read_query(struct api_call *c, struct usage_query *q)
 
     q->day = slice_eq_str(bucket, "day");
     if (bucket.p != NULL && !q->day && !slice_eq_str(bucket, "hour")) {
-        note(c, "bucket", "must be \"hour\" or \"day\"");
+        api_note_query(c, "bucket", "must be \"hour\" or \"day\"");
     }
     q->step_us = q->day ? DAY_US : HOUR_US;
     read_group(c, q);
     read_filters(c, q);
-    to = read_time(c, "to", now);
-    from =
-        read_time(c, "from", to > (q->day ? 30 : 1) * DAY_US ? to - (q->day ? 30 : 1) * DAY_US : 0);
+    to = api_query_time(c, "to", now);
+    from = api_query_time(c, "from",
+                          to > (q->day ? 30 : 1) * DAY_US ? to - (q->day ? 30 : 1) * DAY_US : 0);
     q->from_us = from - from % q->step_us;
     if (c->report.n == 0 && to < from) {
-        note(c, "to", "is before from");
+        api_note_query(c, "to", "is before from");
     } else if (c->report.n == 0) {
         q->n = (size_t)((to - q->from_us) / q->step_us) + 1;
         if (q->n > BUCKETS_MAX) {
-            note(c, "from", "covers more than 800 buckets: ask for days, or for less");
+            api_note_query(c, "from", "covers more than 800 buckets: ask for days, or for less");
         }
     }
     return c->report.n == 0;
