@@ -36,6 +36,48 @@ static const struct conv_field limit_fields[] = {
 };
 static const struct conv_table limit_table = CONV_TABLE(resource_limit, pb__limit, limit_fields);
 
+static const struct conv_field quirks_fields[] = {
+    CONV_U(resource_quirks, Pb__Quirks, flags),
+    CONV_SS(resource_quirks, Pb__Quirks, drop),
+    CONV_SS(resource_quirks, Pb__Quirks, refuse),
+    CONV_SS(resource_quirks, Pb__Quirks, takes),
+    CONV_MS(resource_quirks, Pb__Quirks, rename, resource_pair, &pair_table),
+    CONV_SS(resource_quirks, Pb__Quirks, efforts),
+    CONV_I(resource_quirks, Pb__Quirks, tool_choices, 0, ANY),
+    CONV_I(resource_quirks, Pb__Quirks, formats, 0, ANY),
+    CONV_I(resource_quirks, Pb__Quirks, max_tokens_name, 0, RESOURCE_MAX_TOKENS_EITHER),
+    CONV_I(resource_quirks, Pb__Quirks, reasoning, 0, RESOURCE_REASONING_SPLIT),
+    CONV_I(resource_quirks, Pb__Quirks, reasoning_history, 0, RESOURCE_HISTORY_PARTS),
+    CONV_I(resource_quirks, Pb__Quirks, temperature_min, 0, ANY),
+    CONV_I(resource_quirks, Pb__Quirks, temperature_max, 0, ANY),
+    CONV_I(resource_quirks, Pb__Quirks, top_p_max, 0, ANY),
+    CONV_I(resource_quirks, Pb__Quirks, stop_max, 0, ANY),
+    CONV_I(resource_quirks, Pb__Quirks, plain_max_tokens, 0, ANY),
+    CONV_I(resource_quirks, Pb__Quirks, tool_id_length, 0, ANY),
+    CONV_B(resource_quirks, Pb__Quirks, tool_id_exact),
+    CONV_N(resource_quirks, Pb__Quirks, tool_id_punctuation),
+    CONV_N(resource_quirks, Pb__Quirks, prefill),
+};
+static const struct conv_table quirks_table =
+    CONV_TABLE(resource_quirks, pb__quirks, quirks_fields);
+
+static const struct conv_field traits_fields[] = {
+    CONV_U(resource_traits, Pb__Traits, flags),
+    CONV_I(resource_traits, Pb__Traits, thinking, 0, RESOURCE_THINKING_EFFORT),
+    CONV_I(resource_traits, Pb__Traits, thinking_off, 0, RESOURCE_OFF_NEVER),
+    CONV_SS(resource_traits, Pb__Traits, efforts),
+    CONV_SS(resource_traits, Pb__Traits, drop),
+};
+static const struct conv_table traits_table =
+    CONV_TABLE(resource_traits, pb__traits, traits_fields);
+
+static const struct conv_field family_fields[] = {
+    CONV_SS(resource_family, Pb__Family, match),
+    CONV_M(resource_family, Pb__Family, traits, resource_traits, &traits_table),
+};
+static const struct conv_table family_table =
+    CONV_TABLE(resource_family, pb__family, family_fields);
+
 static const struct conv_field provider_fields[] = {
     CONV_S(resource_provider, Pb__Provider, dialect),
     CONV_S(resource_provider, Pb__Provider, base_url),
@@ -50,6 +92,9 @@ static const struct conv_field provider_fields[] = {
     CONV_MS(resource_provider, Pb__Provider, query, resource_pair, &pair_table),
     CONV_I(resource_provider, Pb__Provider, probe, RESOURCE_PROBE_OFF, RESOURCE_PROBE_TCP),
     CONV_U(resource_provider, Pb__Provider, probe_interval_us),
+    CONV_M(resource_provider, Pb__Provider, quirks, resource_quirks, &quirks_table),
+    CONV_MS(resource_provider, Pb__Provider, paths, resource_pair, &pair_table),
+    CONV_MS(resource_provider, Pb__Provider, limit_headers, resource_pair, &pair_table),
 };
 static const struct conv_table provider_table =
     CONV_TABLE(resource_provider, pb__provider, provider_fields);
@@ -155,18 +200,43 @@ static const struct conv_field user_fields[] = {
 };
 static const struct conv_table user_table = CONV_TABLE(resource_user, pb__user, user_fields);
 
+static const struct conv_field price_tier_fields[] = {
+    CONV_U(resource_price_tier, Pb__PriceTier, above),
+    CONV_U(resource_price_tier, Pb__PriceTier, input),
+    CONV_U(resource_price_tier, Pb__PriceTier, cached),
+    CONV_U(resource_price_tier, Pb__PriceTier, cache_write),
+    CONV_U(resource_price_tier, Pb__PriceTier, output),
+    CONV_U(resource_price_tier, Pb__PriceTier, cache_write_long),
+};
+static const struct conv_table price_tier_table =
+    CONV_TABLE(resource_price_tier, pb__price_tier, price_tier_fields);
+
 static const struct conv_field price_fields[] = {
     CONV_U(resource_price, Pb__Price, input),
     CONV_U(resource_price, Pb__Price, cached),
     CONV_U(resource_price, Pb__Price, cache_write),
     CONV_U(resource_price, Pb__Price, output),
+    CONV_U(resource_price, Pb__Price, cache_write_long),
+    CONV_U(resource_price, Pb__Price, reasoning),
+    CONV_U(resource_price, Pb__Price, audio_input),
+    CONV_U(resource_price, Pb__Price, audio_output),
+    CONV_U(resource_price, Pb__Price, image_output),
+    CONV_MS(resource_price, Pb__Price, tiers, resource_price_tier, &price_tier_table),
 };
 static const struct conv_table price_table = CONV_TABLE(resource_price, pb__price, price_fields);
+
+static const struct conv_field price_change_fields[] = {
+    CONV_U(resource_price_change, Pb__PriceChange, from_wall_us),
+    CONV_M(resource_price_change, Pb__PriceChange, price, resource_price, &price_table),
+};
+static const struct conv_table price_change_table =
+    CONV_TABLE(resource_price_change, pb__price_change, price_change_fields);
 
 static const struct conv_field model_at_fields[] = {
     CONV_S(resource_model_at, Pb__ModelAt, provider),
     CONV_S(resource_model_at, Pb__ModelAt, id),
     CONV_M(resource_model_at, Pb__ModelAt, price, resource_price, &price_table),
+    CONV_MS(resource_model_at, Pb__ModelAt, changes, resource_price_change, &price_change_table),
 };
 static const struct conv_table model_at_table =
     CONV_TABLE(resource_model_at, pb__model_at, model_at_fields);
@@ -179,6 +249,9 @@ static const struct conv_field model_fields[] = {
     CONV_I(resource_model, Pb__Model, context, 0, ANY),
     CONV_I(resource_model, Pb__Model, max_output, 0, ANY),
     CONV_S(resource_model, Pb__Model, kind),
+    CONV_SS(resource_model, Pb__Model, outputs),
+    CONV_U(resource_model, Pb__Model, released_wall_us),
+    CONV_M(resource_model, Pb__Model, traits, resource_traits, &traits_table),
 };
 static const struct conv_table model_table = CONV_TABLE(resource_model, pb__model, model_fields);
 
@@ -198,6 +271,8 @@ static const struct conv_field settings_fields[] = {
     CONV_MS(resource_settings, Pb__Settings, unified_limits, resource_limit, &limit_table),
     CONV_N(resource_settings, Pb__Settings, default_router),
     CONV_U(resource_settings, Pb__Settings, max_stale_us),
+    CONV_MS(resource_settings, Pb__Settings, families, resource_family, &family_table),
+    CONV_N(resource_settings, Pb__Settings, prices_as_of),
 };
 static const struct conv_table settings_table =
     CONV_TABLE(resource_settings, pb__settings, settings_fields);

@@ -66,6 +66,149 @@ enum resource_state { RESOURCE_ACTIVE = 0, RESOURCE_DISABLED = 1 };
 
 enum resource_probe { RESOURCE_PROBE_OFF = 0, RESOURCE_PROBE_MODELS = 1, RESOURCE_PROBE_TCP = 2 };
 
+// --- what a vendor's API does otherwise than the dialect it speaks. All zero: nothing. What each
+// key means, and who needs it, is in the table of proto/config/schema_quirks.c, that is, in
+// docs/configuration.md (providers.*.quirks).
+
+// Bits of resource_quirks.flags.
+enum resource_quirk {
+    RESOURCE_NO_DEVELOPER_ROLE = 1 << 0,     // role developer becomes system
+    RESOURCE_NO_MESSAGE_NAMES = 1 << 1,      // messages[].name goes
+    RESOURCE_ALTERNATE_ROLES = 1 << 2,       // neighbours of one role are joined
+    RESOURCE_LAST_USER = 1 << 3,             // the last message must be user's or a tool's
+    RESOURCE_FLATTEN_TEXT = 1 << 4,          // content that is all text parts becomes one string
+    RESOURCE_NO_IMAGES = 1 << 5,             // input parts it cannot take
+    RESOURCE_NO_FILES = 1 << 6,              //
+    RESOURCE_NO_AUDIO = 1 << 7,              //
+    RESOURCE_IMAGE_DATA_ONLY = 1 << 8,       // images as data: URLs only
+    RESOURCE_NO_TOOL_STRICT = 1 << 9,        // tools[].function.strict goes
+    RESOURCE_SCHEMA_STRICT = 1 << 10,        // a json_schema needs strict: true
+    RESOURCE_TAKES_CACHE_CONTROL = 1 << 11,  // cache_control marks on parts may stay
+    RESOURCE_REASONING_OUTSIDE = 1 << 12,    // usage: reasoning is not in completion_tokens
+    RESOURCE_REASONING_CUMULATIVE = 1 << 13, // streamed reasoning_details repeat what came before
+    RESOURCE_SPLIT_THINK = 1 << 14,          // <think>...</think> at the start of content
+    RESOURCE_BASE_RESP = 1 << 15,            // errors as base_resp.status_code in a 200
+    RESOURCE_REPORTS_COST = 1 << 16,         // its own figure of what a request cost is believed
+};
+
+enum resource_max_tokens { // the name of the bound of an answer
+    RESOURCE_MAX_TOKENS = 0,
+    RESOURCE_MAX_COMPLETION_TOKENS = 1,
+    RESOURCE_MAX_TOKENS_EITHER = 2,
+};
+
+enum resource_reasoning {                   // how reasoning is asked for
+    RESOURCE_REASONING_EFFORT = 0,          // reasoning_effort
+    RESOURCE_REASONING_NONE = 1,            // not at all
+    RESOURCE_REASONING_THINKING = 2,        // thinking: {type: enabled | disabled}
+    RESOURCE_REASONING_THINKING_BUDGET = 3, // the same with budget_tokens
+    RESOURCE_REASONING_ENABLE = 4,          // enable_thinking, thinking_budget
+    RESOURCE_REASONING_OBJECT = 5,          // reasoning: {effort | max_tokens | enabled}
+    RESOURCE_REASONING_TEMPLATE = 6,        // chat_template_kwargs: {enable_thinking}
+    RESOURCE_REASONING_SPLIT = 7,           // reasoning_split: true
+};
+
+enum resource_reasoning_history { // where earlier reasoning goes
+    RESOURCE_HISTORY_DROP = 0,
+    RESOURCE_HISTORY_REASONING_CONTENT = 1,
+    RESOURCE_HISTORY_REASONING = 2,
+    RESOURCE_HISTORY_REASONING_DETAILS = 3,
+    RESOURCE_HISTORY_PARTS = 4, // {type: thinking} parts of content (Mistral)
+};
+
+// Bits of resource_quirks.tool_choices and .formats; 0 there: all.
+enum resource_tool_choice {
+    RESOURCE_CHOICE_AUTO = 1 << 0,
+    RESOURCE_CHOICE_NONE = 1 << 1,
+    RESOURCE_CHOICE_REQUIRED = 1 << 2,
+    RESOURCE_CHOICE_NAMED = 1 << 3,
+};
+enum resource_format {
+    RESOURCE_FORMAT_TEXT = 1 << 0,
+    RESOURCE_FORMAT_JSON_OBJECT = 1 << 1,
+    RESOURCE_FORMAT_JSON_SCHEMA = 1 << 2,
+};
+
+struct resource_quirks {
+    uint64_t flags; // enum resource_quirk
+    const char *const *drop;
+    size_t n_drop; // members of a request that go, and are named to the client
+    const char *const *refuse;
+    size_t n_refuse; // members that are a 400 here (n: other than 1)
+    const char *const *takes;
+    size_t n_takes; // members beyond OpenAI's that it understands ("top_k")
+    const struct resource_pair *rename;
+    size_t n_rename; // members under another name: {"seed", "random_seed"}
+    const char *const *efforts;
+    size_t n_efforts;                // values of reasoning_effort it takes; none = all
+    uint32_t tool_choices;           // enum resource_tool_choice; 0 = all
+    uint32_t formats;                // enum resource_format; 0 = all
+    uint32_t max_tokens_name;        // enum resource_max_tokens
+    uint32_t reasoning;              // enum resource_reasoning
+    uint32_t reasoning_history;      // enum resource_reasoning_history
+    uint32_t temperature_min;        // thousandths; smaller ones are raised
+    uint32_t temperature_max;        // thousandths; larger ones are lowered; 0 = no bound
+    uint32_t top_p_max;              // thousandths; 0 = no bound
+    uint32_t stop_max;               // most stop sequences; 0 = no bound
+    uint32_t plain_max_tokens;       // most max_tokens of a request that is no stream; 0 = no bound
+    uint32_t tool_id_length;         // most characters of a tool-call id; 0 = ids as they are
+    bool tool_id_exact;              // exactly so many
+    const char *tool_id_punctuation; // what an id may hold beyond [A-Za-z0-9]; NULL = nothing
+    const char *prefill;             // set to true in a last message of the assistant; NULL
+};
+
+// --- what a model can do, as far as requests must be written differently for it
+
+// Bits of resource_traits.flags. All zero: it takes what its dialect has.
+enum resource_trait {
+    RESOURCE_NO_TOOLS = 1 << 0,
+    RESOURCE_NO_SCHEMA = 1 << 1,            // no native JSON schema: by a tool instead
+    RESOURCE_NO_SAMPLING = 1 << 2,          // refuses temperature, top_p (and top_k)
+    RESOURCE_NO_FORCED_TOOLS = 1 << 3,      // tool_choice auto and none only
+    RESOURCE_NO_PREFILL = 1 << 4,           // the last message cannot be the assistant's
+    RESOURCE_ONE_SAMPLING = 1 << 5,         // temperature or top_p, not both
+    RESOURCE_COMPLETION_TOKENS = 1 << 6,    // max_completion_tokens, never max_tokens
+    RESOURCE_RESPONSES_ONLY = 1 << 7,       // not in Chat Completions
+    RESOURCE_TOOLS_BY_RESPONSES = 1 << 8,   // with tools and reasoning: only by /responses
+    RESOURCE_SYSTEM_ANYWHERE = 1 << 9,      // Anthropic: role system inside messages
+    RESOURCE_SAMPLING_UNREASONED = 1 << 10, // takes sampling when reasoning_effort is none
+    RESOURCE_STREAM_ONLY = 1 << 11,         // answers streams only
+};
+
+enum resource_thinking {
+    RESOURCE_THINKING_UNKNOWN = 0,
+    RESOURCE_THINKING_NONE = 1,
+    RESOURCE_THINKING_MANUAL = 2,   // Anthropic: {type: enabled, budget_tokens}
+    RESOURCE_THINKING_ADAPTIVE = 3, // Anthropic: {type: adaptive}, output_config.effort
+    RESOURCE_THINKING_BUDGET = 4,   // Gemini 2.5: thinkingBudget
+    RESOURCE_THINKING_LEVEL = 5,    // Gemini 3: thinkingLevel
+    RESOURCE_THINKING_EFFORT = 6,   // reasoning_effort
+};
+
+enum resource_thinking_off { // how it is switched off
+    RESOURCE_OFF_OMIT = 0,   // by not asking for it
+    RESOURCE_OFF_DISABLED = 1,
+    RESOURCE_OFF_BETWEEN_TOOLS = 2,
+    RESOURCE_OFF_NEVER = 3, // always on: the lowest effort
+};
+
+struct resource_traits {
+    uint64_t flags;        // enum resource_trait
+    uint32_t thinking;     // enum resource_thinking
+    uint32_t thinking_off; // enum resource_thinking_off
+    const char *const *efforts;
+    size_t n_efforts; // it takes, lowest first; none = all
+    const char *const *drop;
+    size_t n_drop; // members of a request that it refuses
+};
+
+// Traits by name, for models that the catalogue does not list one by one ("gpt-5-2025-08-07").
+struct resource_family {
+    const char *const *match;
+    size_t n_match; // globs of ids
+    struct resource_traits traits;
+};
+
 // A provider: id = its name ("openai").
 struct resource_provider {
     const char *dialect;      // "openai", "anthropic", "gemini", ...
@@ -84,6 +227,12 @@ struct resource_provider {
     size_t n_query;
     enum resource_probe probe; // what the control plane asks
     uint64_t probe_interval_us;
+    struct resource_quirks quirks;
+    const struct resource_pair *paths;
+    size_t n_paths; // endpoint ("embeddings") -> path below base_url where it is not the dialect's;
+                    // "" = it has no such endpoint
+    const struct resource_pair *limit_headers;
+    size_t n_limit_headers; // OpenAI's name of a limit header -> this vendor's, lower case
 };
 
 // A provider key: id random; parent = provider name.
@@ -194,15 +343,37 @@ struct resource_user {
     size_t n_limits;
 };
 
-// Prices in 1e-12 USD per token; UINT64_MAX = unknown (unpriced), never 0 for unknown.
+// Prices that hold for the whole request when its prompt (cached part included) is longer.
+// UINT64_MAX: unknown.
+struct resource_price_tier {
+    uint64_t above; // tokens of the prompt; strictly more
+    uint64_t input, cached, cache_write, output;
+    uint64_t cache_write_long; // 0: as in the record
+};
+
+// Prices in 1e-12 USD per token; UINT64_MAX = unknown (unpriced), never 0 for unknown. Those that
+// are 0 where it says so have no price of their own. dataplane/price.h says what a request costs.
 struct resource_price {
     uint64_t input, cached, cache_write, output;
+    uint64_t cache_write_long; // kept longer (Anthropic 1 h, OpenAI 12 h); 0: as cache_write
+    uint64_t reasoning;        // 0: as output
+    uint64_t audio_input, audio_output, image_output; // 0: as text
+    const struct resource_price_tier *tiers;
+    size_t n_tiers; // by `above`, rising
+};
+
+// The prices from a day on.
+struct resource_price_change {
+    uint64_t from_wall_us;
+    struct resource_price price;
 };
 
 struct resource_model_at {
     const char *provider; // provider name
     const char *id;       // its id there
     struct resource_price price;
+    const struct resource_price_change *changes;
+    size_t n_changes; // by time, rising
 };
 
 // A model of the catalogue: id = its canonical bare name ("gpt-4o-mini").
@@ -217,6 +388,10 @@ struct resource_model {
     size_t n_modalities;          // "text", "image", ...
     uint32_t context, max_output; // tokens; 0 = unknown
     const char *kind;             // "chat", "embeddings", ...
+    const char *const *outputs;
+    size_t n_outputs;              // "text", "image", ...; none = text
+    uint64_t released_wall_us;     // 0 = unknown
+    struct resource_traits traits; // its family's, and its own
 };
 
 enum resource_auth_mode {
@@ -245,6 +420,9 @@ struct resource_settings {
     size_t n_unified_limits;
     const char *default_router; // NULL: the unified API
     uint64_t max_stale_us;      // control.max-stale; 0 = never
+    const struct resource_family *families;
+    size_t n_families;        // the first that matches an id counts
+    const char *prices_as_of; // "2026-11-22"; NULL = unknown
 };
 
 struct resource {

@@ -29,9 +29,36 @@ static const struct resource_balance balances[] = {
     {"chat", RESOURCE_LATENCY, targets, 2},
     {"any", RESOURCE_WEIGHTED, targets, 1},
 };
+static const struct resource_price_tier tiers[] = {
+    {272000, 300000, UINT64_MAX, UINT64_MAX, 900000, 0},
+    {500000, 600000, 1, 2, 1800000, 3},
+};
+static const struct resource_price_change changes[] = {
+    {1796083200000000, {.input = 300000, .cached = 1, .cache_write = UINT64_MAX, .output = 2}},
+};
 static const struct resource_model_at at[] = {
-    {"openai", "gpt-4o-mini-2024", {150000, 75000, UINT64_MAX, 600000}},
-    {"azure", "mini", {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}},
+    {"openai",
+     "gpt-4o-mini-2024",
+     {150000, 75000, UINT64_MAX, 600000, 7, 8, 9, 10, 11, tiers, 2},
+     changes,
+     1},
+    {"azure",
+     "mini",
+     {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, 0, 0, 0, 0, 0, NULL, 0},
+     NULL,
+     0},
+};
+static const struct resource_traits traits = {
+    .flags = RESOURCE_NO_SAMPLING | RESOURCE_STREAM_ONLY,
+    .thinking = RESOURCE_THINKING_ADAPTIVE,
+    .thinking_off = RESOURCE_OFF_NEVER,
+    .efforts = two,
+    .n_efforts = 2,
+    .drop = star,
+    .n_drop = 1,
+};
+static const struct resource_family families[] = {
+    {.match = two, .n_match = 2, .traits = {.thinking = RESOURCE_THINKING_NONE}},
 };
 
 static struct resource *sample_provider(void)
@@ -52,6 +79,35 @@ static struct resource *sample_provider(void)
         .n_headers = 2,
         .query = pairs,
         .n_query = 1,
+        .quirks = {.flags = RESOURCE_NO_DEVELOPER_ROLE | RESOURCE_REPORTS_COST,
+                   .drop = two,
+                   .n_drop = 2,
+                   .refuse = star,
+                   .n_refuse = 1,
+                   .takes = star,
+                   .n_takes = 1,
+                   .rename = pairs,
+                   .n_rename = 2,
+                   .efforts = two,
+                   .n_efforts = 1,
+                   .tool_choices = RESOURCE_CHOICE_AUTO,
+                   .formats = RESOURCE_FORMAT_JSON_OBJECT,
+                   .max_tokens_name = RESOURCE_MAX_TOKENS_EITHER,
+                   .reasoning = RESOURCE_REASONING_SPLIT,
+                   .reasoning_history = RESOURCE_HISTORY_PARTS,
+                   .temperature_min = 10,
+                   .temperature_max = 1000,
+                   .top_p_max = 990,
+                   .stop_max = 1,
+                   .plain_max_tokens = 4096,
+                   .tool_id_length = 9,
+                   .tool_id_exact = true,
+                   .tool_id_punctuation = "_-",
+                   .prefill = "prefix"},
+        .paths = pairs,
+        .n_paths = 1,
+        .limit_headers = pairs,
+        .n_limit_headers = 2,
     };
     return r;
 }
@@ -151,6 +207,10 @@ static struct resource *sample_model(void)
         .context = 128000,
         .max_output = 16384,
         .kind = "chat",
+        .outputs = two,
+        .n_outputs = 1,
+        .released_wall_us = 1795000000000000,
+        .traits = traits,
     };
     return r;
 }
@@ -176,6 +236,9 @@ static struct resource *sample_settings(void)
         .unified_limits = limits,
         .n_unified_limits = 2,
         .default_router = "production",
+        .families = families,
+        .n_families = 1,
+        .prices_as_of = "2026-11-22",
     };
     memset(r->u.settings->key_hash_key, 7, 32);
     return r;
@@ -185,6 +248,14 @@ static struct resource *(*const samples[])(void) = {
     NULL,        sample_provider, sample_provider_key, sample_router, sample_key,
     sample_team, sample_model,    sample_settings,     sample_user,
 };
+
+// The file with a kind's bytes as this version writes them.
+static void golden_name(unsigned kind, char out[64])
+{
+    bool second = kind == RESOURCE_PROVIDER || kind == RESOURCE_MODEL || kind == RESOURCE_SETTINGS;
+
+    (void)snprintf(out, 64, "resource-%s%s.bin", resource_kind_name(kind), second ? "-2" : "");
+}
 
 static void each_kind_round_trips_and_matches_golden(void **state)
 {
@@ -208,13 +279,46 @@ static void each_kind_round_trips_and_matches_golden(void **state)
         assert_int_equal(back->version, r->version);
         resource_encode(back, &second);
         assert_true(slice_eq(buf_slice(&first), buf_slice(&second)));
-        (void)snprintf(name, sizeof(name), "resource-%s.bin", resource_kind_name(kind));
+        golden_name(kind, name);
         golden_check(name, buf_slice(&first));
         resource_unref(&r);
         resource_unref(&back);
         assert_null(back);
         buf_done(&first);
         buf_done(&second);
+    }
+}
+
+// Of builds before quirks, traits and tiers of prices: an absent field is its zero.
+static void what_earlier_builds_wrote_is_read(void **state)
+{
+    struct resource *r[3];
+    static const char *const names[] = {"resource-provider.bin", "resource-model.bin",
+                                        "resource-settings.bin"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct buf b;
+
+        buf_init(&b, RESOURCE_BYTES_MAX);
+        golden_read(names[i], &b);
+        r[i] = resource_decode(buf_slice(&b), NULL);
+        assert_non_null(r[i]);
+        buf_done(&b);
+    }
+    assert_string_equal(r[0]->u.provider->base_url, "https://api.openai.com/v1/");
+    assert_true(r[0]->u.provider->quirks.flags == 0);
+    assert_int_equal(r[0]->u.provider->quirks.n_drop, 0);
+    assert_int_equal(r[0]->u.provider->n_paths, 0);
+    assert_true(r[1]->u.model->at[0].price.output == 600000);
+    assert_true(r[1]->u.model->at[0].price.cache_write_long == 0);
+    assert_int_equal(r[1]->u.model->at[0].price.n_tiers, 0);
+    assert_int_equal(r[1]->u.model->at[0].n_changes, 0);
+    assert_true(r[1]->u.model->traits.flags == 0);
+    assert_int_equal(r[2]->u.settings->n_families, 0);
+    assert_null(r[2]->u.settings->prices_as_of);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        resource_unref(&r[i]);
     }
 }
 
@@ -262,6 +366,23 @@ static void fields_survive(void **state)
     r = through(sample_model());
     assert_true(r->u.model->at[0].price.cache_write == UINT64_MAX);
     assert_true(r->u.model->at[0].price.output == 600000);
+    assert_true(r->u.model->at[0].price.tiers[1].above == 500000);
+    assert_true(r->u.model->at[0].changes[0].price.input == 300000);
+    assert_int_equal(r->u.model->traits.thinking_off, RESOURCE_OFF_NEVER);
+    assert_string_equal(r->u.model->traits.efforts[0], "openai/gpt-4o-mini");
+    resource_unref(&r);
+
+    r = through(sample_provider());
+    assert_true(r->u.provider->quirks.flags & RESOURCE_REPORTS_COST);
+    assert_string_equal(r->u.provider->quirks.rename[1].value, "prod");
+    assert_string_equal(r->u.provider->quirks.tool_id_punctuation, "_-");
+    assert_int_equal(r->u.provider->quirks.top_p_max, 990);
+    assert_string_equal(r->u.provider->limit_headers[0].name, "x-team");
+    resource_unref(&r);
+
+    r = through(sample_settings());
+    assert_int_equal(r->u.settings->families[0].traits.thinking, RESOURCE_THINKING_NONE);
+    assert_string_equal(r->u.settings->families[0].match[1], "anthropic/*");
     resource_unref(&r);
 }
 
@@ -421,6 +542,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_kind_round_trips_and_matches_golden),
+        cmocka_unit_test(what_earlier_builds_wrote_is_read),
         cmocka_unit_test(fields_survive),
         cmocka_unit_test(damaged_input_is_refused),
         cmocka_unit_test(bounds_hold),
