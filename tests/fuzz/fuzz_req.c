@@ -67,8 +67,13 @@ static bool no_lease(void *arg, const struct limit_ask *items, size_t n)
 
 static void add_world(void)
 {
-    static const struct resource_model_at at[] = {{"one", "gpt", {1, 1, 1, 1}},
-                                                  {"two", "gpt", {1, 1, 1, 1}}};
+    static const struct resource_model_at at[] = {
+        {.provider = "one",
+         .id = "gpt",
+         .price = {.input = 1, .cached = 1, .cache_write = 1, .output = 1}},
+        {.provider = "two",
+         .id = "gpt",
+         .price = {.input = 1, .cached = 1, .cache_write = 1, .output = 1}}};
     static const struct resource_target targets[] = {{"one", NULL, 1000}, {"two", NULL, 1000}};
     static const struct resource_balance balance = {"chat", RESOURCE_PRIORITY, targets, 2};
     static const char *const names[] = {"one", "two"};

@@ -24,10 +24,19 @@ static struct route_candidate c[N];
 static struct route_plan plan;
 static struct rng rng;
 
-static const struct resource_model_at prices[N] = {{"p0", "m", {5, 0, 0, 5}},
-                                                   {"p1", "m", {1, 0, 0, 2}},
-                                                   {"p2", "m", {UINT64_MAX, 0, 0, 1}},
-                                                   {"p3", "m", {1, 0, 0, 2}}};
+static const struct resource_model_at prices[N] = {
+    {.provider = "p0",
+     .id = "m",
+     .price = {.input = 5, .cached = 0, .cache_write = 0, .output = 5}},
+    {.provider = "p1",
+     .id = "m",
+     .price = {.input = 1, .cached = 0, .cache_write = 0, .output = 2}},
+    {.provider = "p2",
+     .id = "m",
+     .price = {.input = UINT64_MAX, .cached = 0, .cache_write = 0, .output = 1}},
+    {.provider = "p3",
+     .id = "m",
+     .price = {.input = 1, .cached = 0, .cache_write = 0, .output = 2}}};
 
 // Four candidates at four providers, weights 1000 each.
 static int setup(void **state)

@@ -15,12 +15,18 @@
 
 static void costs(void **state)
 {
-    static const struct resource_price full = {1000000, 50000, 1250000, 5000000};
-    static const struct resource_price plain = {1000000, NONE, NONE, 5000000};
-    static const struct resource_price free_of_charge = {0, 0, 0, 0};
-    static const struct resource_price no_output = {1000000, NONE, NONE, NONE};
-    static const struct resource_price no_input = {NONE, 1, 1, 1};
-    static const struct resource_price huge = {NONE - 1, NONE - 1, NONE - 1, NONE - 1};
+    static const struct resource_price full = {
+        .input = 1000000, .cached = 50000, .cache_write = 1250000, .output = 5000000};
+    static const struct resource_price plain = {
+        .input = 1000000, .cached = NONE, .cache_write = NONE, .output = 5000000};
+    static const struct resource_price free_of_charge = {
+        .input = 0, .cached = 0, .cache_write = 0, .output = 0};
+    static const struct resource_price no_output = {
+        .input = 1000000, .cached = NONE, .cache_write = NONE, .output = NONE};
+    static const struct resource_price no_input = {
+        .input = NONE, .cached = 1, .cache_write = 1, .output = 1};
+    static const struct resource_price huge = {
+        .input = NONE - 1, .cached = NONE - 1, .cache_write = NONE - 1, .output = NONE - 1};
     static const struct {
         const struct resource_price *price;
         struct dialect_usage u; // known, input, cached, written, output, reasoning

@@ -51,8 +51,14 @@ static bool ask_lease(void *arg, const struct limit_ask *items, size_t n)
 static void add_world(void)
 {
     static const struct resource_model_at at[] = {
-        {"one", "gpt", {1000000, 500000, UINT64_MAX, 2000000}},
-        {"two", "gpt-two", {1000000, 500000, UINT64_MAX, 2000000}}};
+        {.provider = "one",
+         .id = "gpt",
+         .price =
+             {.input = 1000000, .cached = 500000, .cache_write = UINT64_MAX, .output = 2000000}},
+        {.provider = "two",
+         .id = "gpt-two",
+         .price = {
+             .input = 1000000, .cached = 500000, .cache_write = UINT64_MAX, .output = 2000000}}};
     static const struct resource_target targets[] = {{"one", NULL, 1000}, {"two", NULL, 1000}};
     static const struct resource_balance balance = {"chat", RESOURCE_PRIORITY, targets, 2};
     static const char *const names[] = {"one", "two"};

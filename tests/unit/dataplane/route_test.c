@@ -17,15 +17,31 @@
 
 #define UNKNOWN UINT64_MAX
 
-static const struct resource_model_at at_mini[] = {{"openai", "gpt-4o-mini", {15, 7, 15, 60}},
-                                                   {"azure", "mini-deployment", {16, 8, 16, 61}}};
-static const struct resource_model_at at_dated[] = {{"openai", "gpt-4o", {1, 1, 1, 1}},
-                                                    {"openai", "gpt-4o-2024-08-06", {2, 2, 2, 2}}};
+static const struct resource_model_at at_mini[] = {
+    {.provider = "openai",
+     .id = "gpt-4o-mini",
+     .price = {.input = 15, .cached = 7, .cache_write = 15, .output = 60}},
+    {.provider = "azure",
+     .id = "mini-deployment",
+     .price = {.input = 16, .cached = 8, .cache_write = 16, .output = 61}}};
+static const struct resource_model_at at_dated[] = {
+    {.provider = "openai",
+     .id = "gpt-4o",
+     .price = {.input = 1, .cached = 1, .cache_write = 1, .output = 1}},
+    {.provider = "openai",
+     .id = "gpt-4o-2024-08-06",
+     .price = {.input = 2, .cached = 2, .cache_write = 2, .output = 2}}};
 static const struct resource_model_at at_haiku[] = {
-    {"anthropic", "claude-haiku", {9, 9, 9, 9}},
-    {"bedrock", "us.anthropic.haiku-v1:0", {10, UNKNOWN, UNKNOWN, 10}}};
+    {.provider = "anthropic",
+     .id = "claude-haiku",
+     .price = {.input = 9, .cached = 9, .cache_write = 9, .output = 9}},
+    {.provider = "bedrock",
+     .id = "us.anthropic.haiku-v1:0",
+     .price = {.input = 10, .cached = UNKNOWN, .cache_write = UNKNOWN, .output = 10}}};
 static const struct resource_model_at at_llama[] = {
-    {"together", "meta-llama/Llama-3", {1, 1, 1, 1}}};
+    {.provider = "together",
+     .id = "meta-llama/Llama-3",
+     .price = {.input = 1, .cached = 1, .cache_write = 1, .output = 1}}};
 static const char *const haiku_for_mini[] = {"claude-haiku"};
 static const char *const mini_for_haiku[] = {"gpt-4o-mini"};
 static const char *const aliases[] = {"fast", "small"};

@@ -243,10 +243,11 @@ static void providers_have_their_active_keys(void **state)
 static void models_are_found_by_every_name(void **state)
 {
     static const struct resource_model_at mini[] = {
-        {"openai", "gpt-4o-mini-2024", {0}},
-        {"azure", "mini", {0}},
+        {.provider = "openai", .id = "gpt-4o-mini-2024", .price = {.input = 0}},
+        {.provider = "azure", .id = "mini", .price = {.input = 0}},
     };
-    static const struct resource_model_at other[] = {{"openai", "other", {0}}};
+    static const struct resource_model_at other[] = {
+        {.provider = "openai", .id = "other", .price = {.input = 0}}};
     static const char *const aliases[] = {"small", "other"};
     struct resource *list[] = {
         make_model("gpt-4o-mini", mini, 2, aliases, 2),
