@@ -147,11 +147,14 @@ static void write_head(struct req *r, struct buf *b, const struct resource_provi
                        const struct resource *key, struct slice origin, struct slice base_path,
                        size_t body_bytes)
 {
-    const char *path = r->dialect->path(r->route.endpoint);
+    struct dialect_call call = {.endpoint = r->route.endpoint,
+                                .stream = r->stream,
+                                .model = r->at.cand->model,
+                                .client_path = r->route.path};
 
     buf_append_str(b, "POST ");
     buf_append(b, base_path);
-    buf_append(b, path != NULL ? slice_str(path) : r->route.path);
+    r->dialect->write_path(&call, b);
     put_query(b, p);
     buf_append_str(b, " HTTP/1.1\r\n");
     put_header(b, SLICE("host"), authority_of(origin));

@@ -17,13 +17,23 @@
 #include "common/base/slice.h"
 #include "dataplane/scan.h"
 
+struct canon_answer;
+struct canon_context;
+struct canon_event;
+struct canon_outcome;
+struct canon_request;
+struct canon_sink;
+struct canon_target;
+struct tape;
+
 enum dialect_endpoint {
     DIALECT_CHAT,
     DIALECT_COMPLETIONS,
     DIALECT_EMBEDDINGS,
     DIALECT_RESPONSES,
-    DIALECT_MESSAGES, // Anthropic
-    DIALECT_OTHER,    // moderations, rerank, images, audio: JSON, passed through
+    DIALECT_MESSAGES,     // Anthropic
+    DIALECT_COUNT_TOKENS, // Anthropic
+    DIALECT_OTHER,        // moderations, rerank, images, audio: JSON, passed through
 };
 
 // What routing, limits and metering need of a request. Slices borrow the body or the arena.
@@ -69,7 +79,9 @@ struct dialect_splice {
 // Counters of providers/README.md section 5. known = the provider said so.
 struct dialect_usage {
     bool known;
+    bool has_cached, has_cache_write, has_reasoning; // the provider's member was there, be it 0
     uint64_t input, cached, cache_write, output, reasoning;
+    uint64_t cache_write_1h; // part of cache_write that lives for an hour (Anthropic)
 };
 
 // What one SSE event means.
@@ -108,13 +120,22 @@ struct dialect_limits {
 };
 
 struct dialect_error {
-    unsigned status;
-    const char *type; // NULL: by status
-    const char *code;
+    unsigned status;   // HTTP status toward the client
+    const char *type;  // OpenAI's; NULL: by status. Other dialects go by the status alone
+    const char *code;  // may be NULL
     const char *param; // may be NULL
     struct slice message;
     struct slice request_id;
-    unsigned attempts; // > 1: added inside `error`
+    unsigned attempts;       // > 1: added inside `error`
+    uint64_t retry_after_us; // that the body names (Gemini's RetryInfo); 0: none
+};
+
+// Where a request goes.
+struct dialect_call {
+    enum dialect_endpoint endpoint;
+    bool stream;
+    struct slice model;       // provider's model id, characters
+    struct slice client_path; // as the client sent it, for endpoints that are passed through
 };
 
 struct dialect {
@@ -131,8 +152,12 @@ struct dialect {
     size_t (*edit_request)(const struct dialect_request *r, struct slice body,
                            struct slice upstream_model, bool want_usage, struct arena *a,
                            struct dialect_splice *out, size_t max);
-    // Path below base_url for the endpoint ("chat/completions").
-    const char *(*path)(enum dialect_endpoint ep);
+    // Provider side: is there a request of this dialect for the endpoint? MESSAGES and CHAT are one
+    // canonical request, so a provider of either kind serves both.
+    bool (*serves)(enum dialect_endpoint ep);
+    // Path (and query, when it needs one) below base_url: "chat/completions",
+    // "models/x:streamGenerateContent?alt=sse". Only for endpoints it serves.
+    void (*write_path)(const struct dialect_call *c, struct buf *out);
     // Looks at one event of a stream; updates *s.
     struct dialect_event (*observe_event)(struct dialect_stream *s, struct slice event,
                                           struct slice data);
@@ -144,13 +169,46 @@ struct dialect {
     // Writes a complete error body / an in-stream error event (with framing).
     void (*write_error)(const struct dialect_error *er, struct buf *out);
     void (*write_error_event)(const struct dialect_error *er, struct buf *out);
+
+    // --- translation, client side ---
+    // Body -> canonical request; the body is on the tape already, rq is what parse_request found.
+    // ERR_INVALID: *ret_param names the member ("messages[2].content[0].type"; arena or static).
+    bool (*read_request)(const struct dialect_request *rq, const struct tape *t, struct arena *a,
+                         struct canon_request *ret, const char **ret_param, struct err *e);
+    void (*write_answer)(const struct canon_answer *answer, const struct canon_context *c,
+                         struct buf *out);
+    // Appends the client's events for one canonical event, framing included (maybe none).
+    // `writer`: writer_size zeroed bytes at the stream's begin, its own memory from then on.
+    size_t writer_size;
+    void (*write_event)(void *writer, const struct canon_event *ev, const struct canon_context *c,
+                        struct buf *out);
+
+    // --- translation, provider side ---
+    // Canonical request -> complete body. False: the outcome says why (a 400 to the client).
+    bool (*write_request)(const struct canon_request *r, const struct canon_target *t,
+                          struct canon_outcome *o, struct buf *out);
+    // A complete 2xx body, on the tape. False: it is no answer of this dialect.
+    bool (*read_answer)(const struct tape *t, const struct canon_context *c,
+                        struct canon_answer *ret);
+    // One event of a stream; `data` is JSON (or a terminator such as [DONE]); `t` is a tape to
+    // parse it with. False: malformed. `reader`: reader_size zeroed bytes at the begin.
+    size_t reader_size;
+    bool (*read_event)(void *reader, struct tape *t, struct slice event, struct slice data,
+                       const struct canon_context *c, struct canon_sink to);
+    // The transfer ended well, without END so far: tells END where that is this dialect's way to
+    // end (Gemini), or where every choice has finished; nothing else.
+    void (*read_end)(void *reader, const struct canon_context *c, struct canon_sink to);
+    bool ndjson; // streams are lines of JSON, not SSE
+    // An error body of whatever shape, with the provider's status -> status, type, code and message
+    // for the client (providers/README.md section 3). Strings in the arena.
+    void (*read_error)(unsigned status, struct slice body, struct arena *a,
+                       struct dialect_error *ret);
 };
 
 // By name; NULL if unknown.
 const struct dialect *dialect_find(struct slice name);
 extern const struct dialect dialect_openai;
-extern const struct dialect dialect_anthropic; // issue 2: write_error only for /v1/messages
-                                               // clients; the rest comes with the native dialect
+extern const struct dialect dialect_anthropic;
 
 // Prompt estimate in tokens from bytes (4 bytes a token, rounded up): used for reservations and
 // interrupted attempts.

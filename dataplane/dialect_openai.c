@@ -341,23 +341,24 @@ static size_t edit_request(const struct dialect_request *r, struct slice body,
     return ed.n;
 }
 
-static const char *path(enum dialect_endpoint ep)
+static const char *const paths[] = {
+    [DIALECT_CHAT] = "chat/completions",     [DIALECT_COMPLETIONS] = "completions",
+    [DIALECT_EMBEDDINGS] = "embeddings",     [DIALECT_RESPONSES] = "responses",
+    [DIALECT_MESSAGES] = "chat/completions",
+};
+
+static bool serves(enum dialect_endpoint ep)
 {
-    switch (ep) {
-    case DIALECT_CHAT:
-        return "chat/completions";
-    case DIALECT_COMPLETIONS:
-        return "completions";
-    case DIALECT_EMBEDDINGS:
-        return "embeddings";
-    case DIALECT_RESPONSES:
-        return "responses";
-    case DIALECT_MESSAGES:
-        return "messages";
-    case DIALECT_OTHER:
-        break;
+    return ep != DIALECT_COUNT_TOKENS;
+}
+
+static void write_path(const struct dialect_call *c, struct buf *out)
+{
+    if (c->endpoint < ARRAY_LEN(paths) && paths[c->endpoint] != NULL) {
+        buf_append_str(out, paths[c->endpoint]);
+    } else {
+        buf_append(out, c->client_path); // moderations, images, ...: the same path everywhere
     }
-    return NULL; // the request machine passes the client's own path on
 }
 
 // --- errors ------------------------------------------------------------------------------------
@@ -413,7 +414,8 @@ const struct dialect dialect_openai = {
     .name = "openai",
     .parse_request = parse_request,
     .edit_request = edit_request,
-    .path = path,
+    .serves = serves,
+    .write_path = write_path,
     .observe_event = dialect_openai_answer_event,
     .observe_answer = dialect_openai_answer_whole,
     .observe_limits = dialect_limits_read,

@@ -32,7 +32,7 @@ static const struct api apis[] = {
     {"embeddings", false, "POST", FRONT_ROUTED, DIALECT_EMBEDDINGS, "embeddings"},
     {"responses", false, "POST", FRONT_ROUTED, DIALECT_RESPONSES, "responses"},
     {"messages", false, "POST", FRONT_ROUTED, DIALECT_MESSAGES, "messages"},
-    {"messages/count_tokens", false, "POST", FRONT_ROUTED, DIALECT_MESSAGES, "messages"},
+    {"messages/count_tokens", false, "POST", FRONT_ROUTED, DIALECT_COUNT_TOKENS, "messages"},
     {"moderations", false, "POST", FRONT_ROUTED, DIALECT_OTHER, "moderations"},
     {"rerank", false, "POST", FRONT_ROUTED, DIALECT_OTHER, "rerank"},
     {"images/", true, "POST", FRONT_ROUTED, DIALECT_OTHER, "images"},
@@ -95,7 +95,7 @@ static void take(const struct api *a, struct slice method, struct slice path,
         ret->kind = FRONT_METHOD;
         ret->allow = a->methods;
     }
-    ret->anthropic = a->endpoint == DIALECT_MESSAGES;
+    ret->anthropic = a->endpoint == DIALECT_MESSAGES || a->endpoint == DIALECT_COUNT_TOKENS;
 }
 
 static struct slice skip_prefix(struct slice path, struct slice prefix)

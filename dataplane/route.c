@@ -227,6 +227,7 @@ static const char *endpoint_name(enum dialect_endpoint ep)
     case DIALECT_CHAT:
     case DIALECT_RESPONSES:
     case DIALECT_MESSAGES:
+    case DIALECT_COUNT_TOKENS:
         return "chat";
     case DIALECT_OTHER:
         break;

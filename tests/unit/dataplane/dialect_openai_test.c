@@ -55,12 +55,25 @@ static void finds(void **state)
 static void paths(void **state)
 {
     (void)state;
-    assert_string_equal(dialect_openai.path(DIALECT_CHAT), "chat/completions");
-    assert_string_equal(dialect_openai.path(DIALECT_COMPLETIONS), "completions");
-    assert_string_equal(dialect_openai.path(DIALECT_EMBEDDINGS), "embeddings");
-    assert_string_equal(dialect_openai.path(DIALECT_RESPONSES), "responses");
-    assert_string_equal(dialect_openai.path(DIALECT_MESSAGES), "messages");
-    assert_null(dialect_openai.path(DIALECT_OTHER));
+    static const struct {
+        enum dialect_endpoint ep;
+        const char *path;
+    } cases[] = {{DIALECT_CHAT, "chat/completions"},     {DIALECT_COMPLETIONS, "completions"},
+                 {DIALECT_EMBEDDINGS, "embeddings"},     {DIALECT_RESPONSES, "responses"},
+                 {DIALECT_MESSAGES, "chat/completions"}, {DIALECT_OTHER, "images/generations"}};
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct dialect_call call = {.endpoint = cases[i].ep,
+                                    .client_path = SLICE("images/generations")};
+        struct buf out;
+
+        assert_true(dialect_openai.serves(cases[i].ep));
+        buf_init(&out, 256);
+        dialect_openai.write_path(&call, &out);
+        assert_string_equal(buf_cstr(&out), cases[i].path);
+        buf_done(&out);
+    }
+    assert_false(dialect_openai.serves(DIALECT_COUNT_TOKENS));
 }
 
 static void reads(void **state)
