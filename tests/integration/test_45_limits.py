@@ -1,19 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Limits over three proxies at once: exact by the mock's log, nearly all of the refill used, hardly anybody parked."""
+"""Limits over three proxies at once: exact by the mock's log, nearly all of the refill used, hardly anybody parked.
+
+Nothing here passes or fails by time. How long requests are parked, and limits of a rate that needs the machine for
+itself, are measured by tests/bench/limits.py; a thousand proxies are simulated by tests/sim.
+"""
+import concurrent.futures
 import datetime
 import http.client
 import json
-import random
+import re
 import threading
 import time
 import zoneinfo
 
 import pytest
 
+import limitload
 import sluice
+from limitload import Limited, Load
 from sluice import chat, wait_for
 
 HOUR2 = "2h"
+PROMPT = 13  # tokens that a prompt of limitload is reserved for: a quarter of its bytes
+CONFIG = sluice.PLAIN + """\
+  limited:
+    load-balance:
+      chat: {strategy: latency, providers: [openai]}
+    rate-limit:
+      per-api-key: {capacity: 30, refill-frequency: 2s}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +42,7 @@ def mock(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def three(mock, tmp_path_factory):
-    c = sluice.Cluster(tmp_path_factory.mktemp("three"), mock, controls=1, proxies=3)
+    c = sluice.Cluster(tmp_path_factory.mktemp("three"), mock, controls=1, proxies=3, config=CONFIG)
     yield c
     c.stop()
 
@@ -46,100 +61,73 @@ def ask(proxy, key, model="openai/gpt-4o-mini", **more):
     return sluice.request(proxy.port, "POST", "/ai/chat/completions", chat(model, **more), {"authorization": f"Bearer {key}"})
 
 
-def attempts(mock):
-    """id in the message -> arrival at the provider, seconds of wall clock."""
-    out = {}
-    for line in mock.file.read_text().splitlines():
-        a = json.loads(line)
-        body = a.get("body") or ""
-        if "<<" in body:
-            out[body.split("<<")[1].split(">>")[0]] = a["t_us"] / 1e6
-    return out
+def noon_somewhere():
+    """A zone in which no day, week or month turns while we run."""
+    hour = datetime.datetime.now(datetime.timezone.utc).hour
+    return f"Etc/GMT{hour - 12:+d}" if hour != 12 else "UTC"  # their signs are the other way round
 
 
-class Load:
-    """Closed loops on each proxy; which keys a proxy gets most of shifts every half second."""
-
-    def __init__(self, cluster, keys, seconds, threads=2, tag="l"):
-        self.keys, self.tag, self.sent, self.errors = keys, tag, [], []
-        self.end = time.monotonic() + seconds
-        self.lock = threading.Lock()
-        self.threads = [threading.Thread(target=self.run, args=(p, i, j)) for i, p in enumerate(cluster.proxies) for j in range(threads)]
-        for t in self.threads:
-            t.start()
-        for t in self.threads:
-            t.join()
-        assert not self.errors, self.errors[:3]
-
-    def run(self, proxy, i, j):
-        rng, out = random.Random(i * 10 + j), []
-        c = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=30)
-        try:
-            while time.monotonic() < self.end:
-                shift = int(time.monotonic() * 2) + 3 * i
-                k = shift % len(self.keys) if rng.random() < 0.4 else rng.randrange(len(self.keys))
-                name = f"{self.tag}-{k}-{i}-{j}-{len(out)}"
-                body = json.dumps(chat("openai/tokens-1", f"<<{name}>>")).encode()
-                t = time.time()
-                c.request("POST", "/ai/chat/completions", body, {"content-type": "application/json", "authorization": f"Bearer {self.keys[k]}"})
-                r = c.getresponse()
-                r.read()
-                if r.status not in (200, 429):
-                    self.errors.append((r.status, name))
-                out.append((name, k, t, r.status))
-        except OSError as e:
-            self.errors.append(e)
-        finally:
-            c.close()
-        with self.lock:
-            self.sent += out
-
-
-def worst_excess(times, amount, per, slack):
-    """Units over `amount + amount * w / per` in the worst interval: a bucket that is watched. slack: seconds by which an arrival may be late."""
-    level, last, worst = float(amount), None, 0.0
-    for t in sorted(times):
-        if last is not None:
-            level = min(float(amount), level + (t - last) * amount / per)
-        last = t
-        level -= 1
-        worst = max(worst, -level)
-    return worst - slack * amount / per
+def twenty():
+    """Of every unit and kind, from 1 to 10^6 a minute; (limit, `per` as the admin API takes it)."""
+    t20, t250, t200 = ({"units": n, "model": f"openai/usage-{PROMPT}-{n - PROMPT}", "more": {"max_tokens": n - PROMPT}} for n in (20, 250, 200))
+    usd = {"units": (PROMPT * 150 + 500 * 600) / 1e9, "model": "openai/gpt-4o-mini", "more": {"max_tokens": 500}}
+    return [
+        (Limited("r1m", "requests", 1, 60), "1m"), (Limited("r30m", "requests", 1, 2), "2s"), (Limited("r90m", "requests", 3, 2), "2s"),
+        (Limited("r300m", "requests", 10, 2), "2s"), (Limited("r1200m", "requests", 40, 2), "2s"), (Limited("r2400m", "requests", 40, 1), "1s"),
+        (Limited("r3000m", "requests", 100, 2), "2s"), (Limited("r6000m", "requests", 200, 2), "2s"), (Limited("r12000m", "requests", 200, 1), "1s"),
+        (Limited("r1Mm", "requests", 16667, 1, weight=300), "1s"),  # 10^6 a minute: not reached here, nor may anybody be refused
+        (Limited("t9000m", "tokens", 300, 2, **t20), "2s"), (Limited("t18000m", "tokens", 600, 2, **t200), "2s"),
+        (Limited("t60000m", "tokens", 2000, 2, **t20), "2s"), (Limited("t1Mm", "tokens", 16667, 1, **t250), "1s"),
+        (Limited("u0.18m", "usd", 0.006, 2, **usd), "2s"), (Limited("u1.2m", "usd", 0.02, 1, **usd), "1s"),
+        (Limited("window", "requests", 100, None, weight=20), HOUR2), (Limited("day", "requests", 60, None, weight=20), "day"),
+        (Limited("week", "tokens", 2000, None, weight=20, **t20), "week"), (Limited("month", "usd", 0.01, None, weight=10, **usd), "month"),
+    ]
 
 
 def test_never_over_the_bound_and_nearly_all_of_the_refill(three, mock):
-    sizes = [(1, 2), (3, 2), (10, 2), (40, 2), (40, 1), (100, 2), (200, 2), (150, 1)]
-    keys = [new_key(three, f"k{n}-{per}", limit("requests", n, f"{per}s")) for n, per in sizes]
-    periods = 10
-    load = Load(three, keys, periods * 2 + 3, tag="b")
-    arrived = attempts(mock)
-    admitted = [(name, k, t) for name, k, t, status in load.sent if status == 200]
-    late = max(arrived[name] - t for name, _, t in admitted)
-    report = []
-    for k, (amount, per) in enumerate(sizes):
-        times = sorted(arrived[name] for name, kk, _ in admitted if kk == k)
-        asked = sorted(t for _, kk, t, _ in load.sent if kk == k)
-        excess = worst_excess(times, amount, per, late)
-        begin = asked[0] + per  # the burst of the full bucket is over
-        span = min(periods * per, asked[-1] - begin)
-        used = sum(1 for t in times if begin <= t < begin + span)
-        share = used / (amount * span / per)
-        report.append((amount, per, len(asked), len(times), round(excess, 2), round(share, 3)))
-        assert excess <= 1e-6, (report, late)
+    """Twenty keys, three proxies, load that shifts between them; two of the keys stand under a team, one under a router's limit too."""
+    mock.scenario(f"* gpt-4o-mini usage-{PROMPT}-500\n")
+    control, plan = three.controls[0], twenty()
+    team = Limited("team", "requests", 30, 1)
+    assert control.admin("POST", "/teams", {"name": "stacked", "limits": [limit("requests", team.amount, "1s")]}).status == 201
+    for l, per in plan:
+        more = {"time_zone": noon_somewhere()} if per in ("day", "week", "month") else {}
+        l.key = new_key(three, l.name, limit(l.unit, l.amount, per, **more), **({"team": "stacked"} if l.name in ("r1200m", "r2400m") else {}))
+    limits = [l for l, _ in plan]
+    stacked = [i for i, l in enumerate(limits) if l.name in ("r1200m", "r2400m")]
+    routed = next(i for i, l in enumerate(limits) if l.name == "r3000m")
+    limits[routed].path, limits[routed].model = "/router/limited/chat/completions", "openai/tokens-1"
+    load = Load(three.proxies, limits, 23, "b", connections=5)
+    mock.scenario("")
+    arrived = limitload.arrivals(mock.file)
+    out = limitload.verdicts(limits, load, arrived)
+    out.append(limitload.Verdict(team, [s for s in load.sent if s[1] in stacked], arrived, 10))
+    out.append(limitload.Verdict(Limited("router", "requests", 30, 2), [s for s in load.sent if s[1] == routed], arrived, 10))
+    print(*out, f"{len(load.sent)} requests", sep="\n")
+    lower = {team.name, *(limits[i].name for i in (*stacked, routed))}  # than what it provides, because of another limit
+    for v in out:
+        assert v.excess <= 1e-6, v
+        if v.limit.name == "r1Mm":
+            assert v.admitted == v.asked, v
         # Demand did exceed it, and the proxies ran at their speed (under sanitizers leases run out unspent).
-        if len(asked) > 1.3 * (amount + amount * span / per) and sluice.SLOW == 1:
-            assert used >= 0.95 * amount * span / per - 1, (report, late)
-    print("amount, per, asked, admitted, excess, share of refill:", report, "late by at most", round(late, 4))
+        if v.overloaded and sluice.SLOW == 1 and v.limit.name not in lower:
+            # A lease of 10 ms (limits of seconds, so that this ends) may end with a rest that is too little for another request, and
+            # before its requests are settled: how much of tokens and money depends on the machine, and is measured in tests/bench.
+            assert v.short(0.95 if v.limit.unit == "requests" else 0.7) <= 0, v
+
+
+def parked_and_decided(cluster):
+    return [sum(p.metric(m) for p in cluster.proxies) for m in ("sluice_limit_parked_seconds_count", "sluice_limit_decisions_total")]
 
 
 def test_parked_is_rare_in_the_steady_state(three):
-    key = [new_key(three, "steady", limit("requests", 120000, "1m"))]
-    Load(three, key, 2, tag="warm")
-    before = [(p.metric("sluice_limit_parked_seconds_count"), p.metric("sluice_limit_decisions_total")) for p in three.proxies]
-    Load(three, key, 5, tag="steady")
-    after = [(p.metric("sluice_limit_parked_seconds_count"), p.metric("sluice_limit_decisions_total")) for p in three.proxies]
-    parked = sum(a[0] - b[0] for a, b in zip(after, before))
-    total = sum(a[1] - b[1] for a, b in zip(after, before))
+    limits = [Limited("steady", "requests", 120000, 60), Limited("tokens", "tokens", 60_000_000, 60, 20, "openai/usage-3-17", {"max_tokens": 17}, 2000)]
+    for l in limits:
+        l.key = new_key(three, l.name, limit(l.unit, l.amount, "1m"))
+    Load(three.proxies, limits, 1, "w", pause=0.002)
+    before = parked_and_decided(three)
+    Load(three.proxies, limits, 4, "s", pause=0.002)
+    parked, total = (a - b for a, b in zip(parked_and_decided(three), before))
     print("parked", parked, "of", total)
     assert total > 500 and parked <= 0.01 * total, (parked, total)
 
@@ -162,44 +150,151 @@ def use_up(cluster, key, seconds=25, **more):
     return ok, denied
 
 
-def test_rolling_window(three):
-    key = new_key(three, "window", limit("requests", 50, HOUR2))
-    ok, denied = use_up(three, key)
+@pytest.fixture(scope="module")
+def used_up(three, mock):
+    """Windows used up, all at the same time: name -> (admitted, refused)."""
+    mock.scenario("* gpt-4o-mini usage-1000-500\n")
+    plan = {
+        "rolling": (limit("requests", 50, HOUR2), {"model": "openai/tokens-1"}),
+        "day": (limit("requests", 30, "day", time_zone="Asia/Kolkata"), {"model": "openai/tokens-1"}),
+        "tokens": (limit("tokens", 3000, HOUR2), {"model": "openai/usage-100-50", "max_tokens": 200}),
+        "money": (limit("usd", 0.009, "month"), {"max_tokens": 400}),
+    }
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        jobs = {name: pool.submit(use_up, three, new_key(three, name, l), **more) for name, (l, more) in plan.items()}
+        out = {name: job.result() for name, job in jobs.items()}
+    mock.scenario("")
+    return out
+
+
+def test_rolling_window(used_up):
+    ok, denied = used_up["rolling"]
     assert len(ok) == 50
     assert 7000 <= int(denied[-1].headers["retry-after"]) <= 7200
-    assert denied[-1].headers["ratelimit-policy"].startswith('"requests";q=50;w=7200')
+    assert denied[-1].headers["ratelimit-policy"] == '"requests";q=50;w=7200'
 
 
-def test_calendar_window_in_a_time_zone(three):
-    zone = zoneinfo.ZoneInfo("Asia/Kolkata")
-    key = new_key(three, "day", limit("requests", 30, "day", time_zone="Asia/Kolkata"))
-    ok, denied = use_up(three, key)
-    now = datetime.datetime.now(zone)
+def test_calendar_window_in_a_time_zone(used_up):
+    ok, denied = used_up["day"]
+    now = datetime.datetime.now(zoneinfo.ZoneInfo("Asia/Kolkata"))
     turn = (now + datetime.timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     assert len(ok) == 30
-    assert abs(int(denied[-1].headers["retry-after"]) - (turn - now).total_seconds()) < 20, denied[-1]
+    assert abs(int(denied[-1].headers["retry-after"]) - (turn - now).total_seconds()) < 60 * sluice.SLOW, denied[-1]
 
 
-def test_tokens_are_settled_with_what_was_used(three):
+def test_tokens_are_settled_with_what_was_used(used_up):
     """150 used of some 220 reserved each: what was reserved too much can be spent again."""
-    key = new_key(three, "tokens", limit("tokens", 3000, HOUR2))
-    ok, denied = use_up(three, key, model="openai/usage-100-50", max_tokens=200)
+    ok, denied = used_up["tokens"]
     used = sum(r.json()["usage"]["total_tokens"] for r in ok)
     assert 3000 - 250 <= used <= 3000, used
     assert denied[-1].code == "rate_limit_exceeded"
 
 
-def test_money(three, mock):
+def test_money(three, used_up):
     """More is used than was reserved: the last one makes a debt, nothing goes after it."""
-    mock.scenario("* gpt-4o-mini usage-1000-500\n")
-    try:
-        key = new_key(three, "budget", limit("usd", 0.009, "month"))
-        ok, denied = use_up(three, key, max_tokens=400)
-    finally:
-        mock.scenario("")
+    ok, denied = used_up["money"]
     spent = sum(1000 * 0.15e-6 + 500 * 0.6e-6 for _ in ok)
     assert 0.009 - 0.0006 <= spent <= 0.009 + 0.0005 * len(three.proxies), (len(ok), spent)
     assert denied[-1].code == "budget_exceeded" and denied[-1].headers["x-should-retry"] == "false"
+
+
+# --- headers --------------------------------------------------------------------------------------
+
+UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def openai_seconds(text):
+    """`1h2m3.5s`, `17ms`."""
+    parts = re.findall(r"([0-9.]+)(ms|[smhd])", text)
+    assert "".join(n + u for n, u in parts) == text, text
+    return sum(float(n) * UNITS[u] for n, u in parts)
+
+
+def fields(text):
+    """`"requests";q=5;w=60` -> ("requests", {"q": 5, "w": 60})."""
+    unit, *pairs = text.split(";")
+    return unit.strip('"'), {k: int(v) for k, v in (p.split("=") for p in pairs)}
+
+
+def check_refusal(r, unit, amount, window, retry, code):
+    """Every header of a 429 by value. window, retry: (least, most) seconds."""
+    h = r.headers
+    assert r.status == 429 and r.code == code, r
+    seconds, ms = int(h["retry-after"]), int(h["retry-after-ms"])
+    assert retry[0] <= ms / 1000 <= retry[1] and seconds == max(1, -(-ms // 1000)), h
+    assert h["ratelimit-policy"] == f'"{unit}";q={amount};w={window}', h
+    name, rest = fields(h["ratelimit"])
+    assert name == unit and rest["r"] == 0 and set(rest) == {"r", "t"}, h
+    if unit == "usd":
+        assert h["x-should-retry"] == "false" and not [k for k in h if k.startswith("x-ratelimit-")], h
+        return
+    assert "x-should-retry" not in h, h
+    assert (h[f"x-ratelimit-limit-{unit}"], h[f"x-ratelimit-remaining-{unit}"]) == (str(amount), "0"), h
+    reset = openai_seconds(h[f"x-ratelimit-reset-{unit}"])
+    assert rest["t"] - 1.1 <= reset <= rest["t"] + 0.1, h
+    other = "tokens" if unit == "requests" else "requests"
+    assert not [k for k in h if k.startswith("x-ratelimit-") and k.endswith(other)], h
+
+
+def until_refused(proxy, key, most, **more):
+    out = []
+    for _ in range(most + 1):
+        out.append(ask(proxy, key, **more))
+        if out[-1].status != 200:
+            break
+    return out[:-1], out[-1]
+
+
+def test_headers_of_a_bucket(three):
+    """5 an hour: whole again in an hour, the next one in 12 minutes (and what a lease may last, since it counts as unspent till then)."""
+    key = new_key(three, "headers-bucket", limit("requests", 5, "1h"))
+    ok, refused = until_refused(three.proxies[0], key, 5)
+    assert len(ok) == 5
+    left = [int(r.headers["x-ratelimit-remaining-requests"]) for r in ok]
+    assert all(n <= 4 - i for i, n in enumerate(left)) and left == sorted(left, reverse=True), left
+    for r in ok:
+        assert r.headers["x-ratelimit-limit-requests"] == "5" and r.headers["ratelimit-policy"] == '"requests";q=5;w=3600', r
+        assert fields(r.headers["ratelimit"])[1]["r"] == int(r.headers["x-ratelimit-remaining-requests"]), r
+        assert not {"retry-after", "retry-after-ms", "x-should-retry"} & set(r.headers), r
+    check_refusal(refused, "requests", 5, 3600, (700, 740), "rate_limit_exceeded")
+    assert 3500 <= fields(refused.headers["ratelimit"])[1]["t"] <= 3600
+
+
+def test_headers_of_tokens(three):
+    key = new_key(three, "headers-tokens", limit("tokens", 1000, HOUR2))
+    more = {"model": "openai/usage-100-400", "max_tokens": 400}
+    ok, refused = until_refused(three.proxies[0], key, 3, **more)
+    assert 1 <= len(ok) <= 2
+    check_refusal(refused, "tokens", 1000, 7200, (0, 7200), "rate_limit_exceeded")
+    assert 7000 <= fields(refused.headers["ratelimit"])[1]["t"] <= 7200
+    # What never fits is refused for as long as the window is, and takes nothing from anybody.
+    fresh = new_key(three, "headers-never", limit("tokens", 1000, HOUR2))
+    check_refusal(ask(three.proxies[0], fresh, model="openai/usage-1-1", max_tokens=2000), "tokens", 1000, 7200, (7200, 7200), "rate_limit_exceeded")
+    assert ask(three.proxies[0], fresh, model="openai/usage-1-1", max_tokens=900).status == 200
+
+
+def test_headers_of_a_budget(three, mock):
+    """Dollars are named in billionths; clients are told not to try again by themselves."""
+    mock.scenario("* gpt-4o-mini usage-1000-500\n")
+    key = new_key(three, "headers-budget", limit("usd", 0.0004, "day", time_zone=noon_somewhere()))
+    ok, refused = until_refused(three.proxies[0], key, 4, max_tokens=500)
+    mock.scenario("")
+    assert len(ok) == 1
+    assert ok[0].headers["ratelimit-policy"] == '"usd";q=400000;w=86400' and "x-should-retry" not in ok[0].headers
+    day = fields(refused.headers["ratelimit"])[1]["t"]
+    assert 10 * 3600 <= day <= 14 * 3600  # it is about noon there
+    check_refusal(refused, "usd", 400000, 86400, (0, day), "budget_exceeded")
+
+
+def test_the_limit_nearest_to_its_end_is_shown(three):
+    key = new_key(three, "headers-two", limit("requests", 1000, "1h"), limit("requests", 4, HOUR2), limit("tokens", 10**6, HOUR2))
+    ok, refused = until_refused(three.proxies[0], key, 4, max_tokens=10)
+    assert len(ok) == 4
+    assert ok[-1].headers["ratelimit-policy"] == '"requests";q=4;w=7200'
+    check_refusal(refused, "requests", 4, 7200, (7000, 7200), "rate_limit_exceeded")
+
+
+# --- stacks, a killed proxy -----------------------------------------------------------------------
 
 
 def test_limits_of_teams_and_users_stack(three):
@@ -209,9 +304,12 @@ def test_limits_of_teams_and_users_stack(three):
     one = new_key(three, "one", limit("requests", 20, HOUR2), team="blue")
     two = new_key(three, "two", team="blue", owner="ann@example.com")
     three_ = new_key(three, "three", team="blue")
-    assert len(use_up(three, one)[0]) == 20
-    assert control.admin("PATCH", "/users/ann@example.com?wait=5s", {"limits": [limit("requests", 7, HOUR2)]}).status == 200
-    assert len(use_up(three, two)[0]) == 7   # the user's
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        first = pool.submit(use_up, three, one)
+        assert control.admin("PATCH", "/users/ann@example.com?wait=5s", {"limits": [limit("requests", 7, HOUR2)]}).status == 200
+        second = pool.submit(use_up, three, two)
+        assert len(first.result()[0]) == 20  # the key's
+        assert len(second.result()[0]) == 7  # the user's
     assert len(use_up(three, three_)[0]) == 3  # the team's
     assert control.admin("DELETE", "/teams/blue?wait=5s").status == 200
     assert ask(three.proxies[0], three_).status == 200
