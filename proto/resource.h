@@ -173,6 +173,7 @@ enum resource_trait {
     RESOURCE_SYSTEM_ANYWHERE = 1 << 9,      // Anthropic: role system inside messages
     RESOURCE_SAMPLING_UNREASONED = 1 << 10, // takes sampling when reasoning_effort is none
     RESOURCE_STREAM_ONLY = 1 << 11,         // answers streams only
+    RESOURCE_OLD_SCHEMA = 1 << 12,          // Gemini before 2.5: responseSchema, no JSON schema
 };
 
 enum resource_thinking {

@@ -16,7 +16,7 @@ extern const size_t catalog_providers_yaml_size, catalog_models_yaml_size;
 struct file {
     const struct node *node;
     struct conf_text as_of;
-    struct conf_entries providers, models;
+    struct conf_entries providers, models, families;
 };
 
 static const struct conf_field file_fields[] = {
@@ -29,6 +29,10 @@ static const struct conf_field file_fields[] = {
      .type = CONF_MAP,
      .offset = offsetof(struct file, models),
      .table = &schema_model_table},
+    {.key = "families",
+     .type = CONF_LIST,
+     .offset = offsetof(struct file, families),
+     .table = &schema_family_table},
 };
 static const struct conf_table file_table = {
     .name = "catalogue",
@@ -83,7 +87,8 @@ bool catalog_load(struct catalog *out, const char *dir, struct arena *a,
         ok = read_file(&models, dir, "models.yaml", a, problems) && ok;
     }
     if (ok) {
-        *out = (struct catalog){providers.providers, models.models, models.as_of.s};
+        *out =
+            (struct catalog){providers.providers, models.models, models.families, models.as_of.s};
     }
     return ok;
 }

@@ -15,6 +15,7 @@
 struct catalog {
     struct conf_entries providers; // struct schema_provider
     struct conf_entries models;    // struct schema_model
+    struct conf_entries families;  // list of struct schema_family
     const char *as_of;             // date of the prices
 };
 

@@ -161,6 +161,7 @@ static void emit_settings(struct config_compile *k)
     s->cache_bytes = cache_bytes(&k->doc->cache_store);
     s->default_router = has_router(k->doc, "default") ? "default" : NULL;
     s->max_stale_us = k->doc->boot.control.max_stale_us;
+    config_families_put(k, r);
     (void)config_compile_add(k, r, NULL);
 }
 

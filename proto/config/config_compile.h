@@ -5,6 +5,8 @@
 //   config_compile.c    order of work, settings, virtual keys, the helicone notice
 //   config_provider.c   providers
 //   config_provider_key.c  their keys
+//   config_dialect.c    which dialect a provider is spoken to in
+//   config_quirks.c     what vendors do otherwise, what models can
 //   config_model.c      models, references to models
 //   config_router.c     routers: balances, fallbacks, mappings
 //   config_limit.c      limits, caches and retries, which several sections have
@@ -19,6 +21,23 @@
 #include "common/base/map.h"
 #include "proto/config/config.h"
 
+// What goes with a dialect where nothing else is said.
+struct config_dialect {
+    struct slice name;
+    bool spoken; // by this version
+    const char *path;
+    const char *auth_header; // NULL: authorization, Bearer
+    const char *version_header, *version;
+};
+
+// How a provider is spoken to.
+struct config_api {
+    const char *dialect;
+    const struct config_dialect *row;   // never NULL: the first one's where `known` is false
+    const struct schema_dialect *other; // NULL: the provider's first dialect
+    bool known;                         // there is such a dialect
+};
+
 // A provider that the catalogue or the document knows.
 struct config_provider {
     const char *name;                  // canonical
@@ -26,6 +45,8 @@ struct config_provider {
     const struct schema_provider *doc; // file's value, or NULL
     const struct schema_provider *cat; // of the catalogue, or NULL
     bool named;                        // the document names it
+    bool has_key;                      // one of its variables is in the environment
+    struct config_api api;             // while its resource is made
 };
 
 struct config_compile {
@@ -71,6 +92,24 @@ bool config_provider_present(const struct config_compile *k, const struct config
 // Resources for the keys of p; fills in needs_key and key_variable of its resource r.
 void config_provider_key_put(struct config_compile *k, const struct config_provider *p,
                              struct resource *r);
+
+// Is one of the variables that hold its key set?
+bool config_provider_key_is_set(const struct config_compile *k, const struct config_provider *p);
+
+// --- config_dialect.c
+struct config_api config_dialect_of(const struct config_provider *p);
+// Fills in the dialect of p's resource; true if this version can speak it, else after a problem.
+bool config_dialect_put(struct config_compile *k, const struct config_provider *p,
+                        struct resource *r);
+
+// --- config_quirks.c
+// Fills in the quirks of a provider's resource r / the traits of a model's (own: the schema's) /
+// the families of the settings'.
+void config_quirks_put(struct config_compile *k, const struct config_provider *p,
+                       struct resource *r);
+void config_traits_put(struct config_compile *k, const struct schema_traits *own,
+                       struct resource *r);
+void config_families_put(struct config_compile *k, struct resource *r);
 
 // --- config_model.c
 void config_model_collect(struct config_compile *k);

@@ -137,9 +137,93 @@ const char *config_model_ref(struct config_compile *k, struct arena *a, struct s
 
 // --- resources -----------------------------------------------------------------------------------
 
-static uint64_t price_of(const struct schema_price *p, const char *key, uint64_t value)
+// Not given: `unknown` (UINT64_MAX, or 0 where 0 means "no price of its own").
+static uint64_t given(const struct node *section, const char *key, uint64_t value, uint64_t unknown)
 {
-    return node_get(p->node, slice_str(key)) == NULL ? UINT64_MAX : value;
+    return node_get(section, slice_str(key)) == NULL ? unknown : value;
+}
+
+static const struct resource_price_tier *tiers_of(struct config_compile *k, struct resource *r,
+                                                  const struct conf_entries *e, size_t *ret_n)
+{
+    struct resource_price_tier *out = arena_zalloc(&r->arena, (e->n + 1) * sizeof(*out));
+
+    for (size_t i = 0; i < e->n; i++) {
+        const struct schema_tier *t = e->items[i].value;
+
+        out[i] = (struct resource_price_tier){
+            .above = t->above,
+            .input = given(t->node, "input", t->input, UINT64_MAX),
+            .cached = given(t->node, "cached", t->cached, UINT64_MAX),
+            .cache_write = given(t->node, "cache-write", t->cache_write, UINT64_MAX),
+            .output = given(t->node, "output", t->output, UINT64_MAX),
+            .cache_write_long = t->cache_write_long,
+        };
+        if (i > 0 && out[i].above <= out[i - 1].above) {
+            conf_complain(k->ctx, PROBLEM_ERROR, e->items[i].node, false,
+                          "tiers must rise: `above` is not more than that of the tier before");
+        }
+    }
+    *ret_n = e->n;
+    return out;
+}
+
+static struct resource_price price_of(struct config_compile *k, struct resource *r,
+                                      const struct schema_price *p)
+{
+    struct resource_price out = {
+        .input = given(p->node, "input", p->input, UINT64_MAX),
+        .cached = given(p->node, "cached", p->cached, UINT64_MAX),
+        .cache_write = given(p->node, "cache-write", p->cache_write, UINT64_MAX),
+        .output = given(p->node, "output", p->output, UINT64_MAX),
+        .cache_write_long = p->cache_write_long,
+        .reasoning = p->reasoning,
+        .audio_input = p->audio_input,
+        .audio_output = p->audio_output,
+        .image_output = p->image_output,
+    };
+
+    out.tiers = tiers_of(k, r, &p->tiers, &out.n_tiers);
+    return out;
+}
+
+// "2026-12-01": its first microsecond in UTC. False: a complaint.
+static bool day_of(struct config_compile *k, const struct conf_text *t, uint64_t *ret_wall_us)
+{
+    if (t->s == NULL) {
+        return false; // reported as missing, or not given
+    }
+    if (strlen(t->s) == 10 &&
+        text_parse_rfc3339(slice_str(arena_printf(k->ctx->arena, "%sT00:00:00Z", t->s)),
+                           ret_wall_us)) {
+        return true;
+    }
+    conf_complain(k->ctx, PROBLEM_ERROR, t->node, false, "expected a day such as 2026-12-01");
+    return false;
+}
+
+static const struct resource_price_change *changes_of(struct config_compile *k, struct resource *r,
+                                                      const struct conf_entries *e, size_t *ret_n)
+{
+    struct resource_price_change *out = arena_zalloc(&r->arena, (e->n + 1) * sizeof(*out));
+    size_t n = 0, list = conf_enter(k->ctx, "changes", SIZE_MAX);
+
+    for (size_t i = 0; i < e->n; i++) {
+        const struct schema_price_change *c = e->items[i].value;
+        size_t mark = conf_enter(k->ctx, NULL, i);
+
+        if (day_of(k, &c->from, &out[n].from_wall_us)) {
+            if (n > 0 && out[n].from_wall_us <= out[n - 1].from_wall_us) {
+                conf_complain(k->ctx, PROBLEM_ERROR, c->from.node, false,
+                              "the days must rise: this one is not after the one before");
+            }
+            out[n++].price = price_of(k, r, &c->price);
+        }
+        conf_leave(k->ctx, mark);
+    }
+    conf_leave(k->ctx, list);
+    *ret_n = n;
+    return out;
 }
 
 static void put_places(struct config_compile *k, struct resource *r, const struct schema_model *m,
@@ -169,14 +253,13 @@ static void put_places(struct config_compile *k, struct resource *r, const struc
         if (p == NULL || !config_provider_present(k, p)) {
             continue;
         }
-        at[n++] = (struct resource_model_at){
+        at[n] = (struct resource_model_at){
             .provider = arena_strdup(&r->arena, p->name),
             .id = s->id.s == NULL ? r->id : config_compile_str(r, &s->id),
-            .price = {price_of(&s->price, "input", s->price.input),
-                      price_of(&s->price, "cached", s->price.cached),
-                      price_of(&s->price, "cache-write", s->price.cache_write),
-                      price_of(&s->price, "output", s->price.output)},
+            .price = price_of(k, r, &s->price),
         };
+        at[n].changes = changes_of(k, r, &s->changes, &at[n].n_changes);
+        n++;
     }
     r->u.model->at = at;
     r->u.model->n_at = n;
@@ -225,9 +308,17 @@ static void emit_one(struct config_compile *k, const struct conf_entry *e)
     put_equivalents(k, r, m, strict);
     r->u.model->aliases = config_compile_strs(r, &m->aliases, &r->u.model->n_aliases);
     r->u.model->modalities = config_compile_strs(r, &m->modalities, &r->u.model->n_modalities);
+    r->u.model->outputs = config_compile_strs(r, &m->outputs, &r->u.model->n_outputs);
     r->u.model->context = (uint32_t)m->context;
     r->u.model->max_output = (uint32_t)m->max_output;
     r->u.model->kind = config_compile_str(r, &m->kind);
+    if (m->released.s != NULL) {
+        size_t mark = conf_enter(k->ctx, "released", SIZE_MAX);
+
+        (void)!day_of(k, &m->released, &r->u.model->released_wall_us);
+        conf_leave(k->ctx, mark);
+    }
+    config_traits_put(k, &m->traits, r);
     if (r->u.model->n_at == 0) {
         resource_unref(&r);
         return;

@@ -25,21 +25,6 @@ static const char *const reserved[] = {
     "fine_tuning", "threads", "assistants", "realtime",   "openapi.json", "validate-router-config",
 };
 
-static const struct {
-    struct slice name;
-    bool spoken; // by this version
-} dialects[] = {
-    {SLICE("openai"), true},
-    {SLICE("anthropic"), false},
-    {SLICE("gemini"), false},
-    {SLICE("bedrock-converse"), false},
-    {SLICE("azure"), false},
-    {SLICE("vertex"), false},
-    {SLICE("ollama"), false},
-    {SLICE("cohere"), false},
-    {SLICE("openai-responses"), false},
-};
-
 // --- which there are -----------------------------------------------------------------------------
 
 static struct config_provider *find(struct config_compile *k, struct slice name)
@@ -105,7 +90,8 @@ bool config_provider_present(const struct config_compile *k, const struct config
 {
     bool demo = k->options->demo && strcmp(p->name, "mock") == 0;
 
-    return p->named || demo || p->cat == NULL || !p->cat->only_when_named;
+    return p->named || demo || p->cat == NULL ||
+           !(p->cat->only_when_named || (p->cat->only_with_key && !p->has_key));
 }
 
 static bool usable_name(struct config_compile *k, const struct conf_entry *e)
@@ -158,6 +144,7 @@ void config_provider_collect(struct config_compile *k)
             .name = k->catalog->providers.items[i].name,
             .cat = k->catalog->providers.items[i].value,
         };
+        k->providers[i].has_key = config_provider_key_is_set(k, &k->providers[i]);
     }
     for (size_t i = 0; i < k->doc->providers.n; i++) {
         const struct conf_entry *e = &k->doc->providers.items[i];
@@ -185,6 +172,24 @@ static struct conf_text pick(const struct config_provider *p, size_t offset, con
     return cat != NULL && cat->s != NULL ? *cat : (struct conf_text){def, NULL};
 }
 #define PICK(p, member, def) pick((p), offsetof(struct schema_provider, member), (def))
+
+// The same for what another dialect of the provider has of its own: `offset` in struct
+// schema_provider, `other` in struct schema_dialect.
+static struct conf_text pick_api(const struct config_provider *p, size_t offset, size_t other,
+                                 const char *def)
+{
+    struct conf_text t = pick(p, offset, NULL);
+
+    if (p->api.other != NULL &&
+        (p->doc == NULL || t.s == NULL ||
+         ((const struct conf_text *)(const void *)((const char *)p->doc + offset))->s == NULL)) {
+        t = *(const struct conf_text *)(const void *)((const char *)p->api.other + other);
+    }
+    return t.s != NULL ? t : (struct conf_text){def, NULL};
+}
+#define PICK_API(p, member, def)                                                                   \
+    pick_api((p), offsetof(struct schema_provider, member),                                        \
+             offsetof(struct schema_dialect, member), (def))
 
 // The document's list or map if it gives one, else the catalogue's, else an empty one.
 static const struct conf_entries *pick_entries(const struct config_provider *p, size_t offset)
@@ -268,15 +273,45 @@ static const char *with_slash(struct arena *a, struct slice s)
     return arena_printf(a, SLICE_FMT "%s", SLICE_ARG(s), has ? "" : "/");
 }
 
+// "{NAME}" in an address of the catalogue is a variable of the environment (an account, a host).
+static bool fill_in(struct config_compile *k, const struct config_provider *p,
+                    struct conf_text *base)
+{
+    struct slice before, rest = slice_cut(slice_str(base->s), '{', &before), name;
+    struct slice value;
+
+    if (rest.p == NULL || (p->doc != NULL && p->doc->base_url.s == base->s)) {
+        return true;
+    }
+    rest = slice_cut(rest, '}', &name);
+    value = slice_trim(env_get(k->options->env, name));
+    if (value.n == 0) {
+        problem_add(k->ctx->problems, PROBLEM_WARNING,
+                    p->file == NULL ? (struct problem_place){0}
+                                    : problem_place_of_key(p->file->node),
+                    k->ctx->path,
+                    "is left out: its address needs the variable " SLICE_FMT
+                    " (%s), or a base-url of your own",
+                    SLICE_ARG(name), base->s);
+        return false;
+    }
+    base->s = arena_printf(k->ctx->arena, SLICE_FMT SLICE_FMT SLICE_FMT, SLICE_ARG(before),
+                           SLICE_ARG(value), SLICE_ARG(rest));
+    return true;
+}
+
 static void put_urls(struct config_compile *k, const struct config_provider *p, struct resource *r)
 {
-    struct conf_text base = PICK(p, base_url, NULL), raw = PICK(p, raw_url, NULL);
-    const char *path = tidy_path(&r->arena, PICK(p, path, "v1/").s), *wrong;
+    struct conf_text base = PICK_API(p, base_url, NULL), raw = PICK(p, raw_url, NULL);
+    const char *path = tidy_path(&r->arena, PICK_API(p, path, p->api.row->path).s), *wrong;
     struct slice origin, rest, url;
 
     if (base.s == NULL) {
-        conf_complain(k->ctx, PROBLEM_ERROR, p->file->node, true,
+        conf_complain(k->ctx, PROBLEM_ERROR, p->file == NULL ? NULL : p->file->node, true,
                       "\"base-url\" is missing: the catalogue does not know this provider");
+        return;
+    }
+    if (!fill_in(k, p, &base)) {
         return;
     }
     wrong = split_url(slice_str(base.s), &origin, &rest);
@@ -305,7 +340,8 @@ static void put_urls(struct config_compile *k, const struct config_provider *p, 
     r->u.provider->raw_url = with_slash(&r->arena, url);
 }
 
-// --- headers, dialect ----------------------------------------------------------------------------
+// --- headers, auth, paths
+// ----------------------------------------------------------------------------
 
 static bool is_token(const char *s)
 {
@@ -369,7 +405,8 @@ static void put_headers(struct config_compile *k, const struct config_provider *
                         struct resource *r)
 {
     const struct conf_entries *e = PICK_ENTRIES(p, headers);
-    struct conf_text version = PICK(p, version, NULL), header = PICK(p, version_header, NULL);
+    struct conf_text version = PICK(p, version, p->api.row->version);
+    struct conf_text header = PICK(p, version_header, p->api.row->version_header);
     struct resource_pair *all;
     size_t n;
 
@@ -391,9 +428,11 @@ static void put_headers(struct config_compile *k, const struct config_provider *
 
 static void put_auth(struct config_compile *k, const struct config_provider *p, struct resource *r)
 {
-    struct conf_text header = PICK(p, auth.header, "authorization");
+    struct conf_text header =
+        PICK_API(p, auth.header,
+                 p->api.row->auth_header != NULL ? p->api.row->auth_header : "authorization");
     bool bearer = slice_eq_nocase(slice_str(header.s), SLICE("authorization"));
-    struct conf_text scheme = PICK(p, auth.scheme, bearer ? "Bearer" : "");
+    struct conf_text scheme = PICK_API(p, auth.scheme, bearer ? "Bearer" : "");
     char *lower = arena_strdup(&r->arena, header.s);
 
     if (!is_token(header.s) || is_framing_header(header.s)) {
@@ -409,37 +448,74 @@ static void put_auth(struct config_compile *k, const struct config_provider *p, 
     r->u.provider->auth_scheme = config_compile_str(r, &scheme);
 }
 
-// True if this version can speak it.
-static bool put_dialect(struct config_compile *k, const struct config_provider *p,
-                        struct resource *r)
-{
-    struct conf_text d = PICK(p, dialect, "openai");
-    struct slice names[ARRAY_LEN(dialects)];
+// --- paths, limit headers ------------------------------------------------------------------------
 
-    r->u.provider->dialect = config_compile_str(r, &d);
-    for (size_t i = 0; i < ARRAY_LEN(dialects); i++) {
-        names[i] = dialects[i].name;
-        if (!slice_eq_str(names[i], d.s)) {
+static void put_paths(struct config_compile *k, const struct config_provider *p, struct resource *r)
+{
+    static const char *const endpoints[] = {"chat",      "completions", "embeddings",
+                                            "responses", "messages",    "rerank"};
+    const struct conf_entries *e = PICK_ENTRIES(p, paths);
+    struct slice known[ARRAY_LEN(endpoints)];
+    size_t top = conf_enter(k->ctx, "paths", SIZE_MAX);
+
+    for (size_t i = 0; i < ARRAY_LEN(endpoints); i++) {
+        known[i] = slice_str(endpoints[i]);
+    }
+    for (size_t i = 0; i < e->n; i++) {
+        const char *value = ((const struct conf_text *)e->items[i].value)->s;
+        size_t j = 0, mark = conf_enter(k->ctx, e->items[i].name, SIZE_MAX);
+
+        while (j < ARRAY_LEN(known) && !slice_eq_str(known[j], e->items[i].name)) {
+            j++;
+        }
+        if (j == ARRAY_LEN(known)) {
+            conf_complain(
+                k->ctx, PROBLEM_ERROR, e->items[i].node, true, "no such endpoint%s",
+                conf_did_you_mean(k->ctx, slice_str(e->items[i].name), known, ARRAY_LEN(known)));
+        } else if (value != NULL &&
+                   (value[0] == '/' || !is_visible(value) || strchr(value, ' ') != NULL)) {
+            conf_complain(k->ctx, PROBLEM_ERROR, e->items[i].node, false,
+                          "expected a path below base-url, such as %s", "chat/completions");
+        }
+        conf_leave(k->ctx, mark);
+    }
+    conf_leave(k->ctx, top);
+    r->u.provider->paths = config_compile_pairs(r, e, &r->u.provider->n_paths);
+}
+
+// OpenAI's names and where the schema has the vendor's.
+static void put_limit_headers(const struct config_provider *p, struct resource *r)
+{
+#define NAME(member) offsetof(struct schema_limit_headers, member)
+    static const struct {
+        const char *name;
+        size_t offset;
+    } rows[] = {{"x-ratelimit-limit-requests", NAME(requests.limit)},
+                {"x-ratelimit-remaining-requests", NAME(requests.remaining)},
+                {"x-ratelimit-reset-requests", NAME(requests.reset)},
+                {"x-ratelimit-limit-tokens", NAME(tokens.limit)},
+                {"x-ratelimit-remaining-tokens", NAME(tokens.remaining)},
+                {"x-ratelimit-reset-tokens", NAME(tokens.reset)}};
+#undef NAME
+    struct resource_pair *out = arena_zalloc(&r->arena, ARRAY_LEN(rows) * sizeof(*out));
+    size_t n = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct conf_text t =
+            pick(p, offsetof(struct schema_provider, limit_headers) + rows[i].offset, NULL);
+        char *lower;
+
+        if (t.s == NULL || !is_token(t.s)) {
             continue;
         }
-        if (dialects[i].spoken) {
-            return true;
+        lower = arena_strdup(&r->arena, t.s);
+        for (char *c = lower; *c != '\0'; c++) {
+            *c = (char)tolower((unsigned char)*c);
         }
-        if (p->doc != NULL && p->doc->dialect.s != NULL) {
-            url_complaint(k, "dialect", &d, "this version does not speak that dialect: use openai");
-        } else {
-            problem_add(
-                k->ctx->problems, PROBLEM_WARNING,
-                p->file == NULL ? (struct problem_place){0} : problem_place_of_key(p->file->node),
-                k->ctx->path,
-                "is left out of routing: this version does not speak its dialect (%s)", d.s);
-        }
-        return false;
+        out[n++] = (struct resource_pair){rows[i].name, lower};
     }
-    url_complaint(k, "dialect", &d,
-                  arena_printf(k->ctx->arena, "there is no such dialect%s",
-                               conf_did_you_mean(k->ctx, slice_str(d.s), names, ARRAY_LEN(names))));
-    return false;
+    r->u.provider->limit_headers = out;
+    r->u.provider->n_limit_headers = n;
 }
 
 // --- probes --------------------------------------------------------------------------------------
@@ -468,7 +544,7 @@ static void put_probe(const struct config_provider *p, struct resource *r)
 
 // --- resources -----------------------------------------------------------------------------------
 
-static void emit_one(struct config_compile *k, const struct config_provider *p)
+static void emit_one(struct config_compile *k, struct config_provider *p)
 {
     struct resource *r = resource_new(RESOURCE_PROVIDER, slice_str(p->name), 1);
     static const struct conf_texts all;
@@ -480,12 +556,20 @@ static void emit_one(struct config_compile *k, const struct config_provider *p)
                  : p->cat != NULL                                         ? p->cat->stream_options
                                                                           : SCHEMA_UNSET;
 
+    p->api = config_dialect_of(p);
     put_urls(k, p, r);
+    if (r->u.provider->base_url == NULL && k->ctx->problems->errors == 0) {
+        resource_unref(&r); // left out, with a warning
+        return;
+    }
     put_auth(k, p, r);
     put_headers(k, p, r);
+    put_paths(k, p, r);
+    put_limit_headers(p, r);
+    config_quirks_put(k, p, r);
     r->u.provider->models = config_compile_strs(r, models, &r->u.provider->n_models);
     r->u.provider->no_stream_options = stream == SCHEMA_FALSE;
-    if (put_dialect(k, p, r)) {
+    if (config_dialect_put(k, p, r)) {
         config_provider_key_put(k, p, r);
     } else {
         r->u.provider->needs_key = true; // and gets none: left out of routing
@@ -499,7 +583,7 @@ void config_provider_emit(struct config_compile *k)
     size_t top = conf_enter(k->ctx, "providers", SIZE_MAX);
 
     for (size_t i = 0; i < k->n_providers; i++) {
-        const struct config_provider *p = &k->providers[i];
+        struct config_provider *p = &k->providers[i];
         size_t mark = conf_enter(k->ctx, p->name, SIZE_MAX);
 
         if (config_provider_present(k, p)) {

@@ -156,19 +156,45 @@ static size_t keys_from_list(struct config_compile *k, const struct config_provi
     return found;
 }
 
-static size_t keys_from_environment(struct config_compile *k, const struct config_provider *p,
-                                    struct resource *r)
+// The variables that are looked at when there is no list; own: room for the derived one.
+static const struct conf_texts *variables_of(const struct config_compile *k,
+                                             const struct config_provider *p,
+                                             struct conf_text own[1], struct conf_texts *derived)
 {
     const struct conf_texts *doc = p->doc == NULL ? NULL : &p->doc->key_variables;
     const struct conf_texts *names = doc != NULL && doc->n > 0 ? doc
                                      : p->cat != NULL          ? &p->cat->key_variables
                                                                : NULL;
-    struct conf_text own = {derived_variable(k->ctx->arena, p->name), NULL};
-    struct conf_texts derived = {&own, 1, NULL};
 
-    if (names == NULL || names->n == 0) {
-        names = &derived;
+    if (names != NULL && names->n > 0) {
+        return names;
     }
+    own[0] = (struct conf_text){derived_variable(k->ctx->arena, p->name), NULL};
+    *derived = (struct conf_texts){own, 1, NULL};
+    return derived;
+}
+
+bool config_provider_key_is_set(const struct config_compile *k, const struct config_provider *p)
+{
+    struct conf_text own[1];
+    struct conf_texts derived;
+    const struct conf_texts *names = variables_of(k, p, own, &derived);
+
+    for (size_t i = 0; i < names->n; i++) {
+        if (slice_trim(env_get(k->options->env, slice_str(names->items[i].s))).n > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static size_t keys_from_environment(struct config_compile *k, const struct config_provider *p,
+                                    struct resource *r)
+{
+    struct conf_text own[1];
+    struct conf_texts derived;
+    const struct conf_texts *names = variables_of(k, p, own, &derived);
+
     r->u.provider->key_variable = config_compile_str(r, &names->items[0]);
     for (size_t i = 0; i < names->n; i++) {
         struct key_source from = {

@@ -35,6 +35,53 @@ struct schema_probing {
 };
 
 enum schema_bool { SCHEMA_UNSET, SCHEMA_FALSE, SCHEMA_TRUE };
+extern const struct conf_word schema_yes_no[];
+
+struct schema_quirks { // int: enum schema_bool where it is no enum of resource.h
+    const struct node *node;
+    struct conf_texts drop, refuse, takes, tool_choice, response_format, efforts;
+    struct conf_entries rename; // conf_text
+    int max_tokens, reasoning, reasoning_history;
+    uint64_t max_tokens_plain, stop_max, tool_id_length;
+    uint64_t temperature_min, temperature_max, top_p_max; // thousandths
+    struct conf_text prefill, tool_id_punctuation;
+    int schema_strict, no_tool_strict, no_developer_role, no_message_names, alternate_roles,
+        last_user, flatten_text, no_images, image_data_only, no_files, no_audio, tool_id_exact,
+        takes_cache_control, reasoning_outside, reasoning_cumulative, split_think, base_resp,
+        reports_cost;
+};
+
+struct schema_traits {
+    const struct node *node;
+    int thinking, thinking_off;
+    struct conf_texts efforts, drop;
+    int no_tools, no_schema, no_sampling, sampling_unreasoned, one_sampling, no_forced_tools,
+        no_prefill, completion_tokens, responses_only, tools_by_responses, system_anywhere,
+        stream_only, old_schema;
+};
+
+struct schema_family { // catalogue
+    const struct node *node;
+    struct conf_texts match;
+    struct schema_traits traits;
+};
+
+struct schema_limit_names {
+    const struct node *node;
+    struct conf_text limit, remaining, reset;
+};
+
+struct schema_limit_headers {
+    const struct node *node;
+    struct schema_limit_names requests, tokens;
+};
+
+// The same provider in another dialect.
+struct schema_dialect {
+    const struct node *node;
+    struct conf_text base_url, path;
+    struct schema_auth_header auth;
+};
 
 struct schema_provider {
     const struct node *node;
@@ -50,26 +97,47 @@ struct schema_provider {
     struct schema_probing health;
     struct conf_texts aliases;     // catalogue: other names of the provider
     struct conf_texts model_names; // catalogue: globs of bare model names that are this vendor's
-    bool only_when_named;          // catalogue: left out unless the configuration names it
+    struct schema_quirks quirks;
+    struct conf_entries paths;                 // conf_text by endpoint
+    struct schema_limit_headers limit_headers; //
+    struct conf_entries dialects;              // schema_dialect by dialect
+    bool only_when_named; // catalogue: left out unless the configuration names it
+    bool only_with_key;   // catalogue: left out unless it is named or its key is in the environment
+    struct conf_text title, notes; // catalogue: for docs/providers.md
 };
 
-struct schema_price {
+struct schema_tier {
     const struct node *node;
-    uint64_t input, cached, cache_write, output; // 1e-12 USD per token
+    uint64_t above, input, cached, cache_write, cache_write_long, output;
+};
+
+struct schema_price { // 1e-12 USD per token
+    const struct node *node;
+    uint64_t input, cached, cache_write, cache_write_long, output, reasoning, audio_input,
+        audio_output, image_output;
+    struct conf_entries tiers; // schema_tier
+};
+
+struct schema_price_change {
+    const struct node *node;
+    struct conf_text from; // a day
+    struct schema_price price;
 };
 
 struct schema_model_at {
     const struct node *node;
     struct conf_text provider, id;
     struct schema_price price;
+    struct conf_entries changes; // schema_price_change
 };
 
 struct schema_model {
     const struct node *node;
     struct conf_entries at; // schema_model_at
-    struct conf_texts equivalents, aliases, modalities;
+    struct conf_texts equivalents, aliases, modalities, outputs;
     uint64_t context, max_output;
-    struct conf_text kind;
+    struct conf_text kind, released;
+    struct schema_traits traits;
 };
 
 // --- routers
@@ -241,5 +309,6 @@ struct schema {
 // The document, and what the catalogue's two files are: maps of these.
 extern const struct conf_table schema_table;
 extern const struct conf_table schema_provider_table, schema_model_table, schema_target_table;
+extern const struct conf_table schema_quirks_table, schema_traits_table, schema_family_table;
 
 #endif

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tables of quirks (of a vendor) and traits (of a model): what a request must be written
+// differently for. Pure data: a translator applies them without knowing whose they are. A key that is
+// not given means nothing of the kind.
+#include "proto/config/schema.h"
+
+#include "proto/resource.h"
+
+#define AT(type, member) .offset = offsetof(struct type, member)
+
+// One field, one paragraph: the tables are laid out by hand.
+// clang-format off
+
+const struct conf_word schema_yes_no[] = {{"true", SCHEMA_TRUE},
+                                          {"yes", SCHEMA_TRUE},
+                                          {"false", SCHEMA_FALSE},
+                                          {"no", SCHEMA_FALSE},
+                                          {NULL, 0}};
+
+// --- quirks --------------------------------------------------------------------------------------
+
+static const struct conf_word max_tokens_names[] = {
+    {"max_tokens", RESOURCE_MAX_TOKENS},
+    {"max_completion_tokens", RESOURCE_MAX_COMPLETION_TOKENS},
+    {"either", RESOURCE_MAX_TOKENS_EITHER},
+    {NULL, 0}};
+static const struct conf_word reasoning_forms[] = {
+    {"effort", RESOURCE_REASONING_EFFORT},
+    {"none", RESOURCE_REASONING_NONE},
+    {"thinking", RESOURCE_REASONING_THINKING},
+    {"thinking-budget", RESOURCE_REASONING_THINKING_BUDGET},
+    {"enable-thinking", RESOURCE_REASONING_ENABLE},
+    {"object", RESOURCE_REASONING_OBJECT},
+    {"template", RESOURCE_REASONING_TEMPLATE},
+    {"split", RESOURCE_REASONING_SPLIT},
+    {NULL, 0}};
+static const struct conf_word histories[] = {
+    {"drop", RESOURCE_HISTORY_DROP},
+    {"reasoning_content", RESOURCE_HISTORY_REASONING_CONTENT},
+    {"reasoning", RESOURCE_HISTORY_REASONING},
+    {"reasoning_details", RESOURCE_HISTORY_REASONING_DETAILS},
+    {"parts", RESOURCE_HISTORY_PARTS},
+    {NULL, 0}};
+
+#define FLAG(k, m, h)                                                                              \
+    {                                                                                              \
+        .key = k, .type = CONF_ENUM, AT(schema_quirks, m), .words = schema_yes_no, .reload = true, \
+        .help = h                                                                                  \
+    }
+#define LIST(k, m, h)                                                                              \
+    {                                                                                              \
+        .key = k, .type = CONF_STRINGS, AT(schema_quirks, m), .reload = true, .help = h            \
+    }
+#define NUMBER(k, m, h)                                                                            \
+    {                                                                                              \
+        .key = k, .type = CONF_INT, AT(schema_quirks, m), .max = UINT32_MAX, .reload = true,       \
+        .help = h                                                                                  \
+    }
+#define SHARE(k, m, h)                                                                             \
+    {                                                                                              \
+        .key = k, .type = CONF_DECIMAL, .scale = 3, AT(schema_quirks, m), .max = 100000,           \
+        .reload = true, .help = h                                                                  \
+    }
+static const struct conf_field quirks_fields[] = {
+    LIST("drop", drop,
+         "Members of a request that the vendor refuses or ignores: they are left out and named to the "
+         "client in `x-sluice-dropped-params`. Mistral: `logit_bias`, `user`; Groq: `logprobs`; most of "
+         "the vendors that run vLLM: `store`, `metadata`."),
+    LIST("refuse", refuse,
+         "Members that change what is answered and that the vendor cannot do: the request is a 400 "
+         "`unsupported_parameter`, or goes without them where the router says `drop-unsupported`. `n` is "
+         "refused when it is more than 1. Perplexity: `tools`; Groq: `n`."),
+    {.key = "rename", .type = CONF_PAIRS, AT(schema_quirks, rename), .reload = true,
+     .help = "Members that have another name there. Mistral: `{seed: random_seed}`; Z.ai: `{user: user_id}`."},
+    LIST("takes", takes,
+         "Members beyond OpenAI's that the vendor understands, so that what another dialect says with "
+         "them is not lost. vLLM and the vendors that run it: `top_k`, `min_p`, `repetition_penalty`."),
+    {.key = "max-tokens", .type = CONF_ENUM, AT(schema_quirks, max_tokens), .words = max_tokens_names,
+     .reload = true,
+     .help = "What the bound of an answer is called. Default: `max_tokens`. Cerebras: "
+     "`max_completion_tokens`; Groq, xAI, vLLM: either (the client's name stays); OpenAI by model."},
+    NUMBER("max-tokens-plain", max_tokens_plain,
+           "Most `max_tokens` of a request that is no stream; more is cut to it. Fireworks: 4096."),
+    LIST("tool-choice", tool_choice,
+         "The kinds of `tool_choice` it takes: `auto`, `none`, `required`, `named`. Default: all. Z.ai, "
+         "Meta: `auto`; Moonshot: `auto`, `none`; Cloudflare: no `named`."),
+    LIST("response-format", response_format,
+         "The kinds of `response_format` it takes: `text`, `json_object`, `json_schema`. Default: all. "
+         "DeepSeek: no `json_schema`."),
+    FLAG("schema-strict", schema_strict,
+         "A `json_schema` is taken with `strict: true` only. Cerebras."),
+    FLAG("no-tool-strict", no_tool_strict,
+         "`strict` of a tool is refused and left out. Mistral."),
+    NUMBER("stop-max", stop_max, "Most stop sequences. Z.ai: 1; Cohere: 5."),
+    SHARE("temperature-min", temperature_min,
+          "Smallest `temperature`; smaller ones are raised to it. MiniMax, Z.ai: 0.01 (0 is refused)."),
+    SHARE("temperature-max", temperature_max,
+          "Largest `temperature`; larger ones are lowered to it. Moonshot, Z.ai, MiniMax, Anthropic: 1."),
+    SHARE("top-p-max", top_p_max, "Largest `top_p`. Z.ai: 0.99."),
+    FLAG("no-developer-role", no_developer_role,
+         "The role `developer` is unknown and becomes `system`. Mistral, Cerebras, DashScope, "
+         "Cloudflare, DeepSeek and others."),
+    FLAG("no-message-names", no_message_names, "`name` of a message is refused and left out. Groq."),
+    FLAG("alternate-roles", alternate_roles,
+         "After the system messages user and assistant must alternate: neighbours of one role are "
+         "joined. Perplexity."),
+    FLAG("last-user", last_user,
+         "The last message must be the user's or a tool's. Perplexity, Mistral."),
+    {.key = "prefill", .type = CONF_STRING, AT(schema_quirks, prefill), .reload = true,
+     .help = "A last message of the assistant, which the answer goes on from, must say so with this "
+     "member. Mistral: `prefix`; Moonshot: `partial`."},
+    FLAG("flatten-text", flatten_text,
+         "Content that is a list of text parts is refused and becomes one string. Cloudflare."),
+    FLAG("no-images", no_images, "Images are refused: a 400. Perplexity's text models, AI21."),
+    FLAG("image-data-only", image_data_only,
+         "Images are taken as `data:` URLs only; one by address is a 400. Ollama."),
+    FLAG("no-files", no_files, "`file` parts are refused: a 400. Everybody but OpenAI and OpenRouter."),
+    FLAG("no-audio", no_audio, "`input_audio` parts are refused: a 400."),
+    {.key = "tool-id-length", .type = CONF_INT, AT(schema_quirks, tool_id_length), .max = 256,
+     .reload = true,
+     .help = "Most characters of a tool call's id; ids that do not fit are rewritten, in the call and "
+     "its result alike. 0: ids stay as they are. Mistral: 9; Anthropic: 64."},
+    FLAG("tool-id-exact", tool_id_exact, "An id has exactly that many characters. Mistral."),
+    {.key = "tool-id-punctuation", .type = CONF_STRING, AT(schema_quirks, tool_id_punctuation),
+     .reload = true,
+     .help = "What an id may hold beyond letters and digits. Mistral: nothing; Anthropic: `_-`."},
+    {.key = "reasoning", .type = CONF_ENUM, AT(schema_quirks, reasoning), .words = reasoning_forms,
+     .reload = true,
+     .help = "How reasoning is asked for. `effort` (default): `reasoning_effort`. `none`: it cannot be "
+     "(AI21). `thinking`: `{type: enabled | disabled}` (DeepSeek, Z.ai, Moonshot, Volcengine). "
+     "`thinking-budget`: the same with `budget_tokens` (Databricks). `enable-thinking`: "
+     "`enable_thinking` and `thinking_budget` (DashScope, SiliconFlow). `object`: `reasoning: {effort}` "
+     "(OpenRouter). `template`: `chat_template_kwargs` (SambaNova, NVIDIA). `split`: "
+     "`reasoning_split: true` (MiniMax)."},
+    LIST("efforts", efforts,
+         "Values of `reasoning_effort` it takes; another one becomes the nearest. Default: all. DeepSeek: "
+         "`high`, `max`; Mistral: `none`, `high`."),
+    {.key = "reasoning-history", .type = CONF_ENUM, AT(schema_quirks, reasoning_history),
+     .words = histories, .reload = true,
+     .help = "What becomes of the reasoning in earlier messages of the assistant. `drop` (default): it is "
+     "left out. Otherwise the member it must be sent back in: `reasoning_content` (DeepSeek, Moonshot), "
+     "`reasoning` (Cerebras), `reasoning_details` (OpenRouter, MiniMax), `parts` of content (Mistral)."},
+    FLAG("takes-cache-control", takes_cache_control,
+         "`cache_control` marks on parts are understood and stay. OpenRouter, DashScope."),
+    FLAG("reasoning-outside", reasoning_outside,
+         "`completion_tokens` does not count the reasoning tokens: they are added. xAI."),
+    FLAG("reasoning-cumulative", reasoning_cumulative,
+         "In a stream each piece of `reasoning_details` holds all that came before. MiniMax."),
+    FLAG("split-think", split_think,
+         "`<think>...</think>` at the start of an answer is split off as reasoning. Off everywhere in the "
+         "catalogue; for a server of your own whose reasoning parser is off."),
+    FLAG("base-resp", base_resp,
+         "Errors come with status 200 as `base_resp: {status_code, status_msg}`. MiniMax."),
+    FLAG("reports-cost", reports_cost,
+         "The vendor's own figure of what a request cost is believed and goes before the catalogue's "
+         "prices. OpenRouter, Perplexity, DeepInfra, xAI."),
+};
+const struct conf_table schema_quirks_table = {
+    .name = "quirks",
+    .size = sizeof(struct schema_quirks),
+    .fields = quirks_fields,
+    .n = ARRAY_LEN(quirks_fields),
+    .help =
+        "What the vendor's API does otherwise than the dialect it speaks. Names are those of OpenAI's "
+        "requests. A key given here goes before the catalogue's for that key alone; a list replaces "
+        "the catalogue's list.",
+};
+
+// --- traits --------------------------------------------------------------------------------------
+
+static const struct conf_word thinking_kinds[] = {
+    {"none", RESOURCE_THINKING_NONE},         {"manual", RESOURCE_THINKING_MANUAL},
+    {"adaptive", RESOURCE_THINKING_ADAPTIVE}, {"budget", RESOURCE_THINKING_BUDGET},
+    {"level", RESOURCE_THINKING_LEVEL},       {"effort", RESOURCE_THINKING_EFFORT},
+    {NULL, 0}};
+static const struct conf_word thinking_offs[] = {
+    {"omit", RESOURCE_OFF_OMIT},
+    {"disabled", RESOURCE_OFF_DISABLED},
+    {"between-tools", RESOURCE_OFF_BETWEEN_TOOLS},
+    {"never", RESOURCE_OFF_NEVER},
+    {NULL, 0}};
+
+#define TRAIT(k, m, h)                                                                             \
+    {                                                                                              \
+        .key = k, .type = CONF_ENUM, AT(schema_traits, m), .words = schema_yes_no, .reload = true, \
+        .help = h                                                                                  \
+    }
+static const struct conf_field traits_fields[] = {
+    {.key = "thinking", .type = CONF_ENUM, AT(schema_traits, thinking), .words = thinking_kinds,
+     .reload = true,
+     .help = "How it thinks: `none`; Anthropic's `manual` (a budget of tokens) and `adaptive`; Gemini's "
+     "`budget` (2.5) and `level` (3 and later); `effort`: as `reasoning_effort` says."},
+    {.key = "thinking-off", .type = CONF_ENUM, AT(schema_traits, thinking_off), .words = thinking_offs,
+     .reload = true,
+     .help = "How thinking is turned off: `omit` (default; by not asking for it), `disabled`, "
+     "`between-tools`, `never` (it cannot be: the lowest effort instead)."},
+    {.key = "efforts", .type = CONF_STRINGS, AT(schema_traits, efforts), .reload = true,
+     .help = "Efforts it takes, lowest first; another one becomes the nearest. Default: all."},
+    {.key = "drop", .type = CONF_STRINGS, AT(schema_traits, drop), .reload = true,
+     .help = "Members of a request that it refuses; they are left out and named to the client."},
+    TRAIT("no-tools", no_tools, "It takes no tools."),
+    TRAIT("no-schema", no_schema,
+          "It has no structured output of its own: a JSON schema goes as a tool."),
+    TRAIT("no-sampling", no_sampling, "`temperature`, `top_p` and `top_k` are refused."),
+    TRAIT("sampling-unreasoned", sampling_unreasoned,
+          "With `no-sampling`: taken all the same when the effort is `none`."),
+    TRAIT("one-sampling", one_sampling, "`temperature` or `top_p`, not both."),
+    TRAIT("no-forced-tools", no_forced_tools, "`tool_choice` is `auto` or `none` only."),
+    TRAIT("no-prefill", no_prefill, "The last message cannot be the assistant's."),
+    TRAIT("completion-tokens", completion_tokens,
+          "`max_tokens` is refused: `max_completion_tokens`."),
+    TRAIT("responses-only", responses_only, "It is not served through Chat Completions."),
+    TRAIT("tools-by-responses", tools_by_responses,
+          "Tools while it reasons are served through `/responses` only."),
+    TRAIT("system-anywhere", system_anywhere,
+          "Anthropic: the role `system` may stand among the messages."),
+    TRAIT("stream-only", stream_only, "It answers streams only."),
+    TRAIT("old-schema", old_schema,
+          "Gemini before 2.5: `responseSchema` in place of a JSON schema."),
+};
+const struct conf_table schema_traits_table = {
+    .name = "traits",
+    .size = sizeof(struct schema_traits),
+    .fields = traits_fields,
+    .n = ARRAY_LEN(traits_fields),
+    .help =
+        "What the model takes, as far as requests must be written differently for it. Default: what "
+        "the catalogue says of models of that name.",
+};
+
+static const struct conf_field family_fields[] = {
+    {.key = "match", .type = CONF_STRINGS, AT(schema_family, match), .required = true},
+    {.key = "traits", .type = CONF_SECTION, AT(schema_family, traits), .table = &schema_traits_table},
+};
+const struct conf_table schema_family_table = {
+    .name = "family",
+    .size = sizeof(struct schema_family),
+    .fields = family_fields,
+    .n = ARRAY_LEN(family_fields),
+};
