@@ -130,7 +130,7 @@ static void begin_replay(struct req *r, const struct cache_value *v)
         return;
     }
     // The stored stream may hold a usage event that this client did not ask for.
-    stream_begin(&r->out, r->dialect, r->rq.n, !dialect_shows_usage(&r->rq), false);
+    stream_begin(&r->out, r->dialect, NULL, r->rq.n, !dialect_shows_usage(&r->rq), false);
     stream_release(&r->out, emit_to_client, r);
     reply_stream_head(r);
 }

@@ -293,7 +293,7 @@ static enum req_next head_came(struct req *r)
         req_set_due(r, REQ_DUE_FIRST, 0);
         return req_set_step(r, REQ_COLLECT);
     }
-    stream_begin(&r->out, r->dialect, r->rq.n, !dialect_shows_usage(&r->rq), r->cache_store);
+    stream_begin(&r->out, r->dialect, NULL, r->rq.n, !dialect_shows_usage(&r->rq), r->cache_store);
     return req_set_step(r, REQ_HOLD);
 }
 

@@ -7,15 +7,18 @@
 //                           passed on as the last event while RELAYING
 #include "dataplane/stream.h"
 
-void stream_begin(struct stream *s, const struct dialect *provider, uint32_t choices,
-                  bool hide_usage, bool tee)
+void stream_begin(struct stream *s, const struct dialect *provider, struct xlate *xlate,
+                  uint32_t choices, bool hide_usage, bool tee)
 {
     *s = (struct stream){.live = true,
                          .dialect = provider,
+                         .xlate = xlate,
                          .choices = choices,
                          .hide_usage = hide_usage,
                          .teeing = tee};
     sse_init(&s->sse);
+    ndjson_init(&s->lines, SSE_EVENT_MAX);
+    buf_init(&s->made, STREAM_MADE_MAX);
     buf_init(&s->held, STREAM_HOLD_MAX + SSE_EVENT_MAX);
     buf_init(&s->tee, STREAM_TEE_MAX);
     buf_init(&s->error, STREAM_ERROR_MAX);
@@ -27,6 +30,8 @@ void stream_close(struct stream *s)
         return;
     }
     sse_done(&s->sse);
+    ndjson_done(&s->lines);
+    buf_done(&s->made);
     buf_done(&s->held);
     buf_done(&s->tee);
     buf_done(&s->error);
@@ -54,17 +59,47 @@ static void copy_to_tee(struct stream *s, struct slice raw)
     }
 }
 
-static bool on_error(struct stream *s, const struct sse_event *e, unsigned status)
+// shown: what the client would see of it.
+static bool on_error(struct stream *s, struct slice data, struct slice shown, unsigned status)
 {
     s->failed = true;
     s->error_status = status;
     s->teeing = false;
     // Cut where it is too large to keep: it is only reported.
-    (void)!buf_try_append(&s->error, slice_head(e->data, STREAM_ERROR_MAX));
+    (void)!buf_try_append(&s->error, slice_head(data, STREAM_ERROR_MAX));
     if (s->emit != NULL || s->content) {
-        put(s, e->raw); // content came before it, be it in the same read: the client has to see it
+        put(s, shown); // content came before it, be it in the same read: the client has to see it
     }
     return false;
+}
+
+static void note(struct stream *s, const struct dialect_event *seen)
+{
+    s->progress =
+        s->progress || seen->content || seen->finish || seen->terminator || seen->usage_only;
+    s->content = s->content || seen->content || seen->finish;
+    s->events += seen->content ? 1 : 0;
+}
+
+static bool translate(struct stream *s, const struct sse_event *e)
+{
+    bool had_content = s->content;
+    struct dialect_event seen;
+
+    buf_clear(&s->made);
+    seen = xlate_event(s->xlate, &s->seen, e->event, e->data, &s->made);
+    if (seen.malformed) {
+        s->malformed = true;
+        return false;
+    }
+    note(s, &seen);
+    if (seen.error) {
+        s->content = had_content || seen.content;
+        return on_error(s, e->data, buf_slice(&s->made), seen.error_status);
+    }
+    copy_to_tee(s, buf_slice(&s->made));
+    put(s, buf_slice(&s->made));
+    return true;
 }
 
 static bool on_event(void *ctx, const struct sse_event *e)
@@ -76,17 +111,18 @@ static bool on_event(void *ctx, const struct sse_event *e)
         put(s, e->raw); // comments: the client's proxies may live on them
         return true;
     }
+    if (s->xlate != NULL) {
+        return translate(s, e);
+    }
     seen = s->dialect->observe_event(&s->seen, e->event, e->data);
     if (seen.error) {
-        return on_error(s, e, seen.error_status);
+        return on_error(s, e->data, e->raw, seen.error_status);
     }
     if (seen.malformed && s->emit == NULL) {
         s->malformed = true;
         return false;
     }
-    s->progress = s->progress || seen.content || seen.finish || seen.terminator || seen.usage_only;
-    s->content = s->content || seen.content || seen.finish;
-    s->events += seen.content ? 1 : 0;
+    note(s, &seen);
     copy_to_tee(s, e->raw);
     if (!seen.usage_only || !s->hide_usage) {
         put(s, e->raw);
@@ -94,12 +130,20 @@ static bool on_event(void *ctx, const struct sse_event *e)
     return true;
 }
 
+static bool on_line(void *ctx, struct slice line)
+{
+    struct sse_event e = {.raw = line, .data = line};
+
+    return on_event(ctx, &e);
+}
+
 void stream_feed(struct stream *s, struct slice in)
 {
     if (s->failed || s->oversized || s->malformed) {
         return;
     }
-    if (!sse_feed(&s->sse, in, on_event, s)) {
+    if (s->dialect->ndjson ? !ndjson_feed(&s->lines, in, on_line, s)
+                           : !sse_feed(&s->sse, in, on_event, s)) {
         s->oversized = true;
     }
 }
@@ -110,6 +154,9 @@ static bool on_last_event(void *ctx, const struct sse_event *e)
     struct stream *s = ctx;
     bool more = on_event(ctx, e);
 
+    if (s->xlate != NULL) {
+        return more; // what was made is whole
+    }
     if (s->emit != NULL || s->held.n > 0) {
         put(s, SLICE("\n\n"));
     }
@@ -118,8 +165,20 @@ static bool on_last_event(void *ctx, const struct sse_event *e)
 
 void stream_finish(struct stream *s)
 {
-    if (!s->failed && !s->oversized && !s->malformed) {
+    if (s->failed || s->oversized || s->malformed) {
+        return;
+    }
+    if (s->dialect->ndjson) {
+        ndjson_end(&s->lines, on_line, s);
+    } else {
         sse_end(&s->sse, on_last_event, s);
+    }
+    if (s->xlate != NULL && !s->failed && !s->malformed) {
+        buf_clear(&s->made);
+        xlate_end(s->xlate, &s->seen, &s->made);
+        s->content = s->content || s->seen.content_seen;
+        copy_to_tee(s, buf_slice(&s->made));
+        put(s, buf_slice(&s->made));
     }
 }
 
@@ -139,8 +198,7 @@ bool stream_is_complete(const struct stream *s)
         return false;
     }
     // Later choices are only counted when they finish (dialect_stream is cheap once content flows).
-    // Later choices are only counted when they finish (dialect_stream is cheap once content flows).
     return s->seen.terminated ||
-           (s->seen.choices_seen == s->seen.choices_finished &&
+           (s->xlate == NULL && s->seen.choices_seen == s->seen.choices_finished &&
             (uint32_t)__builtin_popcount(s->seen.choices_finished) >= s->choices);
 }

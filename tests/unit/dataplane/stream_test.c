@@ -24,7 +24,7 @@ static struct stream begin(bool hide, bool tee)
 {
     struct stream s;
 
-    stream_begin(&s, &dialect_openai, 1, hide, tee);
+    stream_begin(&s, &dialect_openai, NULL, 1, hide, tee);
     return s;
 }
 

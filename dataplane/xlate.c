@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+// Joins a reader and a writer. Events pass one by one: the provider's reader tells canonical
+// events, `tell` notes what they mean for the request machine (content, finish, usage, end) and
+// hands them to the client's writer, which appends to the caller's buf. Nothing is kept but what
+// the two states hold.
+#include "dataplane/xlate.h"
+
+#include <string.h>
+
+void xlate_init(struct xlate *x, const struct dialect *client, struct arena *arena, struct rng *rng)
+{
+    *x = (struct xlate){.client = client, .arena = arena, .rng = rng};
+}
+
+void xlate_done(struct xlate *x)
+{
+    tape_done(&x->request_tape);
+    tape_done(&x->tape);
+    *x = (struct xlate){.client = NULL};
+}
+
+void xlate_reset(struct xlate *x)
+{
+    x->provider = NULL;
+    x->reader = x->writer = NULL;
+    x->ended = x->failed = false;
+}
+
+// --- requests ----------------------------------------------------------------------------------
+
+static bool read_request(struct xlate *x, const struct dialect_request *rq, struct slice body,
+                         const char **ret_code, const char **ret_param, struct err *e)
+{
+    if (x->has_request) {
+        return true;
+    }
+    *ret_code = "invalid_value";
+    if (!tape_parse(&x->request_tape, body, e)) {
+        return false;
+    }
+    x->request = (struct canon_request){.endpoint = rq->endpoint,
+                                        .client = x->client,
+                                        .choices = 1,
+                                        .parallel = -1,
+                                        .stream = rq->stream,
+                                        .include_usage = dialect_shows_usage(rq)};
+    if (!x->client->read_request(rq, &x->request_tape, x->arena, &x->request, ret_param, e)) {
+        return false;
+    }
+    x->has_request = true;
+    return true;
+}
+
+bool xlate_request(struct xlate *x, const struct dialect *provider,
+                   const struct canon_target *target, const struct dialect_request *rq,
+                   struct slice body, struct buf *out, const char **ret_code,
+                   const char **ret_param, struct err *e)
+{
+    xlate_reset(x);
+    if (!read_request(x, rq, body, ret_code, ret_param, e)) {
+        return false;
+    }
+    x->provider = provider;
+    x->outcome = (struct canon_outcome){.arena = x->arena};
+    if (!provider->write_request(&x->request, target, &x->outcome, out)) {
+        *ret_code = x->outcome.code;
+        *ret_param = x->outcome.param;
+        return err_set(e, ERR_INVALID, "%s", x->outcome.message);
+    }
+    x->context = (struct canon_context){.arena = x->arena,
+                                        .rng = x->rng,
+                                        .endpoint = rq->endpoint,
+                                        .model = target->model,
+                                        .include_usage = dialect_shows_usage(rq),
+                                        .json_tool = x->outcome.json_tool,
+                                        .gemini3 = target->gemini3,
+                                        .base64 = x->request.base64};
+    return true;
+}
+
+void xlate_answered(struct xlate *x, uint64_t wall_s)
+{
+    x->context.created = wall_s;
+}
+
+// --- events ------------------------------------------------------------------------------------
+
+static bool is_content(const struct canon_event *ev)
+{
+    switch (ev->kind) {
+    case CANON_EV_TEXT:
+    case CANON_EV_REFUSAL:
+    case CANON_EV_REASONING:
+    case CANON_EV_REDACTED:
+    case CANON_EV_ARGS:
+        return ev->text.n > 0;
+    case CANON_EV_TOOL:
+    case CANON_EV_IMAGE:
+    case CANON_EV_FINISH:
+        return true;
+    case CANON_EV_START:
+    case CANON_EV_SIGNATURE:
+    case CANON_EV_GOOGLE_SIGNATURE:
+    case CANON_EV_CITATION:
+    case CANON_EV_USAGE:
+    case CANON_EV_END:
+    case CANON_EV_ERROR:
+        break;
+    }
+    return false;
+}
+
+static void note(struct xlate *x, const struct canon_event *ev)
+{
+    uint32_t bit = ev->choice < 32 ? 1u << ev->choice : 0;
+
+    x->seen->content = x->seen->content || is_content(ev);
+    x->stream->content_seen = x->stream->content_seen || x->seen->content;
+    switch ((int)ev->kind) {
+    case CANON_EV_FINISH:
+        x->seen->finish = true;
+        x->stream->choices_finished |= bit;
+        x->stream->choices_seen |= bit;
+        break;
+    case CANON_EV_USAGE:
+        x->stream->usage = *ev->usage;
+        break;
+    case CANON_EV_END:
+        x->seen->terminator = true;
+        x->stream->terminated = true;
+        x->ended = true;
+        break;
+    case CANON_EV_ERROR:
+        x->seen->error = true;
+        x->seen->error_status = ev->error->status;
+        x->failed = true;
+        break;
+    default:
+        x->stream->choices_seen |= x->seen->content ? bit : 0;
+        break;
+    }
+}
+
+static void tell(void *ctx, const struct canon_event *ev)
+{
+    struct xlate *x = ctx;
+
+    if (x->ended || x->failed) {
+        return; // a reader that tells more than it may
+    }
+    note(x, ev);
+    x->client->write_event(x->writer, ev, &x->context, x->out);
+}
+
+static void open_states(struct xlate *x)
+{
+    if (x->writer == NULL) {
+        x->writer = arena_zalloc(x->arena, x->client->writer_size + 1);
+        x->reader = arena_zalloc(x->arena, x->provider->reader_size + 1);
+    }
+}
+
+static struct canon_sink sink(struct xlate *x, struct dialect_stream *s, struct dialect_event *seen,
+                              struct buf *out)
+{
+    open_states(x);
+    x->stream = s;
+    x->seen = seen;
+    x->out = out;
+    return (struct canon_sink){tell, x};
+}
+
+struct dialect_event xlate_event(struct xlate *x, struct dialect_stream *s, struct slice event,
+                                 struct slice data, struct buf *out)
+{
+    struct dialect_event seen = {.content = false};
+    struct canon_sink to = sink(x, s, &seen, out);
+
+    if (!x->ended && !x->failed &&
+        !x->provider->read_event(x->reader, &x->tape, event, data, &x->context, to)) {
+        seen.malformed = true;
+    }
+    return seen;
+}
+
+void xlate_end(struct xlate *x, struct dialect_stream *s, struct buf *out)
+{
+    struct dialect_event seen = {.content = false};
+    struct canon_sink to = sink(x, s, &seen, out);
+
+    if (!x->ended && !x->failed) {
+        x->provider->read_end(x->reader, &x->context, to);
+    }
+}
+
+void xlate_write_cut(const struct dialect *client, struct slice request_id, struct buf *out)
+{
+    struct dialect_error e = {.status = 502,
+                              .type = "server_error",
+                              .code = "upstream_disconnect",
+                              .message = SLICE("upstream stream ended unexpectedly"),
+                              .request_id = request_id};
+
+    client->write_error_event(&e, out);
+}
+
+// --- answers -----------------------------------------------------------------------------------
+
+bool xlate_answer(struct xlate *x, struct slice body, bool as_stream, struct buf *out,
+                  struct dialect_answer *ret)
+{
+    struct canon_answer answer = {.id = SLICE_NULL};
+    struct dialect_answer a = {.malformed = false};
+    struct err e;
+
+    *ret = (struct dialect_answer){.malformed = true};
+    if (!tape_parse(&x->tape, body, &e) ||
+        !x->provider->read_answer(&x->tape, &x->context, &answer)) {
+        return false;
+    }
+    if (as_stream) {
+        struct dialect_stream s = {.content_seen = false};
+        struct dialect_event seen = {.content = false};
+
+        canon_tell_answer(&answer, x->arena, sink(x, &s, &seen, out));
+    } else {
+        x->client->write_answer(&answer, &x->context, out);
+    }
+    a.usage = answer.usage;
+    *ret = a;
+    return true;
+}
+
+// --- counting ----------------------------------------------------------------------------------
+
+#define IMAGE_TOKENS 1600u
+
+static uint64_t count_parts(const struct canon_part *parts, uint64_t *images)
+{
+    uint64_t bytes = 0;
+
+    for (const struct canon_part *p = parts; p != NULL; p = p->next) {
+        *images += p->kind == CANON_IMAGE;
+        bytes += p->text.n + p->name.n + p->args.n;
+        bytes += p->kind == CANON_FILE && p->source == CANON_PLAIN ? p->data.n : 0;
+        // Results hold text and images, never results: one level.
+        for (const struct canon_part *q = p->parts; q != NULL; q = q->next) {
+            *images += q->kind == CANON_IMAGE;
+            bytes += q->text.n;
+        }
+    }
+    return bytes;
+}
+
+uint64_t xlate_count_tokens(const struct canon_request *r)
+{
+    uint64_t bytes = 0, images = 0;
+
+    for (const struct canon_message *m = r->messages; m != NULL; m = m->next) {
+        bytes += count_parts(m->parts, &images);
+    }
+    for (const struct canon_tool *t = r->tools; t != NULL; t = t->next) {
+        bytes += t->name.n + t->description.n + t->parameters.n;
+    }
+    return dialect_estimate_tokens(bytes) + images * IMAGE_TOKENS;
+}
