@@ -21,6 +21,8 @@ int cmd_config(int argc, char **argv);
 int cmd_check_config(const char *file);
 // init DIR
 int cmd_init(int argc, char **argv);
+// rotate WHAT STEP DIR
+int cmd_rotate(int argc, char **argv);
 // mock: runs sluice-mock in place of this process
 int cmd_mock(int argc, char **argv);
 

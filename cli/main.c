@@ -25,6 +25,7 @@ static const struct {
     {"proxies", cmd_proxies, "the fleet"},
     {"config", cmd_config, "check a configuration file; print the manual of all settings"},
     {"recover", cmd_recover, "after Redis went back in time: go on with what it holds"},
+    {"rotate", cmd_rotate, "replace the cluster secret, signing key or master key, step by step"},
     {"mock", cmd_mock, "run the scripted fake provider"},
 };
 

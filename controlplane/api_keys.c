@@ -2,6 +2,7 @@
 // /keys: virtual keys.
 #include <stdio.h>
 
+#include "common/base/mem.h"
 #include "common/base/mono.h"
 #include "common/base/text.h"
 #include "controlplane/api_priv.h"
@@ -42,18 +43,36 @@ static const struct resource_settings *settings(struct api_call *c)
     return r == NULL ? NULL : r->u.settings;
 }
 
-// The secret for id and salt, into the call; its hash into `hash`.
-static void make_secret(struct api_call *c, const char *id, uint8_t hash[32])
+// The secret for id and salt under the nth master key, into the call; its hash into `hash`.
+static void make_secret_by(struct api_call *c, size_t nth, const char *id, uint8_t hash[32])
 {
-    vkey_make_secret(slice_str(id), slice_str(c->w.salt), store_keys(c->api->store)->secret,
-                     settings(c)->key_hash_key, c->w.secret, hash);
+    vkey_make_secret(slice_str(id), slice_str(c->w.salt),
+                     store_keys(c->api->store)->list[nth].secret, settings(c)->key_hash_key,
+                     c->w.secret, hash);
 }
 
+static void make_secret(struct api_call *c, const char *id, uint8_t hash[32])
+{
+    make_secret_by(c, 0, id, hash);
+}
+
+// The secret of the first try may have been made under a master key that is not the first any more:
+// its hash tells. When it is none of ours (that master key is gone, or the virtual key was rotated
+// since), the answer comes without a secret rather than with one that does not work.
 static void again_with_secret(struct api_call *c)
 {
+    const struct resource *r =
+        state_find(store_state(c->api->store), RESOURCE_KEY, slice_str(c->w.id));
     uint8_t hash[32];
 
-    make_secret(c, c->w.id, hash);
+    for (size_t i = 0; r != NULL && i < store_keys(c->api->store)->n; i++) {
+        make_secret_by(c, i, c->w.id, hash);
+        if (crypto_equal(hash, r->u.key->hash, sizeof(hash)) ||
+            crypto_equal(hash, r->u.key->previous_hash, sizeof(hash))) {
+            return;
+        }
+    }
+    mem_wipe(c->w.secret, sizeof(c->w.secret));
 }
 
 static void new_salt(struct api_call *c)

@@ -2,7 +2,7 @@
 // Start:  keys, master key, token -> loop -> store, publish, API (all at once: the API tells what
 // is
 //         missing) -> state current -> file applied -> READY (ready file, service manager)
-// Then:   SIGHUP reads the file again; a broken one is refused and the old one stays
+// Then:   SIGHUP reads the file and the keys again; broken ones are refused and the old ones stay
 // End:    SIGTERM/SIGINT -> API drained (at most DRAIN_US) -> everything freed, the store first, so
 //         that whoever waits for Redis is answered while he still exists
 //
@@ -27,8 +27,10 @@
 #include "common/io/proc.h"
 #include "controlplane/api.h"
 #include "controlplane/leases.h"
+#include "controlplane/master.h"
 #include "controlplane/prober.h"
 #include "controlplane/publish.h"
+#include "controlplane/reseal.h"
 #include "controlplane/usage.h"
 #include "proto/keys.h"
 
@@ -47,6 +49,7 @@ struct daemon {
     struct keys *keys;
     struct state *state;
     struct store *store;
+    struct reseal *reseal;
     struct fleet *fleet;
     struct publish *publish;
     struct meters *meters;
@@ -76,43 +79,6 @@ struct daemon {
 static void path_in(const struct daemon_config *c, const char *name, char out[1024])
 {
     (void)snprintf(out, 1024, "%s/%s", c->data_dir, name);
-}
-
-static bool parse_master(struct slice text, uint8_t out[CRYPTO_KEY_BYTES])
-{
-    text = slice_trim(text);
-    while (text.n > 0 && (text.p[text.n - 1] == '\n' || text.p[text.n - 1] == '\r')) {
-        text.n--;
-    }
-    return crypto_unbase64(text, out, CRYPTO_KEY_BYTES) || text_unhex(text, out, CRYPTO_KEY_BYTES);
-}
-
-static bool read_master(const struct daemon_config *c, uint8_t out[CRYPTO_KEY_BYTES], struct err *e)
-{
-    const char *variable = getenv("SLUICE_MASTER_KEY");
-    char standard[1024];
-    const char *path = c->master_key_file;
-    struct buf text;
-    bool ok;
-
-    if (path == NULL && variable != NULL) {
-        return parse_master(slice_str(variable), out) ||
-               err_set(e, ERR_INVALID, "SLUICE_MASTER_KEY must be 32 bytes in base64 or hex");
-    }
-    if (path == NULL) {
-        path_in(c, "master-key", standard);
-        path = standard;
-    }
-    buf_init(&text, 4096);
-    if (!proc_read_file(path, 4096, &text, e)) {
-        buf_done(&text);
-        e->code = ERR_INVALID;
-        return err_prefix(e, "master key (sluice init makes one)");
-    }
-    ok = parse_master(buf_slice(&text), out);
-    mem_wipe(text.p, text.cap);
-    buf_done(&text);
-    return ok || err_set(e, ERR_INVALID, "%s: must hold 32 bytes in base64 or hex", path);
 }
 
 // Makes one when there is none yet.
@@ -362,6 +328,46 @@ static void on_apply_task(struct loop_task *t)
     apply(container_of(t, struct daemon, apply_task));
 }
 
+static struct keys_files key_files(const struct daemon_config *c)
+{
+    return (struct keys_files){.cluster_secret = c->cluster_secret_file,
+                               .signing_key = c->signing_key_file};
+}
+
+static void say_keys(const struct daemon *d)
+{
+    struct buf text;
+
+    buf_init(&text, 4096);
+    keys_describe(d->keys, &text);
+    LOG(INFO, "keys.loaded", LOG_SLICE("ids", buf_slice(&text)),
+        LOG_UINT("master_keys", store_keys(d->store)->n));
+    buf_done(&text);
+}
+
+// Both or neither: keys that are being rotated belong together in the mind of who does it.
+static void reload_keys(struct daemon *d)
+{
+    const struct keys_files files = key_files(d->c);
+    struct err e = {0};
+    struct keys *fresh = keys_reload(&files, d->keys, &e);
+    struct record_keys *master =
+        fresh == NULL ? NULL : master_read(d->c->master_key_file, d->c->data_dir, &e);
+
+    if (master == NULL) {
+        LOG(ERROR, "keys.refused", LOG_ERR(&e), LOG_STR("effect", "the old ones stay"));
+        keys_unref(&fresh);
+        return;
+    }
+    publish_set_keys(d->publish, fresh);
+    keys_unref(&d->keys);
+    d->keys = fresh;
+    store_set_keys(d->store, master);
+    master_free(&master);
+    say_keys(d);
+    reseal_start(d->reseal);
+}
+
 static void reload(struct daemon *d)
 {
     struct config *next = daemon_read_config(d->c, false);
@@ -460,6 +466,7 @@ static void on_current(struct daemon *d)
     d->has_epoch = true;
     remember_initialised(d);
     write_mark(d);
+    reseal_start(d->reseal);
     if (adopted && d->wanted == NULL) {
         d->wanted = daemon_read_config(d->c, false);
         d->by_signal = false;
@@ -561,7 +568,9 @@ static void fill_gauges(void *arg, struct meters_gauges *g)
     g->refusals = s.refusals;
     for (size_t i = 1; i < ENVELOPE_VERDICTS; i++) {
         g->bad_messages += s.verdicts[i];
+        g->refused[i] = s.verdicts[i];
     }
+    g->old_key_records = reseal_left(d->reseal);
 }
 
 // --- end ----------------------------------------------------------------------------------------
@@ -582,6 +591,7 @@ static void on_signal(void *arg, int signo)
     struct daemon *d = arg;
 
     if (signo == SIGHUP) {
+        reload_keys(d);
         reload(d);
     } else if ((signo == SIGTERM || signo == SIGINT) && !d->draining) {
         LOG(INFO, "control.stopping", LOG_INT("signal", signo));
@@ -597,6 +607,7 @@ static void daemon_done(struct daemon *d)
 {
     // First: it answers what is pending, and the commit of the file sets its timer to try again.
     prober_free(&d->prober);
+    reseal_free(&d->reseal);
     store_free(&d->store);
     if (d->loop != NULL) {
         loop_timer_cancel(d->loop, &d->apply_timer);
@@ -611,7 +622,7 @@ static void daemon_done(struct daemon *d)
     upstream_free(&d->upstream);
     meters_free(&d->meters);
     state_free(&d->state);
-    keys_free(&d->keys);
+    keys_unref(&d->keys);
     config_free(&d->wanted);
     proc_signals_free(&d->signals);
     if (d->loop != NULL) {
@@ -624,33 +635,34 @@ static void daemon_done(struct daemon *d)
 
 static bool start_store(struct daemon *d, struct err *e)
 {
-    uint8_t *master = crypto_locked_new(CRYPTO_KEY_BYTES);
-    bool ok = read_master(d->c, master, e), init = may_initialise(d);
+    struct record_keys *master = master_read(d->c->master_key_file, d->c->data_dir, e);
+    bool init = may_initialise(d);
     uint8_t epoch[STATE_EPOCH_BYTES];
     uint64_t seq;
     bool marked = !init && read_mark(d->c, epoch, &seq); // a new beginning has no past
 
-    if (ok) {
+    if (master != NULL) {
         d->store = store_new(&(const struct store_config){.loop = d->loop,
                                                           .redis_url = d->c->redis_url,
                                                           .state = d->state,
-                                                          .master = master,
+                                                          .keys = master,
                                                           .init = init,
                                                           .mark_epoch = marked ? epoch : NULL,
                                                           .mark_seq = marked ? seq : 0,
                                                           .on_status = on_status,
                                                           .arg = d},
                              e);
-        ok = d->store != NULL;
     }
-    crypto_locked_free((void **)&master);
-    return ok;
+    if (d->store != NULL) {
+        d->reseal = reseal_new(d->loop, d->store);
+    }
+    master_free(&master);
+    return d->store != NULL;
 }
 
 static bool start_sockets(struct daemon *d, struct err *e)
 {
-    const struct keys_files files = {.cluster_secret = d->c->cluster_secret_file,
-                                     .signing_key = d->c->signing_key_file};
+    const struct keys_files files = key_files(d->c);
     const struct upstream_config uc = {.dial = {.proxy = ""}};
 
     d->keys = keys_load(&files, e);
@@ -738,6 +750,7 @@ static bool start(struct daemon *d, struct err *e)
     if (!start_sockets(d, e) || !start_store(d, e) || !start_api(d, e)) {
         return false;
     }
+    say_keys(d);
     boot_id(machine);
     if (!start_prober(d, e)) {
         return false;

@@ -47,6 +47,7 @@ struct follow {
     struct loop_timer again; // CHECK in a while
     bool init;
     bool suspect; // the next CHECK is to end in a LOAD
+    bool reload;  // so is the next that finds Redis where it should be
     // Where we have been: the epoch, and the highest seq that anybody has seen in it.
     bool has_known, has_epoch; // has_epoch: redis_epoch
     uint8_t known_epoch[STATE_EPOCH_BYTES], redis_epoch[STATE_EPOCH_BYTES];
@@ -441,6 +442,7 @@ static void load(struct follow *f, struct slice epoch, uint64_t seq)
     if (!f->stale) {
         set_status(f, FOLLOW_LOADING, "");
     }
+    f->reload = false;
     image_clear(f);
     memcpy(f->epoch, epoch.p, STATE_EPOCH_BYTES);
     f->seq = seq;
@@ -615,7 +617,7 @@ static void on_check(void *arg, const struct redis_reply *r, const struct err *e
         return;
     }
     // Twice in a row a quiet stream that does not reach to seq: its entries are lost.
-    gap = gap || (seq > state_seq(f->state) && f->behind == state_seq(f->state) + 1);
+    gap = gap || f->reload || (seq > state_seq(f->state) && f->behind == state_seq(f->state) + 1);
     f->behind = seq > state_seq(f->state) ? state_seq(f->state) + 1 : 0;
     if (gap) {
         load(f, epoch, seq);
@@ -763,4 +765,16 @@ struct slice follow_superseded(const struct follow *f)
 uint64_t follow_bad_records(const struct follow *f)
 {
     return f->bad;
+}
+
+void follow_retry_bad(struct follow *f)
+{
+    if (f->bad == 0) {
+        return;
+    }
+    f->bad = 0; // counted anew by the reading
+    f->reload = true;
+    if (redis_is_up(f->redis)) {
+        redis_reconnect(f->redis); // the blocked XREAD would only end within its second
+    }
 }

@@ -71,6 +71,8 @@ void follow_each_owned(const struct follow *f,
                        void (*fn)(void *ctx, enum resource_kind kind, struct slice id,
                                   const struct follow_owner *o),
                        void *ctx);
+// There are other keys now: if any record could not be used, everything is read again.
+void follow_retry_bad(struct follow *f);
 // Records that could not be used since the start (wrong master key, damage).
 uint64_t follow_bad_records(const struct follow *f);
 

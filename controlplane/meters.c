@@ -22,6 +22,8 @@ enum meter {
     METER_CURRENT,
     METER_LAG,
     METER_MESSAGES,
+    METER_REFUSED,
+    METER_OLD_KEY,
     METER_RESOURCES,
 };
 
@@ -55,6 +57,10 @@ static const struct metric_def defs[] = {
                    "Longest turn of the event loop since the last scrape.", 1e-6},
     [METER_MESSAGES] = {"sluice_control_messages", METRIC_GAUGE, "kind", NULL,
                         "Messages to and from proxies since the start.", 0},
+    [METER_REFUSED] = {"sluice_control_messages_refused_total", METRIC_COUNTER, "reason", NULL,
+                       "Messages at the proxies' sockets that were not believed.", 0},
+    [METER_OLD_KEY] = {"sluice_control_records_old_key", METRIC_GAUGE, "", NULL,
+                       "Records sealed with a master key that is not the first of the file.", 0},
     [METER_RESOURCES] = {"sluice_control_resources", METRIC_GAUGE, "kind", NULL,
                          "Resources in the state.", 0},
 };
@@ -159,6 +165,10 @@ void meters_render(struct meters *m, const struct meters_gauges *g, struct buf *
     set(m, METER_MESSAGES, "heartbeats", g->heartbeats);
     set(m, METER_MESSAGES, "refusals", g->refusals);
     set(m, METER_MESSAGES, "bad", g->bad_messages);
+    set(m, METER_OLD_KEY, "", g->old_key_records);
+    for (unsigned v = 1; v < ENVELOPE_VERDICTS; v++) {
+        set(m, METER_REFUSED, envelope_verdict_name((enum envelope_verdict)v), g->refused[v]);
+    }
     for (int k = 1; k <= RESOURCE_KIND_MAX; k++) {
         set(m, METER_RESOURCES, resource_kind_name((enum resource_kind)k), g->resources[k]);
     }

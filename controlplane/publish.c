@@ -609,6 +609,12 @@ void publish_on_usage(struct publish *p,
     p->usage_arg = arg;
 }
 
+void publish_set_keys(struct publish *p, const struct keys *k)
+{
+    CHECK(keys_signing(k, NULL) != NULL);
+    p->conf.keys = k;
+}
+
 void publish_set_silent(struct publish *p, bool silent)
 {
     p->silent = silent;

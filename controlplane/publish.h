@@ -59,6 +59,9 @@ void publish_reply_drop(struct publish_reply **r);
 // of.
 void publish_probes(struct publish *p, const struct message_probe *probes, size_t n);
 
+// Other keys from now on; borrowed like the first.
+void publish_set_keys(struct publish *p, const struct keys *k);
+
 // While silent nothing is published and snapshots are refused (the state has regressed).
 void publish_set_silent(struct publish *p, bool silent);
 // The epochs that the state's epoch replaces by a person's decision, 16 bytes each, told in

@@ -10,15 +10,21 @@
 #define HEADER_BYTES 12u
 #define FORMAT       1
 
-void record_keys_init(struct record_keys *k, const uint8_t master[CRYPTO_KEY_BYTES])
+bool record_keys_add(struct record_keys *k, const uint8_t master[CRYPTO_KEY_BYTES])
 {
-    uint8_t id[16];
     const struct slice label = SLICE("sluice master key id");
+    struct record_key *one = &k->list[k->n];
+    uint8_t id[16];
 
-    crypto_derive(k->seal, master, "slcstore", 1);
-    crypto_derive(k->secret, master, "slcstore", 2);
+    if (k->n == RECORD_KEYS_MAX) {
+        return false;
+    }
+    crypto_derive(one->seal, master, "slcstore", 1);
+    crypto_derive(one->secret, master, "slcstore", 2);
     crypto_keyed_hash(id, sizeof(id), master, &label, 1);
-    memcpy(k->id, id, sizeof(k->id));
+    memcpy(one->id, id, sizeof(one->id));
+    k->n++;
+    return true;
 }
 
 bool record_field(enum resource_kind kind, struct slice id, char out[RECORD_FIELD_MAX])
@@ -63,7 +69,7 @@ static void associated(struct buf *b, struct slice field, struct slice header)
 }
 
 static void append_sealed(struct buf *out, struct slice plain, struct slice field,
-                          struct slice header, const struct record_keys *k)
+                          struct slice header, const struct record_key *k)
 {
     uint8_t nonce[CRYPTO_NONCE_BYTES];
     uint8_t *sealed = mem_alloc(plain.n + CRYPTO_TAG_BYTES);
@@ -89,6 +95,7 @@ void record_encode(const struct resource *r, enum record_origin origin, const ch
     struct slice header = {(const char *)head, HEADER_BYTES + w.n};
     struct buf plain;
 
+    CHECK(k->n > 0);
     CHECK(record_field(r->kind, slice_str(r->id), field)); // resource_new bounds ids
     head[0] = FORMAT;
     head[1] = is_secret(r->kind) ? 1 : 0;
@@ -107,11 +114,30 @@ void record_encode(const struct resource *r, enum record_origin origin, const ch
     }
     buf_init(&plain, RECORD_BYTES_MAX);
     resource_encode(r, &plain);
-    append_sealed(out, buf_slice(&plain), slice_str(field), header, k);
+    append_sealed(out, buf_slice(&plain), slice_str(field), header, &k->list[0]);
     if (plain.p != NULL) {
         mem_wipe(plain.p, plain.cap);
     }
     buf_done(&plain);
+}
+
+// The key whose id stands at the beginning of the body, or NULL.
+static const struct record_key *find_key(const struct record_keys *k, struct slice body)
+{
+    for (size_t i = 0; i < k->n && body.n >= RECORD_KEY_ID_LEN; i++) {
+        if (memcmp(body.p, k->list[i].id, RECORD_KEY_ID_LEN) == 0) {
+            return &k->list[i];
+        }
+    }
+    return NULL;
+}
+
+bool record_is_stale(struct slice bytes, const struct record_keys *k)
+{
+    size_t header = bytes.n < HEADER_BYTES ? 0 : HEADER_BYTES + (unsigned char)bytes.p[3];
+
+    return header > 0 && bytes.p[1] == 1 && bytes.n >= header + RECORD_KEY_ID_LEN && k->n > 0 &&
+           memcmp(bytes.p + header, k->list[0].id, RECORD_KEY_ID_LEN) != 0;
 }
 
 // Opens into *plain (which the caller wipes).
@@ -119,6 +145,7 @@ static bool open_sealed(struct slice field, struct slice header, struct slice bo
                         const struct record_keys *k, struct buf *plain, struct err *e)
 {
     const size_t prefix = RECORD_KEY_ID_LEN + CRYPTO_NONCE_BYTES;
+    const struct record_key *key = find_key(k, body);
     struct buf ad;
     struct slice sealed;
     size_t room;
@@ -128,7 +155,7 @@ static bool open_sealed(struct slice field, struct slice header, struct slice bo
     if (body.n < prefix + CRYPTO_TAG_BYTES) {
         return err_set(e, ERR_INVALID, SLICE_FMT ": record is cut short", SLICE_ARG(field));
     }
-    if (memcmp(body.p, k->id, RECORD_KEY_ID_LEN) != 0) {
+    if (key == NULL) {
         return err_set(e, ERR_DENIED, SLICE_FMT ": sealed with another master key",
                        SLICE_ARG(field));
     }
@@ -140,7 +167,7 @@ static bool open_sealed(struct slice field, struct slice header, struct slice bo
     associated(&ad, field, header);
     p = buf_tail(plain, &room);
     ok = crypto_open((uint8_t *)p, sealed, buf_slice(&ad),
-                     (const uint8_t *)body.p + RECORD_KEY_ID_LEN, k->seal);
+                     (const uint8_t *)body.p + RECORD_KEY_ID_LEN, key->seal);
     buf_done(&ad);
     if (!ok) {
         return err_set(e, ERR_DENIED, SLICE_FMT ": the seal is broken", SLICE_ARG(field));

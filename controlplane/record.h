@@ -14,6 +14,8 @@
 #ifndef SLUICE_CONTROLPLANE_RECORD_H
 #define SLUICE_CONTROLPLANE_RECORD_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/base/buf.h"
@@ -27,17 +29,26 @@
 #define RECORD_WHERE_MAX  255u
 #define RECORD_BYTES_MAX  (RESOURCE_BYTES_MAX + 1024u)
 #define RECORD_KEY_ID_LEN 8u
+#define RECORD_KEYS_MAX   8u
 
 enum record_origin { RECORD_API = 'a', RECORD_FILE = 'f', RECORD_ENV = 'e' };
 
-struct record_keys {
-    uint8_t seal[CRYPTO_KEY_BYTES];   // derived from the master key
+// Derived from one master key.
+struct record_key {
+    uint8_t seal[CRYPTO_KEY_BYTES];
     uint8_t secret[CRYPTO_KEY_BYTES]; // makes secrets of virtual keys under an idempotency key
-    uint8_t id[RECORD_KEY_ID_LEN];    // of the master key
+    uint8_t id[RECORD_KEY_ID_LEN];
 };
 
-// For a 32-byte master key. The caller wipes both.
-void record_keys_init(struct record_keys *k, const uint8_t master[CRYPTO_KEY_BYTES]);
+// The master keys there are: the first seals, all open, so that they can be rotated.
+struct record_keys {
+    struct record_key list[RECORD_KEYS_MAX];
+    size_t n;
+};
+
+// Appends what a 32-byte master key gives to a zeroed or earlier ring; the caller wipes both.
+// False: full.
+MUST_CHECK bool record_keys_add(struct record_keys *k, const uint8_t master[CRYPTO_KEY_BYTES]);
 
 // "router:production": the field of the resources' hash. False: id too long. NUL-terminated.
 MUST_CHECK bool record_field(enum resource_kind kind, struct slice id, char out[RECORD_FIELD_MAX]);
@@ -55,6 +66,8 @@ struct record {
     struct slice where; // borrowed from the bytes
 };
 
+// Sealed, but not with the first key of the ring.
+MUST_CHECK bool record_is_stale(struct slice bytes, const struct record_keys *k);
 // ERR_DENIED: sealed with another master key, or not what it says. ERR_INVALID: damaged.
 MUST_CHECK bool record_decode(struct slice field, struct slice bytes, const struct record_keys *k,
                               struct record *ret, struct err *e);

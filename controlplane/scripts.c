@@ -3,11 +3,12 @@
 #include "controlplane/scripts.h"
 
 extern const unsigned char scripts_change_lua[], scripts_lease_lua[], scripts_usage_lua[],
-    scripts_adopt_lua[];
+    scripts_adopt_lua[], scripts_reseal_lua[];
 
 const struct redis_script scripts_all[SCRIPTS_COUNT] = {
     [SCRIPTS_CHANGE] = {"change", (const char *)scripts_change_lua},
     [SCRIPTS_LEASE] = {"lease", (const char *)scripts_lease_lua},
     [SCRIPTS_USAGE] = {"usage", (const char *)scripts_usage_lua},
     [SCRIPTS_ADOPT] = {"adopt", (const char *)scripts_adopt_lua},
+    [SCRIPTS_RESEAL] = {"reseal", (const char *)scripts_reseal_lua},
 };

@@ -5,9 +5,9 @@
 
 #include "common/io/redis.h"
 
-enum scripts_number { SCRIPTS_CHANGE, SCRIPTS_LEASE, SCRIPTS_USAGE, SCRIPTS_ADOPT };
+enum scripts_number { SCRIPTS_CHANGE, SCRIPTS_LEASE, SCRIPTS_USAGE, SCRIPTS_ADOPT, SCRIPTS_RESEAL };
 
-#define SCRIPTS_COUNT 4
+#define SCRIPTS_COUNT 5
 
 extern const struct redis_script scripts_all[SCRIPTS_COUNT];
 

@@ -188,12 +188,16 @@ static void arg_op(struct store *s, struct args *a, const struct store_op *op)
     buf_done(&record);
 }
 
+// Keyed with what does not change when master keys do: the repeat of a request must find its first
+// try.
 static const char *idempotency_name(struct store *s, struct args *a, struct slice name)
 {
+    const struct resource *settings = state_find(s->state, RESOURCE_SETTINGS, SLICE("global"));
     uint8_t hash[32];
     char hex[65];
 
-    crypto_keyed_hash(hash, sizeof(hash), s->keys->secret, &name, 1);
+    crypto_keyed_hash(hash, sizeof(hash),
+                      settings == NULL ? NULL : settings->u.settings->key_hash_key, &name, 1);
     text_hex(hash, sizeof(hash), hex);
     return arena_printf(&a->arena, "%s%s", NAMES_IDEMPOTENCY, hex);
 }
@@ -279,7 +283,7 @@ struct store *store_new(const struct store_config *c, struct err *e)
     s->loop = c->loop;
     s->state = c->state;
     s->keys = crypto_locked_new(sizeof(*s->keys));
-    record_keys_init(s->keys, c->master);
+    *s->keys = *c->keys;
     list_init(&s->commits);
     s->task.fn = on_task;
     s->listener.fn = on_change;
@@ -331,4 +335,11 @@ struct state *store_state(struct store *s)
 const struct record_keys *store_keys(const struct store *s)
 {
     return s->keys;
+}
+
+void store_set_keys(struct store *s, const struct record_keys *k)
+{
+    CHECK(k->n > 0);
+    *s->keys = *k; // follow.c looks at the same
+    follow_retry_bad(s->follow);
 }

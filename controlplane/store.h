@@ -26,9 +26,9 @@ struct store;
 
 struct store_config {
     struct loop *loop;
-    const char *redis_url; // borrowed for the call
-    struct state *state;   // borrowed
-    const uint8_t *master; // master key, CRYPTO_KEY_BYTES; borrowed for the call
+    const char *redis_url;          // borrowed for the call
+    struct state *state;            // borrowed
+    const struct record_keys *keys; // at least one; copied
     bool init;
     const uint8_t *mark_epoch; // where we were when we last ran (follow.h); borrowed for the call
     uint64_t mark_seq;
@@ -44,6 +44,8 @@ struct redis *store_redis(struct store *s);
 struct follow *store_follow(struct store *s);
 struct state *store_state(struct store *s);
 const struct record_keys *store_keys(const struct store *s);
+// Other master keys from now on (copied). What could not be opened before is read again.
+void store_set_keys(struct store *s, const struct record_keys *k);
 
 // --- changes ------------------------------------------------------------------------------------
 

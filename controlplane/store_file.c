@@ -74,30 +74,6 @@ static void encode_wanted(struct resource *r, struct buf *out)
     }
 }
 
-void store_file_hash(struct store *s, const struct store_file *f, char out[STORE_DIGEST_HEX])
-{
-    uint8_t *hashes = mem_zalloc_array(f->n + 1, 32);
-    uint8_t whole[32];
-    struct slice all;
-    struct buf b;
-
-    buf_init(&b, RESOURCE_BYTES_MAX + 65536);
-    for (size_t i = 0; i < f->n; i++) {
-        struct slice parts[2];
-
-        encode_wanted(f->wanted[i], &b);
-        parts[0] = buf_slice(&b);
-        parts[1] = slice_str(record_origin_name(origin_of(f->wanted[i])));
-        crypto_keyed_hash(hashes + 32 * i, 32, store_keys(s)->secret, parts, 2);
-    }
-    wipe(&b);
-    qsort(hashes, f->n, 32, by_text); // the order of the file does not matter
-    all = SLICE_MAKE((const char *)hashes, 32 * f->n);
-    crypto_keyed_hash(whole, sizeof(whole), store_keys(s)->secret, &all, 1);
-    text_hex(whole, sizeof(whole), out);
-    mem_free(hashes);
-}
-
 static bool is_zero(const uint8_t *p, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -106,6 +82,53 @@ static bool is_zero(const uint8_t *p, size_t n)
         }
     }
     return true;
+}
+
+// What the hash is keyed with: the installation's key for hashing virtual keys, in force or about
+// to be (made here if need be). It outlives master keys.
+static const uint8_t *hash_key(struct store *s, const struct store_file *f)
+{
+    const struct resource *old = state_find(store_state(s), RESOURCE_SETTINGS, SLICE("global"));
+
+    for (size_t i = 0; old == NULL && i < f->n; i++) {
+        if (f->wanted[i]->kind == RESOURCE_SETTINGS) {
+            uint8_t *key = f->wanted[i]->u.settings->key_hash_key;
+
+            if (is_zero(key, 32)) {
+                crypto_random(key, 32);
+            }
+            return key;
+        }
+    }
+    return old == NULL ? NULL : old->u.settings->key_hash_key;
+}
+
+void store_file_hash(struct store *s, const struct store_file *f, char out[STORE_DIGEST_HEX])
+{
+    uint8_t *hashes = mem_zalloc_array(f->n + 1, 32);
+    uint8_t whole[32], key[32] = {0};
+    struct slice all;
+    struct buf b;
+
+    buf_init(&b, RESOURCE_BYTES_MAX + 65536);
+    if (hash_key(s, f) != NULL) { // copied: encode_wanted takes it out of the resource meanwhile
+        memcpy(key, hash_key(s, f), sizeof(key));
+    }
+    for (size_t i = 0; i < f->n; i++) {
+        struct slice parts[2];
+
+        encode_wanted(f->wanted[i], &b);
+        parts[0] = buf_slice(&b);
+        parts[1] = slice_str(record_origin_name(origin_of(f->wanted[i])));
+        crypto_keyed_hash(hashes + 32 * i, 32, key, parts, 2);
+    }
+    wipe(&b);
+    qsort(hashes, f->n, 32, by_text); // the order of the file does not matter
+    all = SLICE_MAKE((const char *)hashes, 32 * f->n);
+    crypto_keyed_hash(whole, sizeof(whole), key, &all, 1);
+    text_hex(whole, sizeof(whole), out);
+    mem_wipe(key, sizeof(key));
+    mem_free(hashes);
 }
 
 // What only the store knows about a resource of the file.

@@ -52,7 +52,6 @@ struct link {
     void (*on_lease)(void *arg, const struct message_grant *grants, size_t n, uint64_t now_us);
     void (*on_lease_lost)(void *arg, const struct message_lease_item *items, size_t n);
     char *data_dir, *version, *ops, *proxy; // owned
-    const struct keys *keys;
     uint64_t lkg_after_us, started_wall_us;
     unsigned n_workers;
     struct journal *journal; // these four are for any thread
@@ -69,10 +68,13 @@ struct link {
     _Atomic uint64_t stop_at_us;
     pthread_mutex_t lock;
     struct link_stats shown; // under the lock
+    struct keys *next_keys;  // under the lock; one reference; NULL: none new
+    atomic_bool keys_news;
     pthread_mutex_t callback_lock;
     bool muted; // under the callback lock
 
     // Link thread.
+    struct keys *keys; // one reference
     struct peer_config peer_conf;
     struct roster *roster;
     struct sync *sync;
@@ -199,11 +201,12 @@ static void on_start_timer(struct loop_timer *t)
     struct link *l = container_of(t, struct link, start_timer);
     struct snapshot *s;
     struct err e = {0};
+    bool stale = false;
 
     if (sync_current(l->sync) != NULL || l->data_dir == NULL) {
         return;
     }
-    s = lkg_load(l->data_dir, l->keys, &e);
+    s = lkg_load(l->data_dir, l->keys, &stale, &e);
     if (s == NULL) {
         if (e.code != ERR_NOT_FOUND) {
             LOG(ERROR, "lkg.refused", LOG_ERR(&e));
@@ -214,6 +217,35 @@ static void on_start_timer(struct loop_timer *t)
     sync_restore(l->sync, s);
     l->stats.from_file = true;
     take_over(l);
+    if (stale) { // the secret it is sealed with may be taken away before anything else changes
+        lkg_save(l->lkg, s);
+    }
+}
+
+// Between two turns nothing holds on to the old ones.
+static void take_keys(struct link *l)
+{
+    struct keys *fresh;
+    bool resealed;
+
+    if (!atomic_load(&l->keys_news)) {
+        return;
+    }
+    CHECK(pthread_mutex_lock(&l->lock) == 0);
+    fresh = l->next_keys;
+    l->next_keys = NULL;
+    atomic_store(&l->keys_news, false);
+    CHECK(pthread_mutex_unlock(&l->lock) == 0);
+    resealed = keys_current(fresh) != keys_current(l->keys);
+    keys_unref(&l->keys);
+    l->keys = fresh;
+    l->peer_conf.keys = fresh;
+    if (l->lkg != NULL) {
+        lkg_set_keys(l->lkg, fresh);
+        if (resealed && sync_current(l->sync) != NULL) {
+            lkg_save(l->lkg, sync_current(l->sync));
+        }
+    }
 }
 
 static void on_pulled(void *arg)
@@ -536,6 +568,7 @@ static bool on_turn(struct loop_hook *h, uint64_t *ret_next_us)
     struct link *l = container_of(h, struct link, hook);
 
     *ret_next_us = UINT64_MAX;
+    take_keys(l);
     asks_send(l->asks, l->roster);
     acknowledge(l);
     if (atomic_exchange(&l->usage_due, false)) {
@@ -633,6 +666,8 @@ static void free_all(struct link *l)
     arena_done(&l->arena);
     (void)pthread_mutex_destroy(&l->lock);
     (void)pthread_mutex_destroy(&l->callback_lock);
+    keys_unref(&l->keys);
+    keys_unref(&l->next_keys);
     mem_free(l->applied);
     mem_free(l->data_dir);
     mem_free(l->version);
@@ -649,7 +684,7 @@ static void copy_config(struct link *l, const struct link_config *c)
     l->on_probes = c->on_probes;
     l->on_lease = c->on_lease;
     l->on_lease_lost = c->on_lease_lost;
-    l->keys = c->keys;
+    l->keys = keys_ref(c->keys);
     l->data_dir = mem_strdup(c->data_dir);
     l->version = mem_strdup(c->version == NULL ? "" : c->version);
     l->ops = mem_strdup(c->ops == NULL ? "" : c->ops);
@@ -779,6 +814,19 @@ void link_health(struct link *l, uint64_t in_flight, const struct message_target
                  size_t n)
 {
     vitals_set(l->vitals, in_flight, targets, n);
+}
+
+void link_set_keys(struct link *l, struct keys *keys)
+{
+    struct keys *old;
+
+    CHECK(pthread_mutex_lock(&l->lock) == 0);
+    old = l->next_keys;
+    l->next_keys = keys_ref(keys);
+    atomic_store(&l->keys_news, true); // with the lock held: true means that there are some
+    CHECK(pthread_mutex_unlock(&l->lock) == 0);
+    keys_unref(&old);
+    loop_wake(l->loop);
 }
 
 void link_stats(struct link *l, struct link_stats *ret)

@@ -20,12 +20,12 @@
 
 struct link;
 
-// All strings are copied; keys are borrowed for the life of the link. Callbacks run on the link's
+// All strings are copied; of the keys a reference is taken. Callbacks run on the link's
 // thread and must not block.
 struct link_config {
     const char *const *endpoints; // bases: "tcp://host:7400", "ipc:///dir"
     size_t n_endpoints;           // 1..16
-    const struct keys *keys;
+    struct keys *keys;
     const char *data_dir;  // last-known-good file, usage journal, proxy id; NULL: nowhere
     const char *proxy_id;  // NULL: the one in data_dir, else a random one
     const char *version;   // of this program, for the fleet's list
@@ -72,6 +72,9 @@ uint32_t link_attempt(struct link *l, uint32_t slot, const struct message_usage_
 bool link_finish(struct link *l, uint32_t slot, const struct message_usage_record *r);
 // link_finish without a slot.
 bool link_usage(struct link *l, const struct message_usage_record *r);
+// Other keys from now on, in the link's next turn; what is on disk is sealed with them soon after.
+// Takes a reference.
+void link_set_keys(struct link *l, struct keys *keys);
 // Replaces what the next health reports (one a second) say about this proxy. Copied.
 void link_health(struct link *l, uint64_t in_flight, const struct message_target_health *targets,
                  size_t n);

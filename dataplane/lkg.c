@@ -43,10 +43,10 @@ static const char *const generations[] = {"", ".1", ".2"};
 
 struct lkg {
     const char *dir;
-    const struct keys *keys;
     pthread_t thread;
     pthread_mutex_t lock; // everything below
     pthread_cond_t wake;
+    struct keys *keys;     // one reference
     struct snapshot *next; // one reference; NULL: nothing to write
     bool writing, stop;
     bool complained; // helper thread only
@@ -240,7 +240,7 @@ static void age(const char *dir)
     }
 }
 
-static bool save(struct lkg *l, const struct snapshot *s, struct err *e)
+static bool save(struct lkg *l, const struct keys *keys, const struct snapshot *s, struct err *e)
 {
     char tmp[PATH_MAX_], now[PATH_MAX_];
     struct writer *w;
@@ -250,7 +250,7 @@ static bool save(struct lkg *l, const struct snapshot *s, struct err *e)
         return err_set(e, ERR_INVALID, "%s: path too long", l->dir);
     }
     w = mem_zalloc(sizeof(*w));
-    w->keys = l->keys;
+    w->keys = keys;
     w->fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     w->failed = w->fd < 0;
     if (!w->failed) {
@@ -272,11 +272,11 @@ static bool save(struct lkg *l, const struct snapshot *s, struct err *e)
     return ok;
 }
 
-static void write_one(struct lkg *l, struct snapshot *s)
+static void write_one(struct lkg *l, const struct keys *keys, struct snapshot *s)
 {
     struct err e = {0};
 
-    if (save(l, s, &e)) {
+    if (save(l, keys, s, &e)) {
         l->complained = false;
         LOG(DEBUG, "lkg.saved", LOG_UINT("seq", snapshot_seq(s)));
     } else if (!l->complained) {
@@ -292,6 +292,7 @@ static void *helper(void *arg)
     CHECK(pthread_mutex_lock(&l->lock) == 0);
     while (!l->stop || l->next != NULL) {
         struct snapshot *s = l->next;
+        struct keys *keys;
 
         if (s == NULL) {
             CHECK(pthread_cond_wait(&l->wake, &l->lock) == 0);
@@ -299,9 +300,11 @@ static void *helper(void *arg)
         }
         l->next = NULL;
         l->writing = true;
+        keys = keys_ref(l->keys);
         CHECK(pthread_mutex_unlock(&l->lock) == 0);
-        write_one(l, s);
+        write_one(l, keys, s);
         snapshot_unref(&s);
+        keys_unref(&keys);
         CHECK(pthread_mutex_lock(&l->lock) == 0);
         l->writing = false;
     }
@@ -309,13 +312,13 @@ static void *helper(void *arg)
     return NULL;
 }
 
-struct lkg *lkg_new(const char *dir, const struct keys *keys, struct err *e)
+struct lkg *lkg_new(const char *dir, struct keys *keys, struct err *e)
 {
     struct lkg *l = mem_zalloc(sizeof(*l));
     int rc;
 
     l->dir = dir;
-    l->keys = keys;
+    l->keys = keys_ref(keys);
     CHECK(pthread_mutex_init(&l->lock, NULL) == 0);
     CHECK(pthread_cond_init(&l->wake, NULL) == 0);
     rc = pthread_create(&l->thread, NULL, helper, l);
@@ -323,6 +326,7 @@ struct lkg *lkg_new(const char *dir, const struct keys *keys, struct err *e)
         err_set(e, ERR_UNAVAILABLE, "thread for the last-known-good file: %s", strerror(rc));
         (void)pthread_cond_destroy(&l->wake);
         (void)pthread_mutex_destroy(&l->lock);
+        keys_unref(&l->keys);
         mem_free(l);
         return NULL;
     }
@@ -344,7 +348,19 @@ void lkg_free(struct lkg **lp)
     CHECK(pthread_join(l->thread, NULL) == 0);
     (void)pthread_cond_destroy(&l->wake);
     (void)pthread_mutex_destroy(&l->lock);
+    keys_unref(&l->keys);
     mem_free(l);
+}
+
+void lkg_set_keys(struct lkg *l, struct keys *keys)
+{
+    struct keys *old;
+
+    CHECK(pthread_mutex_lock(&l->lock) == 0);
+    old = l->keys;
+    l->keys = keys_ref(keys);
+    CHECK(pthread_mutex_unlock(&l->lock) == 0);
+    keys_unref(&old);
 }
 
 void lkg_save(struct lkg *l, struct snapshot *s)
@@ -547,13 +563,16 @@ static bool reader_open(struct reader *r, const char *dir, const char *suffix,
 }
 
 static struct snapshot *load_one(const char *dir, const char *suffix, const struct keys *keys,
-                                 struct err *e)
+                                 bool *ret_stale, struct err *e)
 {
     struct snapshot *s = NULL;
     struct reader r;
 
     if (reader_open(&r, dir, suffix, keys, e)) {
         s = read_snapshot(&r, e);
+        if (ret_stale != NULL) {
+            *ret_stale = get_int(r.head + MAGIC_BYTES, 4) != keys_current(keys);
+        }
         reader_close(&r);
     }
     if (s == NULL) {
@@ -567,7 +586,7 @@ static void say_older(const char *generation, const char *why)
     LOG(WARN, "lkg.older_generation", LOG_STR("file", generation), LOG_STR("reason", why));
 }
 
-struct snapshot *lkg_load(const char *dir, const struct keys *keys, struct err *e)
+struct snapshot *lkg_load(const char *dir, const struct keys *keys, bool *ret_stale, struct err *e)
 {
     char why[400] = "";
     enum err_code code = ERR_NOT_FOUND;
@@ -575,7 +594,7 @@ struct snapshot *lkg_load(const char *dir, const struct keys *keys, struct err *
 
     for (size_t i = 0; i < ARRAY_LEN(generations); i++) {
         struct err one = {0};
-        struct snapshot *s = load_one(dir, generations[i], keys, &one);
+        struct snapshot *s = load_one(dir, generations[i], keys, ret_stale, &one);
 
         if (s != NULL && n > 0) {
             say_older(generations[i], why);

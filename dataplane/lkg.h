@@ -14,8 +14,10 @@
 
 struct lkg;
 
-// dir: borrowed for the life of lkg, keys too. NULL with *e: no thread.
-MUST_CHECK struct lkg *lkg_new(const char *dir, const struct keys *keys, struct err *e);
+// dir: borrowed for the life of lkg; keys: takes a reference. NULL with *e: no thread.
+MUST_CHECK struct lkg *lkg_new(const char *dir, struct keys *keys, struct err *e);
+// What is written from now on is sealed with these. Takes a reference. Any thread.
+void lkg_set_keys(struct lkg *l, struct keys *keys);
 // Finishes what was given to it. *l becomes NULL; NULL allowed.
 void lkg_free(struct lkg **l);
 // Writes this snapshot, or a later one given before it came to it. Takes its own reference. Any
@@ -28,7 +30,9 @@ bool lkg_is_busy(struct lkg *l);
 // none.
 MUST_CHECK bool lkg_epoch(const char *dir, const struct keys *keys, uint8_t ret[16]);
 // The newest generation that can be read, one reference. NULL: *e names each file with its reason
-// (ERR_NOT_FOUND: there is none).
-MUST_CHECK struct snapshot *lkg_load(const char *dir, const struct keys *keys, struct err *e);
+// (ERR_NOT_FOUND: there is none). *ret_stale (NULL: not asked): it
+// is sealed with a secret that is not the first.
+MUST_CHECK struct snapshot *lkg_load(const char *dir, const struct keys *keys, bool *ret_stale,
+                                     struct err *e);
 
 #endif

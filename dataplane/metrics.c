@@ -6,6 +6,7 @@
 #include "common/base/cdefs.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "proto/envelope.h"
 
 #define SERIES_MAX 1000u // of one family and slot; further ones are "other"
 
@@ -47,6 +48,10 @@ enum {
     M_CACHE_EVICTIONS,
     M_USAGE_PENDING,
     M_USAGE_LOST,
+    M_LINK_CONNECTED,
+    M_LINK_SYNCS,
+    M_LINK_DIVERGED,
+    M_LINK_REFUSED,
     M_RSS,
     M_BODY_BYTES,
     M_READY,
@@ -112,6 +117,16 @@ static const struct metric_def defs[M_COUNT] = {
                          "Usage records not yet acknowledged by the control plane.", 0},
     [M_USAGE_LOST] = {"sluice_usage_lost", METRIC_GAUGE, "", NULL,
                       "Usage records lost since start because the queue was full.", 0},
+    [M_LINK_CONNECTED] = {"sluice_link_connected", METRIC_GAUGE, "", NULL,
+                          "1 while some control plane is alive.", 0},
+    [M_LINK_SYNCS] = {"sluice_link_snapshots_total", METRIC_COUNTER, "", NULL,
+                      "Whole states fetched from a control plane.", 0},
+    [M_LINK_DIVERGED] = {"sluice_link_divergences_total", METRIC_COUNTER, "", NULL,
+                         "Heartbeats whose digest showed another content at our sequence.", 0},
+    [M_LINK_REFUSED] = {"sluice_link_messages_refused_total", METRIC_COUNTER, "reason", NULL,
+                        "Messages from control planes that were not believed (old: the other "
+                        "replica was faster).",
+                        0},
     [M_RSS] = {"sluice_resident_bytes", METRIC_GAUGE, "", NULL, "Resident memory.", 0},
     [M_BODY_BYTES] = {"sluice_body_bytes", METRIC_GAUGE, "", NULL, "Request bodies being held.", 0},
     [M_READY] = {"sluice_ready", METRIC_GAUGE, "", NULL, "1 when the proxy takes requests.", 0},
@@ -259,6 +274,18 @@ void metrics_process(struct metrics *m, const struct metrics_process *p)
     set(m, M_RSS, p->rss_bytes);
     set(m, M_BODY_BYTES, p->body_bytes);
     set(m, M_READY, p->ready);
+}
+
+void metrics_link(struct metrics *m, const struct metrics_link *l)
+{
+    set(m, M_LINK_CONNECTED, l->connected);
+    set(m, M_LINK_SYNCS, l->syncs);
+    set(m, M_LINK_DIVERGED, l->divergences);
+    for (unsigned v = 1; v < ENVELOPE_VERDICTS; v++) {
+        struct slice reason = slice_str(envelope_verdict_name((enum envelope_verdict)v));
+
+        metric_set(metric_series(m->slot, M_LINK_REFUSED, &reason), (int64_t)l->verdicts[v]);
+    }
 }
 
 void metrics_target(struct metrics *m, struct slice provider, struct slice model, unsigned state)

@@ -47,6 +47,13 @@ struct metrics_process {
         usage_pending, usage_lost, rss_bytes, body_bytes, ready;
 };
 void metrics_process(struct metrics *m, const struct metrics_process *p);
+// The connection to the control planes. verdicts: ENVELOPE_VERDICTS counts of messages, borrowed
+// for the call.
+struct metrics_link {
+    uint64_t connected, syncs, divergences;
+    const uint64_t *verdicts;
+};
+void metrics_link(struct metrics *m, const struct metrics_link *l);
 void metrics_target(struct metrics *m, struct slice provider, struct slice model, unsigned state);
 
 #endif

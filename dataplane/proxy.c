@@ -262,6 +262,8 @@ static void refresh(void *arg)
         .ready = worker_is_ready(&p->shared) ? 1 : 0,
     };
     metrics_process(p->metrics, &m);
+    metrics_link(p->metrics,
+                 &(const struct metrics_link){ls.connected, ls.syncs, ls.divergences, ls.verdicts});
 }
 
 // --- start, reload, drain ----------------------------------------------------------------------
@@ -349,6 +351,38 @@ static void leave(struct proxy *p)
     loop_timer_set(p->loop, &p->state, now);
 }
 
+static struct keys_files key_files(const struct proxy *p)
+{
+    return (struct keys_files){.cluster_secret = p->conf->cluster_secret_file,
+                               .public_keys = p->conf->public_key_file};
+}
+
+static void say_keys(const struct proxy *p)
+{
+    struct buf text;
+
+    buf_init(&text, 4096);
+    keys_describe(p->keys, &text);
+    LOG(INFO, "keys.loaded", LOG_SLICE("ids", buf_slice(&text)));
+    buf_done(&text);
+}
+
+static void reload_keys(struct proxy *p)
+{
+    const struct keys_files files = key_files(p);
+    struct err e = {0};
+    struct keys *fresh = keys_reload(&files, p->keys, &e);
+
+    if (fresh == NULL) {
+        LOG(ERROR, "keys.refused", LOG_ERR(&e), LOG_STR("effect", "the old ones stay"));
+        return;
+    }
+    link_set_keys(p->shared.link, fresh);
+    keys_unref(&p->keys);
+    p->keys = fresh;
+    say_keys(p);
+}
+
 // What can change without a restart does; a broken file is refused as a whole.
 static void reload(struct proxy *p)
 {
@@ -381,6 +415,7 @@ static void on_signal(void *arg, int signo)
     if (signo == SIGTERM || signo == SIGINT) {
         leave(p);
     } else if (signo == SIGHUP) {
+        reload_keys(p);
         reload(p);
     }
 }
@@ -422,8 +457,7 @@ static void fill_worker_config(struct proxy *p, uint64_t nofile)
 
 static bool make_link(struct proxy *p, struct err *e)
 {
-    struct keys_files files = {.cluster_secret = p->conf->cluster_secret_file,
-                               .public_keys = p->conf->public_key_file};
+    struct keys_files files = key_files(p);
     char ops[64];
 
     if (p->conf->n_endpoints == 0) {
@@ -455,6 +489,7 @@ static bool make_link(struct proxy *p, struct err *e)
         .on_probes = on_probes,
         .on_heard = on_heard,
     };
+    say_keys(p);
     p->shared.link = link_new(&c, e);
     return p->shared.link != NULL;
 }
@@ -516,7 +551,7 @@ static void unmake(struct proxy *p)
     target_table_free(&p->shared.targets);
     metrics_free(&p->metrics);
     metric_registry_free(&p->shared.metrics);
-    keys_free(&p->keys);
+    keys_unref(&p->keys);
     proc_signals_free(&p->signals);
     if (p->loop != NULL) {
         loop_timer_cancel(p->loop, &p->second);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -34,6 +35,7 @@ struct public_entry {
 
 // Lives in locked memory.
 struct keys {
+    atomic_uint refs;
     uint8_t cluster[KEYS_CLUSTER_BYTES];
     struct secret_entry secrets[KEYS_MAX]; // the first seals
     size_t n_secrets;
@@ -130,14 +132,22 @@ static bool add_secret(struct keys *k, const uint8_t key[32])
     return true;
 }
 
+static uint32_t public_id(const uint8_t key[CRYPTO_PUBLIC_BYTES])
+{
+    return id_of("sluice signer id ", key, CRYPTO_PUBLIC_BYTES);
+}
+
 static bool add_public(struct keys *k, const uint8_t key[32])
 {
     struct public_entry *p = &k->publics[k->n_publics];
 
+    if (keys_public(k, public_id(key)) != NULL) {
+        return true; // its own, in both files
+    }
     if (k->n_publics == KEYS_MAX) {
         return false;
     }
-    p->id = id_of("sluice signer id ", key, 32);
+    p->id = public_id(key);
     memcpy(p->key, key, 32);
     k->n_publics++;
     return true;
@@ -152,7 +162,7 @@ static bool add_seed(struct keys *k, const uint8_t seed[32])
     ok = add_public(k, public_key);
     if (ok && !k->signs) {
         k->signs = true;
-        k->signer = k->publics[k->n_publics - 1].id;
+        k->signer = public_id(public_key);
         memcpy(k->sign, sign, sizeof(sign));
     }
     mem_wipe(sign, sizeof(sign));
@@ -221,21 +231,44 @@ struct keys *keys_load(const struct keys_files *f, struct err *e)
     struct keys *k = crypto_locked_new(sizeof(*k));
 
     CHECK(f->cluster_secret != NULL);
+    atomic_init(&k->refs, 1);
     name_cluster(k, SLICE("default"));
     if (!load_file(k, f->cluster_secret, add_secret, e) ||
         !load_file(k, f->signing_key, add_seed, e) ||
         !load_file(k, f->public_keys, add_public, e)) {
-        keys_free(&k);
+        keys_unref(&k);
     }
     return k;
 }
 
-void keys_free(struct keys **k)
+struct keys *keys_reload(const struct keys_files *f, const struct keys *now, struct err *e)
 {
-    void *p = *k;
+    struct keys *k = keys_load(f, e);
+
+    if (k != NULL && memcmp(k->cluster, now->cluster, KEYS_CLUSTER_BYTES) != 0) {
+        err_set(e, ERR_CONFLICT, "%s: names another cluster, which takes a restart",
+                f->cluster_secret);
+        keys_unref(&k);
+    }
+    return k;
+}
+
+struct keys *keys_ref(struct keys *k)
+{
+    // Relaxed: whoever hands the pointer over orders it.
+    CHECK(atomic_fetch_add_explicit(&k->refs, 1, memory_order_relaxed) > 0);
+    return k;
+}
+
+void keys_unref(struct keys **k)
+{
+    struct keys *old = *k;
+    void *p = old;
 
     *k = NULL;
-    crypto_locked_free(&p);
+    if (old != NULL && atomic_fetch_sub_explicit(&old->refs, 1, memory_order_acq_rel) == 1) {
+        crypto_locked_free(&p);
+    }
 }
 
 // ---- making ----------------------------------------------------------------------------------
@@ -336,6 +369,22 @@ bool keys_create(const char *dir, struct err *e)
 }
 
 // ---- questions -------------------------------------------------------------------------------
+
+void keys_describe(const struct keys *k, struct buf *out)
+{
+    buf_clear(out);
+    buf_append_str(out, "secrets");
+    for (size_t i = 0; i < k->n_secrets; i++) {
+        buf_printf(out, " %08x", (unsigned)k->secrets[i].id);
+    }
+    if (k->signs) {
+        buf_printf(out, "; signs %08x", (unsigned)k->signer);
+    }
+    buf_append_str(out, "; trusts");
+    for (size_t i = 0; i < k->n_publics; i++) {
+        buf_printf(out, " %08x", (unsigned)k->publics[i].id);
+    }
+}
 
 const uint8_t *keys_cluster(const struct keys *k)
 {

@@ -8,15 +8,16 @@
 // Each file holds one key a line, base64 or hex; blank lines and lines starting with '#' are
 // skipped. The first key is the one used for sealing or signing, all are accepted when opening or
 // verifying: to rotate, append the new key everywhere, then move it to the front everywhere, then
-// remove the old one. Every key has an id made from its content; it travels with the message. A
-// line "cluster=<name>" in the cluster-secret file names the cluster, so that two clusters which
-// share a secret by mistake still do not mix.
+// remove the old one (`sluice rotate`), with a SIGHUP after each. Every key has an id made from its
+// content; it travels with the message. A line "cluster=<name>" in the cluster-secret file names
+// the cluster, so that two clusters which share a secret by mistake still do not mix.
 #ifndef SLUICE_PROTO_KEYS_H
 #define SLUICE_PROTO_KEYS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/buf.h"
 #include "common/base/cdefs.h"
 #include "common/base/err.h"
 
@@ -38,15 +39,25 @@ struct keys_files {
     const char *public_keys;    // NULL on control planes
 };
 
-struct keys; // immutable after loading, in locked memory; any thread
+struct keys; // immutable after loading, ref-counted (atomic), in locked memory; any thread
 
-// NULL with *e naming file and line. A file that others may read is refused (except public keys).
+// One reference; NULL with *e naming file and line. A file that others may read is refused (except
+// public keys).
 MUST_CHECK struct keys *keys_load(const struct keys_files *f, struct err *e);
-// *k becomes NULL; NULL allowed.
-void keys_free(struct keys **k);
+// The files once more, while `now` is in use: what keys_load says, and ERR_CONFLICT where they name
+// another cluster, which takes a restart.
+MUST_CHECK struct keys *keys_reload(const struct keys_files *f, const struct keys *now,
+                                    struct err *e);
+struct keys *keys_ref(struct keys *k);
+// Wipes at the last reference. *k becomes NULL; NULL allowed.
+void keys_unref(struct keys **k);
 // Writes new cluster-secret, signing-key and control-public-key into the directory (made if need
 // be), mode 0600. Files that exist are left alone; signing-key and control-public-key go together.
 MUST_CHECK bool keys_create(const char *dir, struct err *e);
+
+// "secrets 1a2b3c4d 5e6f7081; signs 9d8c7b6a; trusts 9d8c7b6a": ids in the order of the files, for
+// logs and people. Replaces what is in out.
+void keys_describe(const struct keys *k, struct buf *out);
 
 const uint8_t *keys_cluster(const struct keys *k); // KEYS_CLUSTER_BYTES
 uint32_t keys_current(const struct keys *k);       // id of the cluster secret in use

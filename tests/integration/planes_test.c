@@ -133,7 +133,7 @@ static void close_control(void)
     fleet_free(&c.fleet);
     state_free(&c.state);
     loop_free(&c.loop);
-    keys_free(&c.keys);
+    keys_unref(&c.keys);
     keydir_remove(c.dir);
 }
 
@@ -235,7 +235,7 @@ static void close_proxy(struct proxy *p)
     link_stop(&p->link, 0);
     snapshot_unref(&p->current);
     snapshot_reap();
-    keys_free(&p->keys);
+    keys_unref(&p->keys);
 }
 
 static struct snapshot *take_current(struct proxy *p)

@@ -380,13 +380,13 @@ class Control:
 class Proxy:
     """One sluice-proxy."""
 
-    def __init__(self, dir, name, endpoints, keys, args=("--workers", "1"), data=None, env=None, config=None):
+    def __init__(self, dir, name, endpoints, keys, args=("--workers", "1"), data=None, env=None, config=None, wait=True):
         self.dir, self.name, self.keys = pathlib.Path(dir), name, pathlib.Path(keys)
         self.data = pathlib.Path(data or self.dir / name)
         self.endpoints, self.args, self.env, self.config = list(endpoints), list(args), env, config
         self.data.mkdir(parents=True, exist_ok=True)
         self.port, self.ops_port = 0, 0
-        self.start()
+        self.start(wait)
 
     def start(self, wait=True):
         self.ready_file = self.dir / f"{self.name}.ready"

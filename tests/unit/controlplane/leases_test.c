@@ -14,6 +14,15 @@
 
 static const uint8_t master[CRYPTO_KEY_BYTES] = "0123456789abcdef0123456789abcde";
 
+static const struct record_keys *master_keys(void)
+{
+    static struct record_keys k;
+
+    k.n = 0;
+    assert_true(record_keys_add(&k, master));
+    return &k;
+}
+
 static const struct resource_limit per_key[] = {
     {.unit = RESOURCE_REQUESTS, .amount = 1000, .per_us = 60 * MONO_SEC, .per_principal = true},
     {.unit = RESOURCE_TOKENS, .amount = 500, .per_us = 60 * MONO_SEC},
@@ -106,7 +115,7 @@ static int setup(void **state)
     f.store = store_new(&(const struct store_config){.loop = f.loop,
                                                      .redis_url = f.server.url,
                                                      .state = f.state,
-                                                     .master = master,
+                                                     .keys = master_keys(),
                                                      .init = true,
                                                      .on_status = on_status},
                         NULL);

@@ -56,8 +56,8 @@ static int teardown(void **state)
     fleet_free(&f->fleet);
     state_free(&f->state);
     loop_free(&f->loop);
-    keys_free(&f->keys);
-    keys_free(&f->proxy_keys);
+    keys_unref(&f->keys);
+    keys_unref(&f->proxy_keys);
     keydir_remove(f->dir);
     mem_free(f);
     return 0;

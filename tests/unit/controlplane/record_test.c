@@ -11,11 +11,11 @@
 
 static struct record_keys keys_of(uint8_t fill)
 {
-    struct record_keys k;
+    struct record_keys k = {.n = 0};
     uint8_t master[CRYPTO_KEY_BYTES];
 
     memset(master, fill, sizeof(master));
-    record_keys_init(&k, master);
+    assert_true(record_keys_add(&k, master));
     return k;
 }
 
@@ -104,10 +104,47 @@ static void others_are_in_clear(void **state)
     resource_unref(&r);
 }
 
+static void master_keys_rotate(void **state)
+{
+    struct record_keys old = keys_of(1), both = keys_of(2), fresh = keys_of(2);
+    struct resource *r = provider_key();
+    uint8_t first[CRYPTO_KEY_BYTES];
+    struct record rec;
+    struct buf sealed, anew;
+    struct err e;
+
+    (void)state;
+    memset(first, 1, sizeof(first));
+    assert_true(record_keys_add(&both, first)); // the old one behind
+    buf_init(&sealed, RECORD_BYTES_MAX);
+    buf_init(&anew, RECORD_BYTES_MAX);
+    record_encode(r, RECORD_API, "", &old, &sealed);
+    assert_false(record_is_stale(buf_slice(&sealed), &old));
+    assert_true(record_is_stale(buf_slice(&sealed), &both));
+    assert_true(record_decode(SLICE("provider_key:pk1"), buf_slice(&sealed), &both, &rec, &e));
+    record_encode(rec.res, rec.origin, "", &both, &anew);
+    resource_unref(&rec.res);
+    assert_false(record_is_stale(buf_slice(&anew), &both));
+    assert_true(record_decode(SLICE("provider_key:pk1"), buf_slice(&anew), &fresh, &rec, &e));
+    resource_unref(&rec.res);
+    assert_false(record_decode(SLICE("provider_key:pk1"), buf_slice(&sealed), &fresh, &rec, &e));
+    for (size_t n = 0; n < sealed.n; n++) { // never reads beyond what there is
+        (void)!record_is_stale(slice_head(buf_slice(&sealed), n), &both);
+    }
+    for (size_t i = both.n; i < RECORD_KEYS_MAX; i++) {
+        assert_true(record_keys_add(&both, first));
+    }
+    assert_false(record_keys_add(&both, first));
+    buf_done(&sealed);
+    buf_done(&anew);
+    resource_unref(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(secrets_are_sealed_and_come_back),
+        cmocka_unit_test(master_keys_rotate),
         cmocka_unit_test(others_are_in_clear),
     };
 

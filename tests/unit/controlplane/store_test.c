@@ -15,6 +15,15 @@
 
 static const uint8_t master[CRYPTO_KEY_BYTES] = "0123456789abcdef0123456789abcde";
 
+static const struct record_keys *master_keys(void)
+{
+    static struct record_keys k;
+
+    k.n = 0;
+    assert_true(record_keys_add(&k, master));
+    return &k;
+}
+
 struct replica {
     struct state *state;
     struct store *store;
@@ -46,7 +55,7 @@ static void replica_start_at(struct fixture *f, struct replica *r, bool init,
     r->store = store_new(&(const struct store_config){.loop = f->loop,
                                                       .redis_url = f->server.url,
                                                       .state = r->state,
-                                                      .master = master,
+                                                      .keys = master_keys(),
                                                       .init = init,
                                                       .mark_epoch = mark_epoch,
                                                       .mark_seq = mark_seq,

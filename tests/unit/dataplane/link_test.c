@@ -38,7 +38,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
 
-    keys_free(&f->keys);
+    keys_unref(&f->keys);
     keydir_remove(f->dir);
     mem_free(f);
     return 0;

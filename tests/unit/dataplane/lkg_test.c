@@ -42,7 +42,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
 
-    keys_free(&f->keys);
+    keys_unref(&f->keys);
     buf_done(&f->file);
     keydir_remove(f->dir);
     mem_free(f);
@@ -111,7 +111,7 @@ static void comes_back_whole(void **state)
         struct err e = {0};
 
         save(f, 42, sizes[i]);
-        s = lkg_load(f->dir, f->keys, &e);
+        s = lkg_load(f->dir, f->keys, NULL, &e);
         if (s == NULL) {
             fail_msg("%s", e.message);
         }
@@ -135,7 +135,7 @@ static void there_is_none(void **state)
     struct fixture *f = *state;
     struct err e;
 
-    assert_null(lkg_load(f->dir, f->keys, &e));
+    assert_null(lkg_load(f->dir, f->keys, NULL, &e));
     assert_int_equal(e.code, ERR_NOT_FOUND);
 }
 
@@ -148,13 +148,13 @@ static void every_cut_and_flip_is_noticed(void **state)
     (void)unlink(f->older);
     for (size_t n = 0; n < f->file.n; n += 7) {
         put_file(f, slice_head(buf_slice(&f->file), n));
-        assert_null(lkg_load(f->dir, f->keys, &e));
+        assert_null(lkg_load(f->dir, f->keys, NULL, &e));
         assert_non_null(strstr(e.message, "truncated"));
     }
     for (size_t i = 0; i < f->file.n; i++) {
         f->file.p[f->file.off + i] ^= 0x40;
         put_file(f, buf_slice(&f->file));
-        if (lkg_load(f->dir, f->keys, &e) != NULL) {
+        if (lkg_load(f->dir, f->keys, NULL, &e) != NULL) {
             fail_msg("byte %zu changed, and nobody noticed", i);
         }
         f->file.p[f->file.off + i] ^= 0x40;
@@ -173,10 +173,10 @@ static void another_key_is_told_as_such(void **state)
     keydir_make(dir);
     assert_true(keys_create(dir, NULL));
     other = keydir_load(dir, false);
-    assert_null(lkg_load(f->dir, other, &e));
+    assert_null(lkg_load(f->dir, other, NULL, &e));
     assert_int_equal(e.code, ERR_DENIED);
     assert_non_null(strstr(e.message, "another cluster secret"));
-    keys_free(&other);
+    keys_unref(&other);
     keydir_remove(dir);
 }
 
@@ -197,12 +197,12 @@ static void the_older_generation_steps_in(void **state)
     assert_true(lkg_epoch(f->dir, f->keys, was));
     assert_memory_equal(was, epoch, 16);
     put_file(f, SLICE("garbage"));
-    s = lkg_load(f->dir, f->keys, &e);
+    s = lkg_load(f->dir, f->keys, NULL, &e);
     assert_non_null(s);
     assert_int_equal(snapshot_seq(s), 42);
     drop(&s);
     assert_true(proc_write_file(f->older, SLICE("garbage"), 0600, NULL));
-    s = lkg_load(f->dir, f->keys, &e);
+    s = lkg_load(f->dir, f->keys, NULL, &e);
     assert_non_null(s);
     assert_int_equal(snapshot_seq(s), 41);
     drop(&s);
@@ -211,7 +211,7 @@ static void the_older_generation_steps_in(void **state)
     assert_memory_equal(was, epoch, 16);
     keydir_path(oldest, f->dir, "last-known-good.2");
     assert_true(proc_write_file(oldest, SLICE("garbage"), 0600, NULL));
-    assert_null(lkg_load(f->dir, f->keys, &e));
+    assert_null(lkg_load(f->dir, f->keys, NULL, &e));
     assert_non_null(strstr(e.message, "last-known-good.1: "));
     assert_false(lkg_epoch(f->dir, f->keys, was));
 }
@@ -229,7 +229,7 @@ static void the_latest_wins(void **state)
         drop(&s);
     }
     lkg_free(&l);
-    s = lkg_load(f->dir, f->keys, NULL);
+    s = lkg_load(f->dir, f->keys, NULL, NULL);
     assert_non_null(s);
     assert_int_equal(snapshot_seq(s), 50);
     drop(&s);

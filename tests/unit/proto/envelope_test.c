@@ -50,8 +50,8 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
 
-    keys_free(&f->control);
-    keys_free(&f->proxy);
+    keys_unref(&f->control);
+    keys_unref(&f->proxy);
     buf_done(&f->wire);
     buf_done(&f->body);
     keydir_remove(f->dir);
@@ -151,7 +151,7 @@ static void a_proxy_cannot_speak_for_the_control_plane(void **state)
     mallory = keydir_load(f->dir, true);
     envelope_close(mallory, KEYS_BROADCAST, &sample, SLICE("hello"), &f->wire);
     assert_int_equal(open_as(f, f->proxy, KEYS_BROADCAST, &got), ENVELOPE_NOT_SIGNED);
-    keys_free(&mallory);
+    keys_unref(&mallory);
 }
 
 static void strangers_are_told_apart(void **state)
@@ -166,14 +166,14 @@ static void strangers_are_told_apart(void **state)
     other = keydir_load(f->dir, true);
     envelope_close(other, KEYS_ANSWER, &sample, SLICE("x"), &f->wire);
     assert_int_equal(open_as(f, f->proxy, KEYS_ANSWER, &got), ENVELOPE_UNKNOWN_KEY);
-    keys_free(&other);
+    keys_unref(&other);
 
     keydir_write(f->dir, "cluster-secret", SECRET "cluster=staging\n");
     other = keydir_load(f->dir, true);
     buf_clear(&f->wire);
     envelope_close(other, KEYS_ANSWER, &sample, SLICE("x"), &f->wire);
     assert_int_equal(open_as(f, f->proxy, KEYS_ANSWER, &got), ENVELOPE_FOREIGN_CLUSTER);
-    keys_free(&other);
+    keys_unref(&other);
 
     buf_clear(&f->wire);
     buf_append(&f->wire, SLICE("\x08\x02"));
@@ -209,7 +209,7 @@ static void rotation_never_locks_out(void **state)
         }
     }
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-        keys_free(&rings[i]);
+        keys_unref(&rings[i]);
     }
 }
 

@@ -52,9 +52,9 @@ static void init_makes_what_both_sides_load(void **state)
     assert_true(keys_create(dir, &e));
     again = keydir_load(dir, true);
     assert_int_equal(keys_current(control), keys_current(again));
-    keys_free(&again);
-    keys_free(&control);
-    keys_free(&proxy);
+    keys_unref(&again);
+    keys_unref(&control);
+    keys_unref(&proxy);
     assert_null(proxy);
     keydir_remove(dir);
 }
@@ -95,7 +95,7 @@ static void formats(void **state)
     k = load_secret(dir, HEX_A, &e);
     assert_non_null(k);
     id = keys_current(k);
-    keys_free(&k);
+    keys_unref(&k);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         k = load_secret(dir, cases[i].text, &e);
         if (cases[i].error != NULL) {
@@ -106,7 +106,7 @@ static void formats(void **state)
         }
         assert_non_null(k);
         assert_int_equal(keys_current(k), id);
-        keys_free(&k);
+        keys_unref(&k);
     }
     keydir_remove(dir);
 }
@@ -130,12 +130,12 @@ static void rotation_accepts_both(void **state)
     assert_non_null(keys_sealing(swapped, a, KEYS_ANSWER));
     assert_null(keys_sealing(old, b, KEYS_ANSWER));
     assert_memory_equal(keys_cluster(old), keys_cluster(swapped), KEYS_CLUSTER_BYTES);
-    keys_free(&old);
+    keys_unref(&old);
     old = load_secret(dir, "cluster=d\n" HEX_A, NULL);
     assert_memory_not_equal(keys_cluster(old), keys_cluster(both), KEYS_CLUSTER_BYTES);
-    keys_free(&old);
-    keys_free(&both);
-    keys_free(&swapped);
+    keys_unref(&old);
+    keys_unref(&both);
+    keys_unref(&swapped);
     keydir_remove(dir);
 }
 

@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys are replaced while everything runs: cluster secret, signing key, master key (each process gets its files one after
+the other, by SIGHUP), and a provider's key (the old one serves wherever the new one has not arrived).
+
+All of it under requests on every proxy and changes through both control planes: not one request fails, not one
+acknowledged change is lost.
+"""
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+import sluice
+from sluice import BIN, SLOW, Cluster, Control, Proxy, Redis, chat, request, wait_for
+
+
+class Fleet:
+    """Two control planes and two proxies, each with a directory of keys of its own."""
+
+    def __init__(self, dir, mock):
+        self.dir, self.office = dir, dir / "office"  # where the operator makes keys
+        subprocess.run([str(BIN / "sluice"), "init", str(self.office)], check=True, capture_output=True, timeout=30 * SLOW)
+        config = dir / "ai-gateway-config.yaml"
+        config.write_text(sluice.PLAIN)
+        self.redis = Redis(dir)
+        self.controls, self.proxies = [], []
+        for i in range(2):
+            self.controls.append(Control(dir, f"control{i}", self.redis, self.keys_of(f"control{i}"), config, mock.env()))
+        for i in range(2):
+            self.proxies.append(Proxy(dir, f"proxy{i}", [c.endpoint for c in self.controls], self.keys_of(f"proxy{i}")))
+
+    def keys_of(self, name):
+        to = self.dir / f"keys-{name}"
+        if not to.exists():
+            shutil.copytree(self.office, to)
+        if name.startswith("proxy"):
+            for secret in ("signing-key", "master-key"):
+                (to / secret).unlink(missing_ok=True)
+        return to
+
+    @property
+    def process(self):
+        return self.controls[0].process
+
+    def rotate(self, what, step):
+        r = subprocess.run([str(BIN / "sluice"), "rotate", what, step, str(self.office)], capture_output=True, text=True,
+                           timeout=30 * SLOW)
+        assert r.returncode == 0, r.stderr
+        return r.stdout
+
+    def ids(self):
+        return self.rotate("cluster-secret", "list")
+
+    def hand_out(self, one, *files):
+        """Carries files to one process and tells it."""
+        before, refused = (one.process.text().count(f"keys.{what}") for what in ("loaded", "refused"))
+        for file in files:
+            if (one.keys / file).exists():
+                shutil.copy(self.office / file, one.keys / file)
+        one.process.signal(signal.SIGHUP)
+        wait_for(lambda: one.process.text().count("keys.loaded") > before, 10, f"{one.name} to read its keys")
+        assert one.process.text().count("keys.refused") == refused
+
+    def step(self, what, step, files, whom):
+        self.rotate(what, step)
+        for one in whom:
+            self.hand_out(one, *files)
+
+    def refused(self, reason):
+        """Messages refused for this reason, by everybody together."""
+        total = 0
+        for c in self.controls:
+            total += metric(c.admin_port, f'sluice_control_messages_refused_total{{reason="{reason}"}}')
+        for p in self.proxies:
+            total += metric(p.ops_port, f'sluice_link_messages_refused_total{{reason="{reason}"}}')
+        return total
+
+    def stop(self):
+        for one in (*self.proxies, *self.controls):
+            if one.process.p.returncode is None:
+                one.stop()
+        self.redis.stop()
+
+
+def metric(port, series):
+    for line in request(port, "GET", "/metrics", timeout=5).body.decode().splitlines():
+        if line.startswith(series + " "):
+            return float(line.rsplit(" ", 1)[1])
+    return 0.0
+
+
+class Load:
+    """Requests on every proxy, one after the other on a connection each, and changes through every control plane."""
+
+    def __init__(self, fleet):
+        self.fleet = fleet
+        self.over, self.answers, self.failed, self.made, self.refused = threading.Event(), 0, [], [], []
+        key = fleet.controls[0].admin("POST", "/keys?wait=5s", {"name": "load"}).json()
+        self.key = key["key"]
+        self.threads = [threading.Thread(target=self.ask, args=(p,)) for p in fleet.proxies]
+        self.threads.append(threading.Thread(target=self.change))
+
+    def ask(self, p):
+        c = http.client.HTTPConnection("127.0.0.1", p.port, timeout=20 * SLOW)
+        body = json.dumps(chat())
+        while not self.over.is_set():
+            try:
+                c.request("POST", "/router/production/chat/completions", body,
+                          {"authorization": f"Bearer {self.key}", "content-type": "application/json"})
+                r = c.getresponse()
+                text = r.read()
+                if r.status != 200:
+                    self.failed.append((p.name, r.status, text[:200]))
+            except (OSError, http.client.HTTPException) as e:
+                self.failed.append((p.name, repr(e)))
+                c.close()
+            self.answers += 1
+        c.close()
+
+    def change(self):
+        i = 0
+        while not self.over.is_set():
+            i += 1
+            r = self.fleet.controls[i % 2].admin("POST", "/keys?wait=5s", {"name": f"k{i}"})
+            if r.status == 201:
+                self.made.append(r.json()["key"])
+            else:
+                self.refused.append((r.status, r.body[:300]))
+            time.sleep(0.02)
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for t in self.threads:
+            t.join()
+
+    def check(self):
+        assert not self.failed, (len(self.failed), self.failed[:5])
+        assert not self.refused, (len(self.refused), self.refused[:5])
+        assert self.answers > 20 and len(self.made) > 5, (self.answers, len(self.made))
+        for p in self.fleet.proxies:
+            assert [k for k in self.made if p.models(k) != 200] == []
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory, mock):
+    f = Fleet(tmp_path_factory.mktemp("rotation"), mock)
+    yield f
+    f.stop()
+
+
+def test_the_cluster_secret(fleet):
+    everybody = [*fleet.controls, *fleet.proxies]
+    old = fleet.dir / "keys-of-yesterday"
+    shutil.copytree(fleet.proxies[0].keys, old)
+    before = fleet.ids()
+    with Load(fleet) as load:
+        # One after the other: in between, some know the new one and some do not.
+        fleet.step("cluster-secret", "add", ["cluster-secret"], everybody)
+        fleet.step("cluster-secret", "use", ["cluster-secret"], [*fleet.proxies, *fleet.controls])
+        for p in fleet.proxies:  # what is on disk is sealed with the new one soon
+            fresh = bytes.fromhex(fleet.ids().split()[1])[::-1]
+            wait_for(lambda: (p.data / "last-known-good").read_bytes()[13:17] == fresh, 10, "the file to be sealed anew")
+        fleet.step("cluster-secret", "drop", ["cluster-secret"], everybody)
+        made = len(load.made)
+        wait_for(lambda: len(load.made) > made + 3, 20, "changes under the new secret")
+    load.check()
+    assert fleet.ids().split()[1] != before.split()[1].rstrip(";")
+    assert fleet.refused("unknown_key") == 0 and fleet.refused("not_authentic") == 0
+
+    # The old secret opens nothing any more, and that is counted.
+    stranger = Proxy(fleet.dir, "stranger", [c.endpoint for c in fleet.controls], old, wait=False)
+    wait_for(lambda: fleet.refused("unknown_key") > 0, 10, "the stranger's messages to be refused")
+    assert not stranger.ready_file.exists()
+    stranger.process.kill()
+
+    # A proxy that starts alone opens its file with the new secret.
+    p = fleet.proxies[1]
+    p.process.kill()
+    for c in fleet.controls:
+        c.process.signal(signal.SIGSTOP)
+    try:
+        p.start()
+        assert p.chat(load.key).status == 200
+        assert "lkg.used" in p.process.text() and "lkg.refused" not in p.process.text()
+    finally:
+        for c in fleet.controls:
+            c.process.signal(signal.SIGCONT)
+
+
+def test_a_broken_file_is_refused_and_the_old_keys_stay(fleet):
+    for one, event in ((fleet.controls[0], "keys.refused"), (fleet.proxies[0], "keys.refused")):
+        good = (one.keys / "cluster-secret").read_bytes()
+        for bad in (b"not a key\n", b"", b"cluster=another\n" + good.split(b"\n")[2] + b"\n"):
+            before = one.process.text().count(event)
+            (one.keys / "cluster-secret").write_bytes(bad)
+            one.process.signal(signal.SIGHUP)
+            wait_for(lambda: one.process.text().count(event) > before, 10, "the file to be refused")
+        (one.keys / "cluster-secret").write_bytes(good)
+        assert "not a key" not in one.process.text()
+    r = fleet.controls[0].admin("POST", "/keys?wait=5s", {"name": "still there"})
+    assert r.status == 201 and all(p.models(r.json()["key"]) == 200 for p in fleet.proxies)
+
+
+def test_the_signing_key(fleet):
+    files = ["signing-key", "control-public-key"]
+    with Load(fleet) as load:
+        fleet.step("signing-key", "add", files, [*fleet.proxies, *fleet.controls])
+        fleet.step("signing-key", "use", files, [*fleet.controls, *fleet.proxies])
+        fleet.step("signing-key", "drop", files, [*fleet.controls, *fleet.proxies])
+        made = len(load.made)
+        wait_for(lambda: len(load.made) > made + 3, 20, "changes under the new key")
+    load.check()
+    assert fleet.refused("not_signed") == 0
+
+    # In the wrong order (the control plane signs with what a proxy does not know) the proxy says so, serves what it
+    # has, and is back as soon as it knows the key.
+    p = fleet.proxies[0]
+    fleet.rotate("signing-key", "add")
+    fleet.rotate("signing-key", "use")
+    for c in fleet.controls:
+        fleet.hand_out(c, *files)
+    wait_for(lambda: fleet.refused("not_signed") > 0, 10, "unsigned messages to be counted")
+    assert p.chat(load.key).status == 200
+    for p in fleet.proxies:
+        fleet.hand_out(p, *files)
+    r = fleet.controls[1].admin("POST", "/keys?wait=5s", {"name": "after"})
+    wait_for(lambda: all(p.models(r.json()["key"]) == 200 for p in fleet.proxies), 15, "the proxies to follow again")
+
+
+def test_the_master_key(fleet, mock):
+    a, b = fleet.controls
+    marker = "sk-provider-" + "m" * 20
+    made = a.admin("POST", "/provider-keys?wait=5s", {"provider": "openai", "name": "second", "value": marker}).json()
+    repeat = {"idempotency-key": "before-the-rotation"}
+    first = a.admin("POST", "/keys?wait=5s", {"name": "once"}, repeat).json()
+    with Load(fleet) as load:
+        fleet.step("master-key", "add", ["master-key"], [a, b])
+        fleet.step("master-key", "use", ["master-key"], [b, a])
+        wait_for(lambda: any("store.resealed" in c.process.text() for c in (a, b)), 15, "records to be sealed anew")
+        for c in (a, b):
+            wait_for(lambda: metric(c.admin_port, "sluice_control_records_old_key") == 0, 15, "no record under the old key")
+        # The repeat of a request of before is told the same, by either.
+        for c in (b, a):
+            again = c.admin("POST", "/keys?wait=5s", {"name": "once"}, repeat).json()
+            assert again["key"] == first["key"] and again["id"] == first["id"]
+        fleet.step("master-key", "drop", ["master-key"], [a, b])
+        made_by_then = len(load.made)
+        wait_for(lambda: len(load.made) > made_by_then + 3, 20, "changes under the new key")
+    load.check()
+    # The repeat finds its first try, though nobody can make its secret again.
+    again = b.admin("POST", "/keys?wait=5s", {"name": "once"}, repeat).json()
+    assert again["id"] == first["id"] and "key" not in again
+
+    # Everything can be read with the new key alone: by a control plane that starts with it.
+    b.process.kill()
+    applied = b.process.text().count("config.applied")
+    b.start()
+    wait_for(lambda: b.status() == "current", 20)
+    assert metric(b.admin_port, "sluice_control_bad_records") == 0
+    assert b.admin("GET", f"/provider-keys/{made['id']}").json()["hint"] == "..." + marker[-4:]
+    rotated = b.admin("POST", f"/provider-keys/{made['id']}/rotate?wait=5s", {"value": marker + "2"})
+    assert rotated.status == 200, rotated
+    # And the file is what was applied before, not news.
+    assert b.process.text().count("config.applied") == applied
+
+
+def test_a_master_key_that_comes_late_mends_what_could_not_be_read(fleet):
+    """The wrong order: one control plane seals with a key that the other does not know yet."""
+    a, b = fleet.controls
+    fleet.rotate("master-key", "add")
+    fleet.rotate("master-key", "use")
+    fleet.hand_out(a, "master-key")
+    r = a.admin("POST", "/provider-keys", {"provider": "anthropic", "name": "late", "value": "sk-late-0123456789"}).json()
+    wait_for(lambda: metric(b.admin_port, "sluice_control_bad_records") > 0, 10, "the record to be missed")
+    fleet.hand_out(b, "master-key")
+    wait_for(lambda: b.admin("GET", f"/provider-keys/{r['id']}").status == 200, 10, "the record to be read")
+    assert metric(b.admin_port, "sluice_control_bad_records") == 0
+    assert a.admin("DELETE", f"/provider-keys/{r['id']}?wait=5s").status == 200
+
+
+def test_a_providers_key_with_one_proxy_frozen(tmp_path, mock):
+    """`rotate`: each proxy uses the old key until the moment it has the new one; `?wait` tells when that is everywhere."""
+    old, new = "sk-of-a-provider-0123-OLDK", "sk-of-a-provider-0123-NEWK"
+    env = {k: v for k, v in mock.env().items() if k != "OPENAI_API_KEY"}
+    mock.reset()
+
+    class M:  # the same mock, without a key for openai in the environment
+        def env(self):
+            return env
+
+    cluster = Cluster(tmp_path, M(), controls=2, proxies=3)
+    try:
+        a = cluster.controls[0]
+        frozen = cluster.proxies[2]
+        made = a.admin("POST", "/provider-keys?wait=5s", {"provider": "openai", "name": "main", "value": old})
+        assert made.status == 201 and made.json()["hint"] == "...OLDK", made
+        over, failed, answers = threading.Event(), [], [0, 0, 0]
+
+        def ask(i):
+            while not over.is_set():
+                r = request(cluster.proxies[i].port, "POST", "/router/one/chat/completions", chat(text=f"proxy {i}"), timeout=60)
+                answers[i] += 1
+                if r.status != 200:
+                    failed.append((i, r))
+
+        threads = [threading.Thread(target=ask, args=(i,)) for i in range(3)]
+        for t in threads:
+            t.start()
+        wait_for(lambda: min(answers) > 3, 20, "all three to serve")
+        frozen.process.signal(signal.SIGSTOP)
+        try:
+            r = a.admin("POST", f"/provider-keys/{made.json()['id']}/rotate?wait=1s", {"value": new})
+            # Not everywhere yet: the provider must go on taking the old one.
+            assert r.status == 202 and r.json()["hint"] == "...NEWK", r
+            assert r.json()["applied"]["applied"] == 2 and len(r.json()["applied"]["missing"]) == 1, r
+            seen = max(x["seq"] for x in mock.log())
+            wait_for(lambda: [x for x in mock.log(since=seen) if "NEWK" in str(x["headers"])], 10, "the new key in use")
+            seen = max(x["seq"] for x in mock.log())
+            wait_for(lambda: len(mock.log(since=seen)) > 10, 10, "more attempts")
+            assert all("NEWK" in str(x["headers"]) for x in mock.log(since=seen)), "the old key where the new one is in force"
+        finally:
+            frozen.process.signal(signal.SIGCONT)
+        seq = r.json()["seq"]
+        wait_for(lambda: all(p["applied_seq"] >= seq for p in a.admin("GET", "/proxies").json()["data"]), 20, "the third to have it")
+        # From here on the old key may be revoked.
+        seen, had = max(x["seq"] for x in mock.log()), answers[2]
+        wait_for(lambda: answers[2] > had + 5, 20, "the third to serve on")
+        assert all("NEWK" in str(x["headers"]) for x in mock.log(since=seen + 1))
+        over.set()
+        for t in threads:
+            t.join()
+        assert not failed, failed[:3]
+        # Every attempt carried one of the two, whole.
+        for x in mock.log(model="gpt-4o-mini"):
+            assert x["headers"]["authorization"].endswith(("OLDK", "NEWK")), x["headers"]
+    finally:
+        over.set()
+        cluster.stop()
