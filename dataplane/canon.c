@@ -278,6 +278,7 @@ static void tell_part(const struct canon_part *p, uint32_t choice, uint32_t *too
         break;
     case CANON_TOOL_CALL:
         ev.kind = CANON_EV_TOOL;
+        ev.whole = true;
         ev.id = p->id;
         ev.name = p->name;
         ev.google_signature = p->google_signature;

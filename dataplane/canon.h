@@ -248,7 +248,8 @@ enum canon_event_kind {
     CANON_EV_REASONING, // text
     CANON_EV_SIGNATURE, // text: signature of the reasoning that was told
     CANON_EV_REDACTED,  // text: data
-    CANON_EV_TOOL,      // tool (0, 1, ... within the choice), id, name: a call begins
+    CANON_EV_TOOL,      // tool (0, 1, ... within the choice), id, name: a call begins. whole: its
+                        // arguments follow in the very next event, all of them, in one ARGS
     CANON_EV_ARGS,      // tool, text: more of its arguments, a piece of the JSON text as jtext
     CANON_EV_IMAGE,     // part (media)
     CANON_EV_GOOGLE_SIGNATURE, // text, of the choice's text
@@ -262,6 +263,7 @@ enum canon_event_kind {
 struct canon_event {
     enum canon_event_kind kind;
     uint32_t choice, tool;
+    bool whole; // of CANON_EV_TOOL
     struct slice text, id, name, model;
     struct slice google_signature; // of CANON_EV_TOOL
     struct slice service_tier;     // of START, FINISH
