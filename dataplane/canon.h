@@ -306,10 +306,13 @@ struct canon_target {
     bool keep_mid_system;        // takes system messages in the middle
     enum canon_thinking_kind thinks;
     enum canon_thinking_off thinking_off;
-    bool gemini3;         // Gemini 3 and later: thinking levels, signatures checked
-    bool gemini_low;      // LOW is its lowest thinking level
-    bool gemini_schema;   // Gemini 2.0 and older: responseSchema instead of responseJsonSchema
-    bool openai;          // OpenAI itself (or Azure): its naming rules for reasoning models
+    bool gemini3;       // Gemini 3 and later: thinking levels, signatures checked
+    bool gemini_low;    // LOW is its lowest thinking level
+    bool gemini_schema; // Gemini 2.0 and older: responseSchema instead of responseJsonSchema
+    bool openai;        // OpenAI itself (or Azure): takes safety_identifier, file parts, ...
+    // OpenAI's reasoning models by the catalogue's traits: max_completion_tokens instead of
+    // max_tokens, no sampling parameters, no stop
+    bool reasoning_model;
     bool wants_reasoning; // history must carry reasoning_content (DeepSeek, Kimi, ...)
     bool no_stream_usage; // refuses stream_options
     bool no_files;        // no file parts
