@@ -187,10 +187,10 @@ struct slice jtext_join(struct slice a, struct slice b, struct arena *arena)
 
 bool jtext_to_json(struct slice text, struct arena *a, struct slice *ret)
 {
-    struct slice json = slice_trim(jtext_decode(text, a));
+    struct slice json = jtext_decode(text, a);
     struct err e;
 
-    if (json.n == 0) {
+    if (jtext_is_blank(text)) {
         *ret = SLICE("{}");
         return true;
     }
