@@ -39,7 +39,7 @@ enum canon_part_kind {
     CANON_AUDIO,       // media; format in media_type as "audio/wav"
     CANON_FILE,        // media: PDF or text document, any other file
     CANON_TOOL_CALL,   // id, name, args
-    CANON_TOOL_RESULT, // id, parts, is_error
+    CANON_TOOL_RESULT, // id, parts, is_error; text as well, where the content was one plain string
     CANON_OTHER, // what the client sent and no translator knows: name is its type, raw the part
 };
 
