@@ -9,7 +9,7 @@ declare -A sets=(
   [build]="gcc libc6-dev cmake ninja-build pkg-config libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev
     libhiredis-dev libyaml-dev libnanomsg-dev libprotobuf-c-dev protobuf-c-compiler libsodium-dev"
   [run]="redis-server curl ca-certificates"
-  [test]="redis-server curl ca-certificates libcmocka-dev python3 python3-pytest python3-venv nginx-light openssl"
+  [test]="redis-server curl ca-certificates libcmocka-dev python3 python3-pytest python3-venv nginx-light openssl libfaketime"
   [bench]="redis-server python3 nginx-light util-linux"
   [lint]="clang clang-format-16 clang-tidy-16 libclang-rt-14-dev libcmocka-dev python3"
 )

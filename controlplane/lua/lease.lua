@@ -33,26 +33,37 @@ local function fmt(x)
   return string.format('%.17g', x)
 end
 
--- Redis's clock, held against the caller's: never backwards, never more than TOLERANCE beyond (or
--- behind) what the caller's monotonic clock says has passed since it last agreed.
+-- Redis's clock, held against the caller's: never backwards, and believed within TOLERANCE of what the
+-- caller's monotonic clock says has passed since both last agreed. Outside of that it has jumped (or
+-- this call was waiting for long): time goes on by the caller's clock, `o` behind Redis's, until
+-- Redis's own agrees again. What the call that finds it gives back does not count: it may be old.
 local function read_clock()
   local time = redis.call('TIME')
   local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
   local mono = tonumber(ARGV[2])
-  local saved = redis.call('HMGET', KEYS[1], 'v', 'm:' .. ARGV[1], 'w:' .. ARGV[1], 'pause')
+  local saved = redis.call('HMGET', KEYS[1], 'v', 'm:' .. ARGV[1], 'w:' .. ARGV[1], 'pause', 'o:' .. ARGV[1])
   local last = tonumber(saved[1] or '0')
-  local x, late = now, 0
+  local x, late, agrees, ahead = now, 0, true, 0
   if saved[2] then
     local due = tonumber(saved[3]) + math.max(0, mono - tonumber(saved[2]))
-    x = math.max(due - TOLERANCE, math.min(now, due + TOLERANCE))
+    if math.abs(now - due) > TOLERANCE then
+      ahead = tonumber(saved[5] or '0')
+      x = now - ahead
+    end
     late = x - due
+    if math.abs(late) > TOLERANCE then
+      x, late, agrees, ahead = due, LEASE_MAX + 1, false, now - due
+    end
   end
   local clock = math.max(last, x)
-  if x == now then
+  if agrees then
     redis.call('HSET', KEYS[1], 'v', fmt(clock), 'm:' .. ARGV[1], fmt(mono), 'w:' .. ARGV[1],
                fmt(clock))
   else
     redis.call('HSET', KEYS[1], 'v', fmt(clock))
+  end
+  if ahead ~= tonumber(saved[5] or '0') then
+    redis.call('HSET', KEYS[1], 'o:' .. ARGV[1], fmt(ahead))
   end
   local paused = saved[4] and tonumber(saved[4])
   if saved[4] == 'begin' then

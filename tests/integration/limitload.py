@@ -14,6 +14,8 @@ import time
 
 import sluice
 
+PROMPT = 13  # tokens that the prompts here are reserved for: a quarter of the messages' bytes, which are always as many
+
 
 class Limited:
     """A key with a limit and what its requests look like. units: what one costs, in the limit's unit.

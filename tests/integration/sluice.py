@@ -289,8 +289,8 @@ class Stack:
 class Redis:
     """A private Redis on a unix socket, append-only in its own directory; `port=True`: on TCP as well."""
 
-    def __init__(self, dir, name="redis", args=()):
-        self.dir, self.name, self.args = pathlib.Path(dir), name, list(args)
+    def __init__(self, dir, name="redis", args=(), env=None):
+        self.dir, self.name, self.args, self.env = pathlib.Path(dir), name, list(args), env
         self.data = self.dir / name
         self.data.mkdir(exist_ok=True)
         # Paths of unix sockets are short.
@@ -302,7 +302,7 @@ class Redis:
     def start(self):
         self.process = Process(self.name, ["redis-server", "--port", "0", "--unixsocket", self.socket, "--dir", self.data,
                                            "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
-                                           *self.args], self.dir)
+                                           *self.args], self.dir, self.env)
         wait_for(lambda: self("PING") == "PONG", 10, "Redis")
 
     def __call__(self, *words):
@@ -445,14 +445,14 @@ def free_triple():
 class Cluster:
     """One Redis, several control planes, several proxies; each started and stopped on its own."""
 
-    def __init__(self, dir, mock, controls=2, proxies=1, config=PLAIN, redis_args=()):
+    def __init__(self, dir, mock, controls=2, proxies=1, config=PLAIN, redis_args=(), redis_env=None, control_env=None):
         self.dir = pathlib.Path(dir)
         self.keys = self.dir / "keys"
         subprocess.run([str(BIN / "sluice"), "init", str(self.keys)], check=True, capture_output=True, timeout=30 * SLOW)
         self.config = self.dir / "ai-gateway-config.yaml"
         self.config.write_text(config)
-        self.env = mock.env()
-        self.redis = Redis(self.dir, args=redis_args)
+        self.env = {**mock.env(), **(control_env or {})}
+        self.redis = Redis(self.dir, args=redis_args, env=redis_env)
         self.controls, self.proxies = [], []
         try:
             for i in range(controls):
