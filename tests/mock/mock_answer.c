@@ -1,24 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bodies. The text of an answer is a list of tokens: token 0 says what was asked, the others are
-// words from a list; a plain answer and the events of a stream carry the same text.
-//
-//   plain:   pre: {"id":...,"content":"Mock answer to: hello alpha   filler ...   post:
-//   "},...usage} stream:  prefix: data: {"id":...,"choices":[   event:
-//   {"index":0,"delta":{...}}],"usage":null}
+// The text of an answer is a list of tokens: token 0 says what was asked, the others are words from
+// a list, or the turn's own text in pieces; a plain answer and the events of a stream carry the
+// same text.
 #include "tests/mock/mock_answer.h"
 
-#include <stdio.h>
-#include <time.h>
-
-#include "common/base/mono.h"
 #include "tests/mock/mock_put.h"
+#include "tests/mock/mock_shape.h"
 
-#define EXCERPT_MAX 80u
+#define EXCERPT_MAX   80u
+#define PIECE_DEFAULT 8u
 
 static const char *const word_list[] = {" alpha",   " bravo", " charlie", " delta", " echo",
                                         " foxtrot", " golf",  " hotel",   " india", " juliett"};
-
-static const char *const tool_fragments[] = {"{\\\"ci", "ty\\\":\\\"Ro", "me\\\"}"};
 
 struct slice mock_answer_filler(void)
 {
@@ -57,31 +50,83 @@ static struct slice excerpt(struct slice s)
     return slice_head(s, i);
 }
 
-static uint64_t token_count(const struct mock_subject *s)
+static uint32_t piece_size(const struct mock_subject *s)
+{
+    return s->behave->piece > 0 ? s->behave->piece : PIECE_DEFAULT;
+}
+
+uint64_t mock_answer_tokens(const struct mock_subject *s)
 {
     uint64_t n = s->behave->tokens > 0 ? s->behave->tokens : MOCK_TOKENS_DEFAULT;
 
+    if (s->turn->quiet) {
+        return 0;
+    }
+    if (s->turn->written) {
+        n = mock_turn_pieces(mock_turn_text(s->turn), piece_size(s));
+    }
     return s->ask->max_tokens > 0 && s->ask->max_tokens < n && s->behave->tokens == 0
                ? s->ask->max_tokens
                : n;
 }
 
-static bool is_tool_call(const struct mock_subject *s)
+uint64_t mock_answer_call_events(const struct mock_subject *s, size_t call)
 {
-    return (s->behave->flags & MOCK_TOOL_CALL) != 0 && s->api == MOCK_CHAT;
+    return s->shape->whole_calls
+               ? call == 0
+               : 1 + mock_turn_pieces(mock_turn_args(s->turn, call), piece_size(s));
 }
 
 uint64_t mock_answer_events(const struct mock_subject *s)
 {
-    return is_tool_call(s) ? ARRAY_LEN(tool_fragments) : token_count(s);
+    uint64_t n = mock_answer_tokens(s);
+
+    for (size_t i = 0; i < s->turn->n_calls; i++) {
+        n += mock_answer_call_events(s, i);
+    }
+    return n;
 }
 
-static const char *finish_reason(const struct mock_subject *s)
+struct mock_piece mock_answer_piece(const struct mock_subject *s, uint64_t index)
 {
-    if (is_tool_call(s)) {
-        return "tool_calls";
+    struct mock_piece p = {.call = -1, .part = index};
+    uint64_t n = mock_answer_tokens(s);
+
+    p.last = index + 1 == n;
+    for (size_t i = 0; i < s->turn->n_calls && p.part >= n; i++) {
+        p.part -= n;
+        p.call = (int)i;
+        n = mock_answer_call_events(s, i);
+        p.last = p.part + 1 == n;
     }
-    return s->ask->max_tokens > 0 && s->ask->max_tokens <= token_count(s) ? "length" : "stop";
+    return p;
+}
+
+void mock_answer_put_args(const struct mock_subject *s, const struct mock_piece *p, struct buf *out)
+{
+    struct slice args = mock_turn_args(s->turn, (size_t)p->call);
+
+    if (p->part > 0) {
+        text_json_escape(out, mock_turn_piece(args, p->part - 1, piece_size(s)));
+    }
+}
+
+enum mock_finish mock_answer_finish(const struct mock_subject *s)
+{
+    if (s->turn->refusal) {
+        return MOCK_FINISH_REFUSAL;
+    }
+    if (s->turn->n_calls > 0) {
+        return MOCK_FINISH_CALLS;
+    }
+    if (s->turn->written) {
+        uint64_t all = mock_turn_pieces(mock_turn_text(s->turn), piece_size(s));
+
+        return mock_answer_tokens(s) < all ? MOCK_FINISH_LENGTH : MOCK_FINISH_STOP;
+    }
+    return s->ask->max_tokens > 0 && s->ask->max_tokens <= mock_answer_tokens(s)
+               ? MOCK_FINISH_LENGTH
+               : MOCK_FINISH_STOP;
 }
 
 // Bytes of each content event when the behaviour fixes them, else 0.
@@ -90,7 +135,7 @@ static uint64_t fixed_event_size(const struct mock_subject *s)
     if (s->behave->event_size > 0) {
         return s->behave->event_size;
     }
-    return s->behave->size > 0 ? s->behave->size / token_count(s) + 1 : 0;
+    return s->behave->size > 0 ? s->behave->size / mock_answer_tokens(s) + 1 : 0;
 }
 
 static void put_filler(struct buf *out, uint64_t n)
@@ -105,11 +150,18 @@ static void put_filler(struct buf *out, uint64_t n)
     }
 }
 
-static void put_token(const struct mock_subject *s, uint64_t index, struct buf *out)
+void mock_answer_put_token(const struct mock_subject *s, uint64_t index, struct buf *out)
 {
-    uint64_t fixed = fixed_event_size(s);
+    uint64_t fixed;
     size_t before = out->n;
 
+    if (s->turn->written) {
+        struct slice text = mock_turn_text(s->turn);
+
+        text_json_escape(out, mock_turn_piece(text, index, piece_size(s)));
+        return;
+    }
+    fixed = fixed_event_size(s);
     if (index == 0) {
         put(out, "Mock answer to: ");
         buf_append(out, excerpt(s->ask->user));
@@ -123,262 +175,49 @@ static void put_token(const struct mock_subject *s, uint64_t index, struct buf *
     }
 }
 
-static void put_usage(const struct mock_subject *s, struct buf *out)
+void mock_answer_put_text(const struct mock_subject *s, struct buf *out)
 {
-    const struct mock_behave *b = s->behave;
-    bool set = (b->flags & MOCK_USAGE) != 0;
-    uint64_t prompt = set ? b->usage_prompt : 9 + s->body_length / 4;
-    uint64_t completion = set ? b->usage_completion : token_count(s) + b->think;
-
-    put(out, "{\"prompt_tokens\":");
-    put_u64(out, prompt);
-    put(out, ",\"completion_tokens\":");
-    put_u64(out, completion);
-    put(out, ",\"total_tokens\":");
-    put_u64(out, prompt + completion);
-    if (s->api == MOCK_CHAT) {
-        put(out, ",\"prompt_tokens_details\":{\"cached_tokens\":0,\"audio_tokens\":0},"
-                 "\"completion_tokens_details\":{\"reasoning_tokens\":");
-        put_u64(out, b->think);
-        put(out, ",\"audio_tokens\":0,\"accepted_prediction_tokens\":0,"
-                 "\"rejected_prediction_tokens\":0}");
-    }
-    put(out, "}");
-}
-
-// {"id":"chatcmpl-...","object":"...","created":N,"model":"..."
-static void put_envelope(const struct mock_subject *s, const char *object, struct buf *out)
-{
-    put(out, "{\"id\":\"");
-    buf_append_str(out, s->api == MOCK_CHAT ? "chatcmpl-" : "cmpl-");
-    put_hex(out, s->id);
-    put(out, "\",\"object\":\"");
-    buf_append_str(out, object);
-    put(out, "\",\"created\":");
-    put_u64(out, s->created_s);
-    put(out, ",\"model\":\"");
-    buf_append(out, s->ask->model);
-    put(out, "\"");
-}
-
-static void put_fingerprint(const struct mock_subject *s, struct buf *out)
-{
-    put(out, ",\"service_tier\":\"default\",\"system_fingerprint\":\"fp_mock_");
-    put_u64(out, s->port);
-    put(out, "\"");
-}
-
-static void put_reasoning(const struct mock_subject *s, struct buf *out)
-{
-    if (s->behave->think > 0) {
-        put(out, "\",\"reasoning_content\":\"");
-        for (uint32_t i = 0; i < s->behave->think; i++) {
-            put(out, " hmm");
-        }
-    }
-}
-
-// The members behind the choice, to the end of the body.
-static void put_plain_tail(const struct mock_subject *s, struct buf *out)
-{
-    put(out, "]");
-    if ((s->behave->flags & MOCK_NO_USAGE) == 0) {
-        put(out, ",\"usage\":");
-        put_usage(s, out);
-    }
-    if (s->api == MOCK_CHAT) {
-        put_fingerprint(s, out);
-    }
-    put(out, "}\n");
-}
-
-static void put_tool_message(struct buf *out)
-{
-    put(out, "null,\"refusal\":null,\"tool_calls\":[{\"id\":\"call_mock1\",\"type\":\"function\","
-             "\"function\":{\"name\":\"get_weather\",\"arguments\":\"");
-    for (size_t i = 0; i < ARRAY_LEN(tool_fragments); i++) {
-        buf_append_str(out, tool_fragments[i]);
-    }
-    put(out, "\"}}]},\"logprobs\":null,\"finish_reason\":\"tool_calls\"}");
-}
-
-static void put_plain_text(const struct mock_subject *s, struct buf *out)
-{
-    uint64_t n = s->behave->size > 0 ? 1 : token_count(s);
+    uint64_t n = s->behave->size > 0 && !s->turn->written ? 1 : mock_answer_tokens(s);
 
     for (uint64_t i = 0; i < n; i++) {
-        if (i == 0 && s->behave->size > 0) {
+        if (i == 0 && s->behave->size > 0 && !s->turn->written) {
             put(out, "Mock answer to: ");
             buf_append(out, excerpt(s->ask->user));
             put(out, " ");
         } else {
-            put_token(s, i, out);
+            mock_answer_put_token(s, i, out);
         }
     }
 }
 
-uint64_t mock_answer_plain(const struct mock_subject *s, struct buf *pre, struct buf *post)
+uint64_t mock_answer_filler_size(const struct mock_subject *s, const struct buf *pre,
+                                 const struct buf *post)
 {
-    bool chat = s->api == MOCK_CHAT;
-    uint64_t natural;
+    uint64_t natural = pre->n + post->n;
 
-    put_envelope(s, chat ? "chat.completion" : "text_completion", pre);
-    if (is_tool_call(s)) {
-        put(pre, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
-        put_tool_message(pre);
-        put_plain_tail(s, pre);
-        return 0;
-    }
-    if (chat) {
-        put(pre, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"");
+    return s->behave->size > natural && !s->turn->quiet ? s->behave->size - natural : 0;
+}
+
+struct mock_usage mock_answer_usage(const struct mock_subject *s)
+{
+    const struct mock_behave *b = s->behave;
+    bool set = (b->flags & MOCK_USAGE) != 0;
+    struct mock_usage u = {.prompt = set ? b->usage_prompt : 9 + s->body_length / 4,
+                           .think = s->turn->think,
+                           .cache_read = b->cache_read,
+                           .cache_write = b->cache_write};
+
+    if (s->turn->n_calls > 0 || s->turn->written) {
+        u.completion = mock_answer_events(s) + u.think;
     } else {
-        put(pre, ",\"choices\":[{\"text\":\"");
+        u.completion = mock_answer_tokens(s) + u.think;
     }
-    put_plain_text(s, pre);
-    if (chat) {
-        put_reasoning(s, post);
-        put(post, "\",\"refusal\":null,\"annotations\":[]},\"logprobs\":null,\"finish_reason\":\"");
-    } else {
-        put(post, "\",\"index\":0,\"logprobs\":null,\"finish_reason\":\"");
+    u.completion = set ? b->usage_completion : u.completion;
+    if (u.think > u.completion) {
+        u.think = u.completion;
     }
-    buf_append_str(post, finish_reason(s));
-    put(post, "\"}");
-    put_plain_tail(s, post);
-    natural = pre->n + post->n;
-    return s->behave->size > natural ? s->behave->size - natural : 0;
-}
-
-void mock_answer_event_prefix(const struct mock_subject *s, struct buf *out)
-{
-    put(out, "data: ");
-    put_envelope(s, s->api == MOCK_CHAT ? "chat.completion.chunk" : "text_completion", out);
-    if (s->api == MOCK_CHAT) {
-        put_fingerprint(s, out);
+    if (u.cache_read + u.cache_write > u.prompt) {
+        u.prompt += u.cache_read + u.cache_write;
     }
-    put(out, ",\"choices\":[");
-}
-
-static void put_role_delta(const struct mock_subject *s, struct buf *out)
-{
-    if (is_tool_call(s)) {
-        put(out, "\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"index\":0,\"id\":"
-                 "\"call_mock1\",\"type\":\"function\",\"function\":{\"name\":\"get_weather\","
-                 "\"arguments\":\"\"}}],\"refusal\":null");
-    } else {
-        put(out, "\"role\":\"assistant\",\"content\":\"\",\"refusal\":null");
-    }
-}
-
-static void put_content_delta(const struct mock_subject *s, uint64_t index, struct buf *out)
-{
-    if (is_tool_call(s)) {
-        put(out, "\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"");
-        buf_append_str(out, tool_fragments[index % ARRAY_LEN(tool_fragments)]);
-        put(out, "\"}}]");
-        return;
-    }
-    put(out, "\"content\":\"");
-    put_token(s, index, out);
-    put(out, "\"");
-}
-
-static void put_chat_choice(const struct mock_subject *s, enum mock_event kind, uint64_t index,
-                            struct buf *out)
-{
-    put(out, "{\"index\":0,\"delta\":{");
-    if (kind == MOCK_EVENT_ROLE) {
-        put_role_delta(s, out);
-    } else if (kind == MOCK_EVENT_EMPTY) {
-        put(out, "\"content\":\"\"");
-    } else if (kind == MOCK_EVENT_THINK) {
-        put(out, "\"reasoning_content\":\" hmm\"");
-    } else if (kind == MOCK_EVENT_CONTENT) {
-        put_content_delta(s, index, out);
-    }
-    put(out, "},\"logprobs\":null,\"finish_reason\":");
-}
-
-static void put_text_choice(const struct mock_subject *s, enum mock_event kind, uint64_t index,
-                            struct buf *out)
-{
-    put(out, "{\"text\":\"");
-    if (kind == MOCK_EVENT_CONTENT) {
-        put_token(s, index, out);
-    }
-    put(out, "\",\"index\":0,\"logprobs\":null,\"finish_reason\":");
-}
-
-void mock_answer_event(const struct mock_subject *s, enum mock_event kind, uint64_t index,
-                       struct slice prefix, struct buf *out)
-{
-    if (kind == MOCK_EVENT_DONE) {
-        put(out, "data: [DONE]\n\n");
-        return;
-    }
-    if (kind == MOCK_EVENT_ERROR) {
-        put(out, "data: {\"error\":{\"message\":\"The server had an error while processing your "
-                 "request. Sorry about that!\",\"type\":\"server_error\",\"param\":null,\"code\":"
-                 "null}}\n\n");
-        return;
-    }
-    buf_append(out, prefix);
-    if (kind == MOCK_EVENT_BROKEN) {
-        put(out, "{\"index\":0,\"delta\":{\"content\":\"bro\n\n");
-        return;
-    }
-    if (kind == MOCK_EVENT_USAGE) {
-        put(out, "],\"usage\":");
-        put_usage(s, out);
-        put(out, "}\n\n");
-        return;
-    }
-    if (s->api == MOCK_CHAT) {
-        put_chat_choice(s, kind, index, out);
-    } else {
-        put_text_choice(s, kind, index, out);
-    }
-    if (kind == MOCK_EVENT_FINISH) {
-        put(out, "\"");
-        buf_append_str(out, finish_reason(s));
-        put(out, "\"}]");
-    } else {
-        put(out, "null}]");
-    }
-    if (s->ask->include_usage && (s->behave->flags & MOCK_NO_USAGE) == 0) {
-        put(out, ",\"usage\":null");
-    }
-    if ((s->behave->flags & MOCK_STAMP) != 0) {
-        put(out, ",\"x_mock_sent_us\":");
-        put_u64(out, mono_now_us());
-    }
-    put(out, "}\n\n");
-}
-
-void mock_answer_model(struct slice id, uint64_t created_s, struct buf *out)
-{
-    put(out, "{\"id\":");
-    text_json_string(out, id);
-    put(out, ",\"object\":\"model\",\"created\":");
-    put_u64(out, created_s);
-    put(out, ",\"owned_by\":\"mock\"}");
-}
-
-void mock_answer_models(uint64_t created_s, struct buf *out)
-{
-    static const char *const ids[] = {"gpt",
-                                      "gpt-4o",
-                                      "gpt-4o-mini",
-                                      "gpt-5.4",
-                                      "claude-haiku-4-5",
-                                      "claude-sonnet-4-5",
-                                      "gemini-2.5-flash",
-                                      "gemini-2.5-pro",
-                                      "text-embedding-3-small"};
-
-    put(out, "{\"object\":\"list\",\"data\":[");
-    for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
-        buf_append_str(out, i > 0 ? "," : "");
-        mock_answer_model(slice_str(ids[i]), created_s, out);
-    }
-    put(out, "]}");
+    return u;
 }

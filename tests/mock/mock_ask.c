@@ -150,6 +150,7 @@ static bool each_element(struct scan *s, void *ctx, bool (*fn)(struct scan *s, v
 
 struct message {
     struct slice role, text;
+    bool rich;
 };
 
 static bool part_member(struct scan *s, struct slice key, void *ctx)
@@ -178,7 +179,10 @@ static bool message_member(struct scan *s, struct slice key, void *ctx)
     if (slice_eq(key, SLICE("role")) && *s->p == '"') {
         return take_string(s, &m->role);
     }
-    if (slice_eq(key, SLICE("content"))) {
+    if (slice_eq(key, SLICE("tool_calls"))) {
+        m->rich = true;
+    }
+    if (slice_eq(key, SLICE("content")) || slice_eq(key, SLICE("parts"))) {
         if (*s->p == '"') {
             return take_string(s, &m->text);
         }
@@ -192,7 +196,7 @@ static bool message_member(struct scan *s, struct slice key, void *ctx)
 static bool message(struct scan *s, void *ctx)
 {
     struct mock_ask *a = ctx;
-    struct message m = {SLICE_NULL, SLICE_NULL};
+    struct message m = {SLICE_NULL, SLICE_NULL, false};
     struct slice v;
     bool ok;
 
@@ -204,6 +208,7 @@ static bool message(struct scan *s, void *ctx)
     if (slice_eq(m.role, SLICE("user")) && m.text.p != NULL) {
         a->user = m.text;
     }
+    a->rich |= m.rich || slice_eq(m.role, SLICE("tool"));
     return ok;
 }
 
@@ -273,7 +278,11 @@ static bool top_member(struct scan *s, struct slice key, void *ctx)
             return each_element(s, a, input_element);
         }
     }
-    if (slice_eq(key, SLICE("messages"))) {
+    if (slice_eq(key, SLICE("tools")) || slice_eq(key, SLICE("response_format")) ||
+        slice_eq(key, SLICE("logprobs"))) {
+        a->rich = true;
+    }
+    if (slice_eq(key, SLICE("messages")) || slice_eq(key, SLICE("contents"))) {
         a->has_messages = *s->p == '[';
         return a->has_messages ? each_element(s, a, message) : skip_value(s, &v);
     }

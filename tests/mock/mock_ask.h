@@ -18,6 +18,7 @@ struct mock_ask {
     bool include_usage;
     bool has_messages;
     bool has_input; // `input` or `prompt`
+    bool rich;      // tools, their results, formats, logprobs: needs a closer look
     uint32_t messages;
     uint32_t inputs; // embeddings: texts (or token arrays) asked for
     uint64_t dimensions;

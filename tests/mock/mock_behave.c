@@ -7,12 +7,23 @@
 
 #include "common/base/text.h"
 
-enum arg { ARG_FLAG, ARG_U32, ARG_I64, ARG_SIZE, ARG_DURATION, ARG_STATUS, ARG_LIMITS, ARG_USAGE };
+enum arg {
+    ARG_FLAG,
+    ARG_WISH, // as ARG_FLAG, but `flag` is an enum mock_wish
+    ARG_U32,
+    ARG_I64,
+    ARG_SIZE,
+    ARG_DURATION,
+    ARG_STATUS,
+    ARG_LIMITS,
+    ARG_USAGE,
+    ARG_CACHED
+};
 
 struct word {
     const char *name;
     enum arg arg;
-    uint32_t flag;   // set when the word is found
+    uint32_t flag;   // set when the word is found; of ARG_WISH and ARG_CACHED an enum mock_wish
     size_t offset;   // of the field, for arguments
     uint64_t preset; // value without argument; 0 = the argument is required
 };
@@ -20,8 +31,10 @@ struct word {
 #define FIELD(f) offsetof(struct mock_behave, f)
 
 static const struct word words[] = {
+    {"args-size", ARG_SIZE, 0, FIELD(args_size), 0},
     {"bad-json", ARG_FLAG, MOCK_BAD_JSON, 0, 0},
     {"bad-status-line", ARG_FLAG, MOCK_BAD_STATUS_LINE, 0, 0},
+    {"cached", ARG_CACHED, MOCK_WISH_CACHED, 0, 0},
     {"chunked", ARG_FLAG, MOCK_CHUNKED, 0, 0},
     {"close", ARG_FLAG, MOCK_CLOSE, 0, 0},
     {"close-quietly", ARG_FLAG, MOCK_CLOSE_QUIETLY, 0, 0},
@@ -49,8 +62,14 @@ static const struct word words[] = {
     {"no-done", ARG_FLAG, MOCK_NO_DONE, 0, 0},
     {"no-finish", ARG_FLAG, MOCK_NO_FINISH, 0, 0},
     {"no-stream", ARG_FLAG, MOCK_NO_STREAM, 0, 0},
+    {"no-tools", ARG_WISH, MOCK_WISH_NO_TOOLS, 0, 0},
     {"no-usage", ARG_FLAG, MOCK_NO_USAGE, 0, 0},
     {"pace", ARG_DURATION, 0, FIELD(pace_us), 0},
+    {"parallel", ARG_WISH, MOCK_WISH_PARALLEL, 0, 0},
+    {"piece", ARG_U32, 0, FIELD(piece), 0},
+    {"preface", ARG_WISH, MOCK_WISH_PREFACE, 0, 0},
+    {"redacted", ARG_WISH, MOCK_WISH_REDACTED, 0, 0},
+    {"refusal", ARG_WISH, MOCK_WISH_REFUSAL, 0, 0},
     {"reset", ARG_FLAG, MOCK_RESET, 0, 0},
     {"reset-after", ARG_I64, 0, FIELD(reset_after), 0},
     {"reset-mid", ARG_FLAG, MOCK_RESET_MID, 0, 0},
@@ -66,12 +85,14 @@ static const struct word words[] = {
     {"stall-first", ARG_FLAG, MOCK_STALL_FIRST, 0, 0},
     {"stamp", ARG_FLAG, MOCK_STAMP, 0, 0},
     {"status", ARG_STATUS, 0, 0, 0},
+    {"strict", ARG_WISH, MOCK_WISH_STRICT, 0, 0},
     {"think", ARG_U32, 0, FIELD(think), 0},
     {"tokens", ARG_U32, 0, FIELD(tokens), 0},
     {"tool-call", ARG_FLAG, MOCK_TOOL_CALL, 0, 0},
     {"ttft", ARG_DURATION, 0, FIELD(ttft_us), 0},
     {"two-lengths", ARG_FLAG, MOCK_TWO_LENGTHS, 0, 0},
     {"unknown-model", ARG_FLAG, MOCK_UNKNOWN_MODEL, 0, 0},
+    {"unsigned", ARG_WISH, MOCK_WISH_UNSIGNED, 0, 0},
     {"until-close", ARG_FLAG, MOCK_UNTIL_CLOSE, 0, 0},
     {"usage", ARG_USAGE, MOCK_USAGE, 0, 0},
 };
@@ -140,6 +161,16 @@ static bool parse_limits(struct slice s, struct mock_behave *b)
            text_parse_duration_us(reset, &b->limit_reset_us);
 }
 
+// "80-20": tokens read from the cache and written to it.
+static bool parse_cached(struct slice s, struct mock_behave *b)
+{
+    struct slice rd;
+    struct slice wr = slice_cut(s, '-', &rd);
+
+    b->wishes |= MOCK_WISH_CACHED;
+    return slice_to_u64(rd, &b->cache_read) && wr.p != NULL && slice_to_u64(wr, &b->cache_write);
+}
+
 static bool parse_usage(struct slice s, struct mock_behave *b)
 {
     struct slice prompt;
@@ -156,6 +187,7 @@ static bool apply_argument(const struct word *w, struct slice arg, struct mock_b
 
     switch (w->arg) {
     case ARG_FLAG:
+    case ARG_WISH:
         return false;
     case ARG_U32:
         if (!slice_to_u64(arg, &n) || n > UINT32_MAX) {
@@ -179,6 +211,8 @@ static bool apply_argument(const struct word *w, struct slice arg, struct mock_b
         return parse_limits(arg, b);
     case ARG_USAGE:
         return parse_usage(arg, b);
+    case ARG_CACHED:
+        return parse_cached(arg, b);
     }
     return false;
 }
@@ -186,6 +220,10 @@ static bool apply_argument(const struct word *w, struct slice arg, struct mock_b
 // A word without argument.
 static bool apply_bare(const struct word *w, struct mock_behave *b)
 {
+    if (w->arg == ARG_WISH) {
+        b->wishes |= w->flag;
+        return true;
+    }
     if (w->arg != ARG_FLAG && w->preset == 0) {
         return false;
     }
@@ -196,6 +234,11 @@ static bool apply_bare(const struct word *w, struct mock_behave *b)
         b->error_after = -2; // error-event: before even the role event
     }
     return true;
+}
+
+static bool takes_argument(const struct word *w)
+{
+    return w->arg != ARG_FLAG && w->arg != ARG_WISH;
 }
 
 // True: the part was a word (or *ret_bad says that it starts like one and is not).
@@ -210,12 +253,12 @@ static bool parse_part(struct slice part, struct mock_behave *b, bool *ret_bad)
             continue;
         }
         if (part.n == name.n ? apply_bare(w, b)
-                             : part.p[name.n] == '-' && w->arg != ARG_FLAG &&
+                             : part.p[name.n] == '-' && takes_argument(w) &&
                                    apply_argument(w, slice_from(part, name.n + 1), b)) {
-            b->flags |= w->flag;
+            b->flags |= w->arg == ARG_WISH || w->arg == ARG_CACHED ? 0 : w->flag;
             return true;
         }
-        *ret_bad |= w->arg != ARG_FLAG && (part.n == name.n || part.p[name.n] == '-');
+        *ret_bad |= takes_argument(w) && (part.n == name.n || part.p[name.n] == '-');
     }
     return false;
 }

@@ -45,8 +45,21 @@ enum mock_flag {
     MOCK_USAGE = 1u << 30,         // usage_prompt and usage_completion are set
 };
 
+// What the answer holds. No faults.
+enum mock_wish {
+    MOCK_WISH_PARALLEL = 1u << 0, // calls two tools (the only one twice)
+    MOCK_WISH_NO_TOOLS = 1u << 1, // answers with text although there are tools
+    MOCK_WISH_PREFACE = 1u << 2,  // text before the calls
+    MOCK_WISH_REDACTED = 1u << 3, // an encrypted thinking block behind the readable one
+    MOCK_WISH_REFUSAL = 1u << 4,  // refuses to answer, in the words of the shape
+    MOCK_WISH_STRICT = 1u << 5,   // refuses what OpenAI itself refuses: unknown members, ...
+    MOCK_WISH_CACHED = 1u << 6,   // cache_read and cache_write are set
+    MOCK_WISH_UNSIGNED = 1u << 7, // does not sign thinking
+};
+
 struct mock_behave {
     uint32_t flags;        // enum mock_flag
+    uint32_t wishes;       // enum mock_wish
     uint32_t status;       // 0 = 200
     int32_t retry_after_s; // -1 = no header
     uint64_t delay_us;     // before the head
@@ -68,6 +81,9 @@ struct mock_behave {
     uint32_t flaky;      // faults apply to so many per cent of the attempts; 0 = all
     uint64_t limit_remaining, limit_reset_us;
     uint64_t usage_prompt, usage_completion;
+    uint64_t cache_read, cache_write; // tokens of the prompt
+    uint64_t args_size;               // at least so many bytes of arguments in each call
+    uint32_t piece;                   // bytes of each streamed piece of arguments or JSON; 0 = 8
 };
 
 // The plain behaviour.

@@ -19,6 +19,7 @@
 #include "tests/mock/mock_control.h"
 #include "tests/mock/mock_put.h"
 #include "tests/mock/mock_reply.h"
+#include "tests/mock/mock_shape.h"
 
 #define IN_MAX         ((size_t)300 << 20)
 #define OUT_MAX        ((size_t)300 << 20)
@@ -263,7 +264,8 @@ void mock_conn_reply(struct mock_conn *c, uint32_t status, struct slice json)
                                 .close = !c->head.keep_alive,
                                 .date = mock_conn_date(c->worker),
                                 .port = c->port->port,
-                                .behave = &plain};
+                                .behave = &plain,
+                                .shape = &mock_openai};
 
     mock_behave_init(&plain);
     c->script.behave = plain; // the last attempt's must not slow this down

@@ -75,33 +75,16 @@ static void put_vector(struct buf *out, uint64_t input, uint64_t dimensions, boo
     }
 }
 
-void mock_embed_answer(const struct mock_subject *s, struct buf *out)
+void mock_embed_vector(const struct mock_subject *s, uint64_t i, bool base64, struct buf *out)
 {
-    uint64_t tokens = s->body_length / 4 + 1;
     uint64_t dimensions = s->ask->dimensions > 0 && s->ask->dimensions <= DIMENSIONS_MAX
                               ? s->ask->dimensions
                               : DIMENSIONS_DEFAULT;
-    bool base64 = slice_eq(s->ask->encoding_format, SLICE("base64"));
     // What is embedded must matter, how it came must not.
     uint64_t seed = 0;
 
-    for (size_t i = 0; i < s->ask->user.n; i++) {
-        seed = seed * 31 + (unsigned char)s->ask->user.p[i];
+    for (size_t k = 0; k < s->ask->user.n; k++) {
+        seed = seed * 31 + (unsigned char)s->ask->user.p[k];
     }
-    put(out, "{\"object\":\"list\",\"data\":[");
-    for (uint32_t i = 0; i < s->ask->inputs; i++) {
-        buf_append_str(out, i > 0 ? "," : "");
-        put(out, "{\"object\":\"embedding\",\"index\":");
-        put_u64(out, i);
-        put(out, ",\"embedding\":");
-        put_vector(out, seed + i, dimensions, base64);
-        put(out, "}");
-    }
-    put(out, "],\"model\":\"");
-    buf_append(out, s->ask->model);
-    put(out, "\",\"usage\":{\"prompt_tokens\":");
-    put_u64(out, tokens);
-    put(out, ",\"total_tokens\":");
-    put_u64(out, tokens);
-    put(out, "}}\n");
+    put_vector(out, seed + i, dimensions, base64);
 }

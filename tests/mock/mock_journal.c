@@ -19,6 +19,8 @@
 struct entry {
     uint64_t seq; // 0 = empty
     uint64_t wall_us, begin_us, first_us, last_us, connection, bytes, events, body_length;
+    uint64_t input_tokens, output_tokens;
+    const char *shape;
     uint32_t ordinal, status;
     uint16_t port;
     bool stream;
@@ -136,7 +138,8 @@ uint64_t mock_journal_begin(struct mock_journal *j, const struct mock_attempt_fa
         e->begin_us = f->now_us;
         e->first_us = e->last_us = 0;
         e->connection = f->connection;
-        e->bytes = e->events = 0;
+        e->bytes = e->events = e->input_tokens = e->output_tokens = 0;
+        e->shape = f->shape;
         e->body_length = f->body.n;
         e->ordinal = f->ordinal;
         e->status = 0;
@@ -161,6 +164,8 @@ static void set_progress(struct entry *e, const struct mock_progress *p, uint64_
     e->status = p->status;
     e->bytes = p->bytes;
     e->events = p->events;
+    e->input_tokens = p->input_tokens;
+    e->output_tokens = p->output_tokens;
     e->first_us = e->first_us == 0 && p->bytes > 0 ? now_us : e->first_us;
 }
 
@@ -197,7 +202,7 @@ static void print_entry(const struct entry *e, struct buf *out)
     text_json_string(out, path);
     buf_append_str(out, ",\"query\":");
     text_json_string(out, query.p == NULL ? SLICE("") : query);
-    buf_append_str(out, ",\"model\":\"");
+    buf_printf(out, ",\"shape\":\"%s\",\"model\":\"", e->shape);
     // Already escaped: it came out of a JSON string.
     buf_append(out, SLICE_MAKE(e->text + e->head_n, e->model_n));
     buf_printf(out, "\",\"stream\":%s,\"headers\":", e->stream ? "true" : "false");
@@ -206,6 +211,8 @@ static void print_entry(const struct entry *e, struct buf *out)
     text_json_string(out, SLICE_MAKE(e->text + e->head_n + e->model_n, e->body_n));
     buf_printf(out, ",\"status\":%u,\"bytes\":%lu,\"events\":%lu,\"end\":\"%s\"", e->status,
                e->bytes, e->events, end_names[e->end]);
+    buf_printf(out, ",\"input_tokens\":%lu,\"output_tokens\":%lu", e->input_tokens,
+               e->output_tokens);
     buf_printf(out, ",\"first_byte_us\":%lu,\"duration_us\":%lu}",
                e->first_us == 0 ? 0 : e->first_us - e->begin_us,
                e->last_us == 0 ? 0 : e->last_us - e->begin_us);

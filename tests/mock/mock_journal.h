@@ -27,9 +27,10 @@ enum mock_end {
 };
 
 struct mock_progress {
-    uint32_t status; // sent; 0 = none yet
-    uint64_t bytes;  // given to the kernel, head included
-    uint64_t events; // content events among them
+    uint32_t status;                      // sent; 0 = none yet
+    uint64_t bytes;                       // given to the kernel, head included
+    uint64_t events;                      // content events among them
+    uint64_t input_tokens, output_tokens; // as the answer says, if it is complete
 };
 
 struct mock_attempt_facts {
@@ -40,6 +41,7 @@ struct mock_attempt_facts {
     const struct mock_head *head;
     const struct mock_ask *ask;
     struct slice body;
+    const char *shape; // static
 };
 
 // keep: attempts in memory (0: nothing is kept); body_max: bytes of each body that are kept;

@@ -3,6 +3,7 @@
 #include "tests/mock/mock_reply.h"
 
 #include "tests/mock/mock_put.h"
+#include "tests/mock/mock_shape.h"
 
 struct status_row {
     uint32_t status;
@@ -76,7 +77,7 @@ void mock_reply_error(uint32_t status, struct buf *out)
                           r->message == NULL ? "Mock." : r->message, out);
 }
 
-static void put_limit_headers(const struct mock_behave *b, struct buf *out)
+void mock_reply_openai_limits(const struct mock_behave *b, struct buf *out)
 {
     char reset[32];
 
@@ -127,9 +128,12 @@ static void put_extras(const struct mock_reply_head *h, struct buf *out)
     if (b->retry_after_s >= 0) {
         put(out, "retry-after: ");
         put_u64(out, (uint64_t)b->retry_after_s);
-        put(out, "\r\nretry-after-ms: ");
-        put_u64(out, (uint64_t)b->retry_after_s * 1000);
         put(out, "\r\n");
+        if (h->shape == &mock_openai) {
+            put(out, "retry-after-ms: ");
+            put_u64(out, (uint64_t)b->retry_after_s * 1000);
+            put(out, "\r\n");
+        }
     }
     if ((b->flags & MOCK_GZIP) != 0) {
         put(out, "content-encoding: gzip\r\n");
@@ -166,12 +170,7 @@ void mock_reply_head(const struct mock_reply_head *h, struct buf *out)
     buf_append_str(out, h->type);
     put(out, "\r\n");
     put_framing(h, out);
-    put(out, "x-request-id: req_");
-    put_hex(out, h->id * 0x9e3779b97f4a7c15u);
-    put_hex(out, h->id);
-    put(out, "\r\nopenai-organization: org-mock\r\nopenai-processing-ms: 12\r\n"
-             "openai-version: 2020-10-01\r\n");
-    put_limit_headers(h->behave, out);
+    h->shape->headers(h->id, h->behave, out);
     put_extras(h, out);
     put(out, "x-mock-port: ");
     put_u64(out, h->port);

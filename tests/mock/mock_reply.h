@@ -9,6 +9,8 @@
 #include "common/base/buf.h"
 #include "tests/mock/mock_behave.h"
 
+struct mock_shape;
+
 struct mock_reply_head {
     uint32_t status;
     const char *type;       // content-type
@@ -18,8 +20,11 @@ struct mock_reply_head {
     uint64_t id;      // makes x-request-id
     uint16_t port;
     const struct mock_behave *behave;
+    const struct mock_shape *shape; // its headers
 };
 
+// x-ratelimit-*, as OpenAI names them.
+void mock_reply_openai_limits(const struct mock_behave *b, struct buf *out);
 void mock_reply_head(const struct mock_reply_head *h, struct buf *out);
 // {"error":{...}} as usual for that status.
 void mock_reply_error(uint32_t status, struct buf *out);

@@ -13,12 +13,15 @@
 #include "common/base/mono.h"
 #include "common/io/crypto.h"
 #include "tests/mock/mock_conn.h"
-#include "tests/mock/mock_embed.h"
 #include "tests/mock/mock_put.h"
 #include "tests/mock/mock_reply.h"
+#include "tests/mock/mock_route.h"
+#include "tests/mock/mock_shape.h"
 #include "tests/mock/mock_stream.h"
 
-#define BODY_MAX (96u << 20) // of what is built in memory
+#define BODY_MAX   (96u << 20) // of what is built in memory
+#define TREE_MAX   ((size_t)64 << 20)
+#define TREE_DEPTH 128u
 
 static const struct slice html_page =
     SLICE("<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad "
@@ -28,12 +31,15 @@ void mock_script_init(struct mock_script *s)
 {
     buf_init(&s->pre, BODY_MAX);
     buf_init(&s->post, BODY_MAX);
+    mock_turn_init(&s->turn);
 }
 
 void mock_script_done(struct mock_script *s)
 {
     buf_done(&s->pre);
     buf_done(&s->post);
+    mock_turn_done(&s->turn);
+    json_free(&s->tree);
 }
 
 bool mock_script_has(const struct mock_script *s, uint32_t flags)
@@ -97,6 +103,7 @@ void mock_script_put_head(struct mock_conn *c, const char *type, int64_t content
         .id = s->subject.id,
         .port = c->port->port,
         .behave = &s->behave,
+        .shape = s->subject.shape,
     };
     size_t before = c->out.n;
 
@@ -111,38 +118,6 @@ void mock_script_put_head(struct mock_conn *c, const char *type, int64_t content
         buf_clear(&c->out);
         buf_append(&c->out, buf_slice(scratch));
     }
-}
-
-static enum mock_api api_of(const struct mock_head *h)
-{
-    static const struct {
-        const char *suffix;
-        enum mock_api api;
-    } table[] = {
-        {"/chat/completions", MOCK_CHAT},
-        {"/completions", MOCK_COMPLETIONS},
-        {"/embeddings", MOCK_EMBEDDINGS},
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        if (slice_ends(h->path, slice_str(table[i].suffix))) {
-            return table[i].api;
-        }
-    }
-    if (slice_eq(h->method, SLICE("GET"))) {
-        if (slice_ends(h->path, SLICE("/models"))) {
-            return MOCK_MODELS;
-        }
-        if (slice_find(h->path, SLICE("/models/")) != SIZE_MAX) {
-            return MOCK_MODEL;
-        }
-    }
-    return MOCK_ECHO;
-}
-
-static struct slice model_in_path(const struct mock_head *h)
-{
-    return slice_from(h->path, slice_find(h->path, SLICE("/models/")) + 8);
 }
 
 static bool key_is_accepted(const struct mock *m, const struct mock_head *h)
@@ -169,36 +144,80 @@ static bool key_is_accepted(const struct mock *m, const struct mock_head *h)
 static void refuse(struct mock_script *s, uint32_t status, const char *code, const char *message)
 {
     s->progress.status = status;
-    mock_reply_error_text("invalid_request_error", code, message, &s->pre);
+    s->subject.shape->error(status, NULL, code, message, &s->pre);
 }
 
 // What OpenAI itself would say about the request. Fills s->pre and the status on a refusal.
-static void check_request(struct mock_conn *c)
+static void check_openai_basics(struct mock_conn *c)
 {
     struct mock_script *s = &c->script;
     enum mock_api api = s->subject.api;
 
-    if (!key_is_accepted(c->worker->mock, &c->head)) {
-        s->progress.status = 401;
-        mock_reply_error(401, &s->pre);
-        return;
-    }
-    if (api == MOCK_MODELS || api == MOCK_MODEL || api == MOCK_ECHO ||
-        mock_script_has(s, MOCK_EARLY)) {
-        return;
-    }
-    if (!slice_eq(c->head.method, SLICE("POST"))) {
-        refuse(s, 405, "method_not_supported", "Not allowed to use this method on this path.");
-    } else if (!s->ask.valid) {
-        refuse(s, 400, NULL,
-               "We could not parse the JSON body of your request. (HINT: This likely means you "
-               "aren't using your HTTP library correctly.)");
-    } else if (s->ask.model.n == 0) {
+    if (s->ask.model.n == 0) {
         refuse(s, 400, NULL, "you must provide a model parameter");
     } else if (api == MOCK_CHAT && !s->ask.has_messages) {
         refuse(s, 400, "missing_required_parameter", "Missing required parameter: 'messages'.");
     } else if (api != MOCK_CHAT && !s->ask.has_input) {
         refuse(s, 400, "missing_required_parameter", "Missing required parameter: 'input'.");
+    }
+}
+
+// The shape looks into the request and says what to answer.
+static void examine(struct mock_conn *c, struct slice body)
+{
+    struct mock_script *s = &c->script;
+    struct mock_request q = {
+        .api = s->subject.api, .head = &c->head, .ask = &s->ask, .behave = &s->behave};
+    struct json_at root = {0};
+    struct err e;
+
+    if (!slice_eq(c->head.method, SLICE("GET"))) {
+        s->tree = json_parse(body, TREE_MAX, TREE_DEPTH, &e);
+        if (s->tree == NULL) {
+            refuse(s, 400, NULL, e.message);
+            return;
+        }
+        root = json_root(s->tree);
+        q.root = &root;
+    }
+    if (!s->subject.shape->check(&q)) {
+        s->progress.status = q.status;
+        s->subject.shape->error(q.status, q.kind, q.code, q.message, &s->pre);
+        return;
+    }
+    mock_turn_build(&s->turn, &q.wants, &s->behave, mock_behave_of_model(s->ask.model));
+}
+
+static void check_request(struct mock_conn *c, struct slice body)
+{
+    struct mock_script *s = &c->script;
+    enum mock_api api = s->subject.api;
+    bool get = slice_eq(c->head.method, SLICE("GET"));
+
+    if (!key_is_accepted(c->worker->mock, &c->head)) {
+        s->progress.status = s->subject.shape == &mock_gemini ? 400 : 401;
+        s->subject.shape->error(401, NULL, NULL, NULL, &s->pre);
+        return;
+    }
+    if (api == MOCK_ECHO || mock_script_has(s, MOCK_EARLY)) {
+        return;
+    }
+    if (get != (api == MOCK_MODELS || api == MOCK_MODEL)) {
+        refuse(s, 405, "method_not_supported", "Not allowed to use this method on this path.");
+    } else if (s->subject.shape != &mock_openai) {
+        examine(c, body);
+    } else if (get) {
+        return;
+    } else if (!s->ask.valid) {
+        refuse(s, 400, NULL,
+               "We could not parse the JSON body of your request. (HINT: This likely means you "
+               "aren't using your HTTP library correctly.)");
+    } else {
+        check_openai_basics(c);
+        if (s->progress.status == 0 && api == MOCK_CHAT &&
+            (s->ask.rich || (s->behave.wishes & MOCK_WISH_STRICT) != 0)) {
+            examine(c, body);
+        }
     }
 }
 
@@ -227,17 +246,28 @@ static void journal(struct mock_conn *c, struct slice body)
         .ordinal = c->ordinal,
         .head = &c->head,
         .ask = &c->script.ask,
+        .shape = c->script.subject.api == MOCK_ECHO ? "echo" : c->script.subject.shape->name,
         .body = body,
     };
 
     c->script.seq = mock_journal_begin(w->mock->journal, &f);
 }
 
+// For the log.
+static void count_tokens(struct mock_script *s)
+{
+    if (s->progress.status == 0 && s->behave.status < 300 && s->subject.api != MOCK_ECHO) {
+        struct mock_usage u = mock_answer_usage(&s->subject);
+
+        s->progress.input_tokens = u.prompt;
+        s->progress.output_tokens = s->subject.api == MOCK_CHAT ? u.completion : 0;
+    }
+}
+
 void mock_script_begin(struct mock_conn *c, struct slice body)
 {
     struct mock_script *s = &c->script;
     struct mock_worker *w = c->worker;
-    struct slice model;
     struct err e;
 
     buf_clear(&s->pre);
@@ -248,25 +278,29 @@ void mock_script_begin(struct mock_conn *c, struct slice body)
     s->chunked = false;
     s->sent_before = c->sent;
     mock_ask_scan(body, &s->ask);
+    json_free(&s->tree);
     s->subject = (struct mock_subject){
-        .api = api_of(&c->head),
         .ask = &s->ask,
+        .turn = &s->turn,
         .behave = &s->behave,
         .id = atomic_fetch_add_explicit(&w->mock->next_id, 1, memory_order_relaxed),
         .created_s = loop_wall_us(w->loop) / 1000000,
         .port = c->port->port,
         .body_length = body.n,
     };
+    mock_route_set(&c->head, body, s);
     atomic_fetch_add_explicit(&c->port->requests, 1, memory_order_relaxed);
     journal(c, body);
-    model = s->subject.api == MOCK_MODEL ? model_in_path(&c->head) : s->ask.model;
-    if (!mock_rules_resolve(w->mock->rules, c->port->port, model, c->head.behaviour,
+    if (!mock_rules_resolve(w->mock->rules, c->port->port, s->ask.model, c->head.behaviour,
                             (uint32_t)rng_below(&w->rng, 100), &s->behave, &e)) {
         mock_behave_init(&s->behave);
+        mock_turn_plain(&s->turn, &s->behave);
         refuse(s, 400, "mock_behaviour", e.message);
     } else {
-        check_request(c);
+        mock_turn_plain(&s->turn, &s->behave);
+        check_request(c, body);
     }
+    count_tokens(s);
     c->split_left = mock_script_has(s, MOCK_SPLIT) ? 512 : 0;
     s->content_us = s->due_us = s->comment_us = 0;
     if (s->behave.delay_us > 0 || s->behave.lognormal_us > 0) {
@@ -321,19 +355,15 @@ static void build_plain(struct mock_conn *c)
                        SLICE_ARG(slice_head(s->ask.model, 128)));
         refuse(s, 404, "model_not_found", message);
     } else if (s->progress.status >= 300) {
-        mock_reply_error(s->progress.status, &s->pre);
+        s->subject.shape->error(s->progress.status, NULL, NULL, NULL, &s->pre);
     } else if (s->behave.error_after != -1) {
-        mock_reply_error(500, &s->pre); // an error inside a 200
+        s->subject.shape->error(500, NULL, NULL, NULL, &s->pre); // an error inside a 200
     } else if (s->subject.api == MOCK_ECHO) {
         put_echo(c);
-    } else if (s->subject.api == MOCK_EMBEDDINGS) {
-        mock_embed_answer(&s->subject, &s->pre);
-    } else if (s->subject.api == MOCK_MODELS) {
-        mock_answer_models(s->subject.created_s, &s->pre);
-    } else if (s->subject.api == MOCK_MODEL) {
-        mock_answer_model(model_in_path(&c->head), s->subject.created_s, &s->pre);
+    } else if (s->subject.api == MOCK_CHAT || s->subject.api == MOCK_COMPLETIONS) {
+        s->filler = s->subject.shape->plain(&s->subject, &s->pre, &s->post);
     } else {
-        s->filler = mock_answer_plain(&s->subject, &s->pre, &s->post);
+        s->subject.shape->other(&s->subject, &s->pre);
     }
 }
 

@@ -11,6 +11,9 @@
 #include "tests/mock/mock_ask.h"
 #include "tests/mock/mock_behave.h"
 #include "tests/mock/mock_journal.h"
+#include "tests/mock/mock_turn.h"
+
+#define MOCK_MODEL_MAX 256u
 
 struct mock_conn;
 
@@ -37,8 +40,12 @@ enum mock_phase {
 struct mock_script {
     enum mock_phase phase;
     struct mock_behave behave;
-    struct mock_ask ask; // slices into the request
+    struct mock_ask ask;     // slices into the request
+    struct mock_turn turn;   // names of tools point into `tree`
+    struct json_value *tree; // of the request, where somebody looks into it; owned
     struct mock_subject subject;
+    char date[32];              // of subject
+    char model[MOCK_MODEL_MAX]; // where it came in the path
     struct mock_progress progress;
     uint64_t seq;         // in the journal; 0 = no attempt
     uint64_t index;       // of the next event within the phase

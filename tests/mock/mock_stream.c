@@ -5,10 +5,13 @@
 
 #include "common/base/mono.h"
 #include "tests/mock/mock_conn.h"
+#include "tests/mock/mock_shape.h"
 
 void mock_stream_comment(struct mock_conn *c)
 {
-    mock_script_put_body(c, SLICE(": keep-alive\n\n"));
+    if (c->script.subject.shape != &mock_ollama) { // its lines are JSON
+        mock_script_put_body(c, SLICE(": keep-alive\n\n"));
+    }
     c->script.comment_us = loop_now_us(c->worker->loop) + c->script.behave.comments_us;
 }
 
@@ -17,17 +20,18 @@ enum mock_run mock_stream_start(struct mock_conn *c)
     struct mock_script *s = &c->script;
 
     s->chunked = !mock_script_has(s, MOCK_UNTIL_CLOSE);
-    mock_script_put_head(c,
-                         mock_script_has(s, MOCK_TYPE_JSON) ? "application/json"
-                                                            : "text/event-stream; charset=utf-8",
-                         -1);
+    mock_script_put_head(
+        c, mock_script_has(s, MOCK_TYPE_JSON) ? "application/json" : s->subject.shape->stream_type,
+        -1);
     if (s->behave.comments_us > 0 && !mock_script_has(s, MOCK_HALF_HEAD)) {
         mock_stream_comment(c);
     }
     if (mock_script_has(s, MOCK_HALF_HEAD | MOCK_STALL_FIRST)) {
         return mock_script_stall(s);
     }
-    mock_answer_event_prefix(&s->subject, &s->pre);
+    if (s->subject.shape->prefix != NULL) {
+        s->subject.shape->prefix(&s->subject, &s->pre);
+    }
     s->phase = MOCK_PHASE_TTFT;
     if (s->behave.ttft_us > 0 && !mock_script_has(s, MOCK_ROLE_THEN_STALL)) {
         s->content_us = loop_now_us(c->worker->loop) + s->behave.ttft_us;
@@ -41,7 +45,8 @@ static void put_event(struct mock_conn *c, enum mock_event kind, uint64_t index)
     struct buf *scratch = &c->worker->scratch;
 
     buf_clear(scratch);
-    mock_answer_event(&c->script.subject, kind, index, buf_slice(&c->script.pre), scratch);
+    c->script.subject.shape->event(&c->script.subject, kind, index, buf_slice(&c->script.pre),
+                                   scratch);
     mock_script_put_body(c, buf_slice(scratch));
 }
 
@@ -116,9 +121,7 @@ enum mock_run mock_stream_role(struct mock_conn *c)
     if (s->behave.error_after == -2) {
         return put_error_event(c);
     }
-    if (s->subject.api == MOCK_CHAT) {
-        put_event(c, MOCK_EVENT_ROLE, 0);
-    }
+    put_event(c, MOCK_EVENT_ROLE, 0);
     if (mock_script_has(s, MOCK_ROLE_THEN_STALL)) {
         return mock_script_stall(s);
     }
@@ -133,7 +136,7 @@ enum mock_run mock_stream_think(struct mock_conn *c)
 {
     struct mock_script *s = &c->script;
 
-    if (s->index == s->behave.think || s->subject.api != MOCK_CHAT) {
+    if (s->index == s->turn.think || s->subject.api != MOCK_CHAT) {
         s->index = 0;
         s->phase = MOCK_PHASE_CONTENT;
         return MOCK_RUN_AGAIN;
@@ -153,7 +156,7 @@ enum mock_run mock_stream_end(struct mock_conn *c)
     if (!mock_script_has(s, MOCK_NO_FINISH)) {
         put_event(c, MOCK_EVENT_FINISH, 0);
     }
-    if (s->ask.include_usage && !mock_script_has(s, MOCK_NO_USAGE)) {
+    if (!mock_script_has(s, MOCK_NO_USAGE)) {
         put_event(c, MOCK_EVENT_USAGE, 0);
     }
     if (!mock_script_has(s, MOCK_NO_DONE)) {

@@ -202,7 +202,7 @@ def test_content_parts_and_last_user_message(mock):
     body = {"model": "gpt", "messages": [
         {"content": "first", "role": "user"}, {"role": "assistant", "content": "no"},
         {"content": [{"type": "text", "text": "second"}], "role": "user"},
-        {"role": "tool", "tool_call_id": "x", "content": "third"}]}
+        {"role": "assistant", "content": "third"}]}
     a = json.loads(request(mock.port, "POST", "/v1beta/openai/chat/completions",
                            json.dumps(body, indent=2))[2])
     assert a["choices"][0]["message"]["content"].startswith("Mock answer to: second")
