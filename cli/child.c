@@ -49,8 +49,11 @@ void child_arg2(struct child *c, const char *option, const char *value)
 
 bool child_start(struct child *c, struct err *e)
 {
-    struct proc_child p = {
-        .argv = c->argv, .env = c->env, .own_group = true, .die_with_parent = true};
+    struct proc_child p = {.argv = c->argv,
+                           .env = c->env,
+                           .passes = c->passes,
+                           .own_group = true,
+                           .die_with_parent = true};
     char text[32];
     int n;
 

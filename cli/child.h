@@ -20,7 +20,8 @@ struct child {
     const char *name; // "redis", "control", "proxy", "mock"
     const char *argv[CHILD_ARGS_MAX + 1];
     size_t n_args;
-    const char *const *env; // borrowed: NULL-ended additions, or NULL
+    const char *const *env;               // borrowed: NULL-ended additions, or NULL
+    bool (*passes)(const char *variable); // which of our variables it gets; NULL: all
     const char *pid_file;
     const char *json_file; // its ready file; removed before each start
     pid_t pid;             // 0 = not running

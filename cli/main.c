@@ -9,6 +9,7 @@
 #include "common/base/slice.h"
 #include "common/base/text.h"
 #include "common/io/libs.h"
+#include "common/io/proc.h"
 
 static const struct {
     const char *name;
@@ -73,6 +74,9 @@ static int show_version(void)
 
 int main(int argc, char **argv)
 {
+    // Tokens and provider keys pass through here, by file and by variable.
+    proc_hide_env();
+    proc_harden();
     if (argc < 2) {
         usage(stderr);
         return 2;

@@ -111,11 +111,61 @@ static void pass_flag(struct up *u, struct child *c, const char *flag)
     }
 }
 
+// --- what the children see of our environment --------------------------------------------------
+//
+// Provider keys stand in it. The control plane gets it whole (and hides it, like we do); the others
+// have no use for them.
+
+static bool starts(const char *variable, const char *prefix)
+{
+    return strncmp(variable, prefix, strlen(prefix)) == 0;
+}
+
+// Programs that are configured by arguments alone.
+static bool passes_plain(const char *variable)
+{
+    static const char *const kept[] = {"PATH=", "HOME=", "USER=",   "LOGNAME=",         "LANG=",
+                                       "LC_",   "TZ=",   "TMPDIR=", "LD_LIBRARY_PATH=", "ASAN_",
+                                       "LSAN_", "TSAN_", "UBSAN_"};
+
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
+        if (starts(variable, kept[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Its sections of the file may name any variable, so only what is known to be the control plane's
+// stays out.
+static bool passes_to_proxy(const char *variable)
+{
+    static const char *const control[] = {
+        "SLUICE_MASTER_KEY=", "SLUICE_ADMIN_TOKEN=", "SLUICE__PROVIDERS__",
+        "SLUICE__REDIS__",    "SLUICE__ROUTERS__",   "SLUICE__KEYS"};
+    static const char *const ends[] = {"_API_KEY", "_ACCESS_KEY", "_ACCESS_KEY_ID",
+                                       "_SESSION_TOKEN", "_CLIENT_SECRET"};
+    struct slice name = slice_head(slice_str(variable), strcspn(variable, "="));
+
+    for (size_t i = 0; i < ARRAY_LEN(control); i++) {
+        if (starts(variable, control[i])) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        if (slice_ends(name, slice_str(ends[i]))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void build_mock(struct up *u, struct child *c)
 {
     child_arg(c, program(u, "sluice-mock"));
     child_arg2(c, "--port", "0");
     child_arg2(c, "--ready-file", c->json_file);
+    c->passes = passes_plain;
 }
 
 static void build_redis(struct up *u, struct child *c)
@@ -130,6 +180,7 @@ static void build_redis(struct up *u, struct child *c)
     child_arg2(c, "--daemonize", "no");
     child_arg2(c, "--loglevel", "notice");
     child_arg2(c, "--logfile", path_in(u, u->data, "redis/redis.log"));
+    c->passes = passes_plain;
 }
 
 static void build_control(struct up *u, struct child *c)
@@ -171,6 +222,7 @@ static void build_proxy(struct up *u, struct child *c)
     child_arg2(c, "--ops-port",
                options_has(&u->opt, "ops-port") ? options_get(&u->opt, "ops-port") : "0");
     pass_flag(u, c, "insecure-no-auth");
+    c->passes = passes_to_proxy;
 }
 
 // --- ready -------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@
 #include "common/io/libs.h"
 #include "common/io/proc.h"
 #include "common/io/redis.h"
+#include "common/io/redis_url.h"
 #include "controlplane/daemon.h"
 
 #define DATA_DIR "/var/lib/sluice"
@@ -258,11 +259,33 @@ static int run(const struct args *a, struct daemon_config *c)
     return code;
 }
 
+// redis://user:password@host: everybody may read /proc/PID/cmdline. What is used is a copy, which
+// lives as long as the process.
+static void hide_password(int argc, char **argv)
+{
+    for (int i = 1; i + 1 < argc; i++) {
+        struct slice url = slice_str(argv[i + 1]), password;
+
+        if (strcmp(argv[i], "--redis") != 0) {
+            continue;
+        }
+        password = redis_url_password(url);
+        if (password.n > 0) {
+            char *in_argv = argv[i + 1] + (password.p - url.p);
+
+            argv[i + 1] = mem_strdup(argv[i + 1]);
+            proc_hide_arg(in_argv, password.n);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct args a = {0};
     struct daemon_config c = {0};
 
+    proc_hide_env();
+    hide_password(argc, argv);
     if (!parse_args(argc, argv, &a)) {
         usage(stderr);
         return 2;

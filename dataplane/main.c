@@ -76,6 +76,7 @@ int main(int argc, char **argv)
 {
     struct dp_conf_args args;
 
+    proc_hide_env();
     if (!dp_conf_parse(argc, argv, &args)) {
         return 2;
     }

@@ -384,56 +384,78 @@ static bool take_in(struct peer *p, enum keys_purpose purpose, struct slice byte
     return v == ENVELOPE_OK;
 }
 
+static void take_broadcast(struct peer *p, const struct envelope *e)
+{
+    if (p->session && memcmp(e->sender, p->control, ENVELOPE_ID_BYTES) == 0) {
+        deliver(p, e, buf_slice(&p->body));
+        return;
+    }
+    // Somebody else speaks at this address: a restarted control plane, or a recording of an old
+    // one. A challenge tells them apart; until it is answered the session we have goes on.
+    hold(p, e, buf_slice(&p->body));
+    greet(p);
+}
+
+// It may hold provider keys.
+static void wipe_body(struct peer *p)
+{
+    struct slice s = buf_slice(&p->body);
+
+    if (s.n > 0) {
+        mem_wipe(p->body.p + p->body.off, s.n);
+    }
+    buf_clear(&p->body);
+}
+
+// In all that follows the peer may be freed, but not before the loop's turn is over.
 static void on_published(void *arg, struct slice bytes, const struct nnsock_route *route)
 {
     struct peer *p = arg;
     struct envelope e;
 
     (void)route;
-    if (!take_in(p, KEYS_BROADCAST, bytes, &e)) {
+    if (take_in(p, KEYS_BROADCAST, bytes, &e)) {
+        take_broadcast(p, &e);
+    }
+    wipe_body(p);
+}
+
+static void take_answer(struct peer *p, const struct envelope *e)
+{
+    struct message m;
+    struct call *c = find_call(p, e->request);
+
+    if (c == NULL || memcmp(e->recipient, p->conf->self, ENVELOPE_ID_BYTES) != 0 ||
+        (c->fn != on_hello_answer && memcmp(e->sender, p->control, ENVELOPE_ID_BYTES) != 0 &&
+         e->type != MESSAGE_REFUSAL)) {
+        p->conf->verdicts[ENVELOPE_REPLAYED]++; // or too late
         return;
     }
-    if (p->session && memcmp(e.sender, p->control, ENVELOPE_ID_BYTES) == 0) {
-        deliver(p, &e, buf_slice(&p->body));
+    arena_reset(&p->arena);
+    if (!message_decode(e->type, buf_slice(&p->body), &p->arena, &m, NULL)) {
+        p->conf->verdicts[ENVELOPE_MALFORMED]++;
+        call_end(c, NULL, NULL);
         return;
     }
-    // Somebody else speaks at this address: a restarted control plane, or a recording of an old
-    // one. A challenge tells them apart; until it is answered the session we have goes on.
-    hold(p, &e, buf_slice(&p->body));
-    greet(p);
+    if (memcmp(e->sender, p->control, ENVELOPE_ID_BYTES) == 0) {
+        p->heard_us = loop_now_us(p->conf->loop);
+    }
+    if (m.type == MESSAGE_REFUSAL && m.u.refusal.reason == MESSAGE_STRANGER) {
+        greet(p);
+    }
+    call_end(c, e, &m);
 }
 
 static void on_answered(void *arg, struct slice bytes, const struct nnsock_route *route)
 {
     struct peer *p = arg;
     struct envelope e;
-    struct message m;
-    struct call *c;
 
     (void)route;
-    if (!take_in(p, KEYS_ANSWER, bytes, &e)) {
-        return;
+    if (take_in(p, KEYS_ANSWER, bytes, &e)) {
+        take_answer(p, &e);
     }
-    c = find_call(p, e.request);
-    if (c == NULL || memcmp(e.recipient, p->conf->self, ENVELOPE_ID_BYTES) != 0 ||
-        (c->fn != on_hello_answer && memcmp(e.sender, p->control, ENVELOPE_ID_BYTES) != 0 &&
-         e.type != MESSAGE_REFUSAL)) {
-        p->conf->verdicts[ENVELOPE_REPLAYED]++; // or too late
-        return;
-    }
-    arena_reset(&p->arena);
-    if (!message_decode(e.type, buf_slice(&p->body), &p->arena, &m, NULL)) {
-        p->conf->verdicts[ENVELOPE_MALFORMED]++;
-        call_end(c, NULL, NULL);
-        return;
-    }
-    if (memcmp(e.sender, p->control, ENVELOPE_ID_BYTES) == 0) {
-        p->heard_us = loop_now_us(p->conf->loop);
-    }
-    if (m.type == MESSAGE_REFUSAL && m.u.refusal.reason == MESSAGE_STRANGER) {
-        greet(p);
-    }
-    call_end(c, &e, &m);
+    wipe_body(p);
 }
 
 // ---- life ------------------------------------------------------------------------------------

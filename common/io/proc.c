@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -120,6 +121,43 @@ void proc_harden(void)
     // Lowering our own limit and clearing our own flag are always allowed.
     CHECK(setrlimit(RLIMIT_CORE, &none) == 0);
     CHECK(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0);
+}
+
+// One mapping: the pointers, then the strings. It lives as long as the process.
+void proc_hide_env(void)
+{
+    size_t n = 0, bytes = 0;
+    char **pointers, *at;
+    void *map;
+
+    while (environ[n] != NULL) {
+        bytes += strlen(environ[n++]) + 1;
+    }
+    bytes += (n + 1) * sizeof *pointers;
+    map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(map != MAP_FAILED);
+    (void)mlock(map, bytes); // best effort, as in secret.c
+    (void)madvise(map, bytes, MADV_DONTDUMP);
+    pointers = map;
+    at = (char *)map + (n + 1) * sizeof *pointers;
+    for (size_t i = 0; i < n; i++) {
+        size_t length = strlen(environ[i]), name = strcspn(environ[i], "=");
+
+        pointers[i] = at;
+        memcpy(at, environ[i], length + 1);
+        at += length + 1;
+        if (name < length) {
+            mem_wipe(environ[i] + name + 1, length - name - 1);
+        }
+    }
+    pointers[n] = NULL;
+    environ = pointers;
+}
+
+void proc_hide_arg(char *at, size_t n)
+{
+    mem_wipe(at, n);
+    memset(at, '*', n);
 }
 
 void proc_name_thread(const char *name)
@@ -334,8 +372,9 @@ static bool same_variable(const char *a, const char *b)
     return strncmp(a, b, n) == 0 && (b[n] == '=' || b[n] == '\0');
 }
 
-// Our environment with the extra variables put over it; the array is owned, the strings are not.
-static char **merged_environment(const char *const *extra)
+// What passes of our environment, with the extra variables put over it; the array is owned, the
+// strings are not.
+static char **merged_environment(const char *const *extra, bool (*passes)(const char *))
 {
     size_t n_ours = 0, n_extra = 0, n = 0;
     char **env;
@@ -348,7 +387,7 @@ static char **merged_environment(const char *const *extra)
     }
     env = mem_zalloc_array(n_ours + n_extra + 1, sizeof *env);
     for (size_t i = 0; i < n_ours; i++) {
-        bool replaced = false;
+        bool replaced = passes != NULL && !passes(environ[i]);
 
         for (size_t k = 0; k < n_extra; k++) {
             replaced = replaced || same_variable(extra[k], environ[i]);
@@ -433,7 +472,7 @@ pid_t proc_spawn(const struct proc_child *c, struct err *e)
         err_set(e, ERR_IO, "cannot start %s: %s", c->argv[0], strerror(errno));
         return -1;
     }
-    env = merged_environment(c->env);
+    env = merged_environment(c->env, c->passes);
     memcpy(&argv, &c->argv, sizeof argv); // as for env: execve's type is older than const
     pid = fork();
     if (pid == 0) {

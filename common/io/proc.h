@@ -30,6 +30,11 @@ void proc_signals_free(struct proc_signals **s);
 uint64_t proc_raise_nofile(void);
 // Secrets stay out of core dumps and out of reach of debuggers of the same user.
 void proc_harden(void);
+// The variables stay (in locked memory, left out of core dumps), but /proc/PID/environ shows their
+// names only. For the first line of main: pointers that getenv gave before dangle.
+void proc_hide_env(void);
+// The same for what an argument says: the n bytes at `at` within argv become '*'.
+void proc_hide_arg(char *at, size_t n);
 // Cut at 15 bytes. The calling thread.
 void proc_name_thread(const char *name);
 
@@ -53,12 +58,15 @@ char *proc_sibling(const char *name);
 struct proc_child {
     const char *const *argv; // NULL-ended; argv[0] is looked up in PATH when it has no '/'
     const char *const *env;  // NULL-ended "NAME=value" added to or replacing ours; NULL = none
-    bool own_group;          // the terminal's Ctrl-C does not reach it
-    bool die_with_parent;    // gets SIGTERM when the calling thread ends, however it ends
+    // Which of our own variables ("NAME=value") it gets; NULL: all.
+    bool (*passes)(const char *variable);
+    bool own_group;       // the terminal's Ctrl-C does not reach it
+    bool die_with_parent; // gets SIGTERM when the calling thread ends, however it ends
 };
 
-// Starts a child with our environment, stdout and stderr, stdin from /dev/null and a clean signal
-// mask. Its pid, or -1: also when the program cannot be executed. All borrowed for the call.
+// Starts a child with our environment (as far as it passes), stdout and stderr, stdin from
+// /dev/null and a clean signal mask. Its pid, or -1: also when the program cannot be executed. All
+// borrowed for the call.
 MUST_CHECK pid_t proc_spawn(const struct proc_child *c, struct err *e);
 // One ended child (any), without waiting. False: none. *ret_status as from waitpid(2).
 bool proc_reap(pid_t *ret_pid, int *ret_status);

@@ -177,3 +177,15 @@ bool redis_check_url(const char *url, struct err *e)
     redis_url_done(&p);
     return ok;
 }
+
+struct slice redis_url_password(struct slice url)
+{
+    struct slice host, login, user, password;
+
+    if (!slice_starts(url, SLICE("redis://"))) {
+        return SLICE("");
+    }
+    login = cut_last(slice_from(url, 8), '@', &host);
+    password = login.p == NULL ? SLICE_NULL : slice_cut(login, ':', &user);
+    return password.p == NULL ? SLICE("") : password;
+}

@@ -9,6 +9,7 @@
 #include "common/base/cdefs.h"
 #include "common/base/err.h"
 #include "common/base/secret.h"
+#include "common/base/slice.h"
 
 // Owns everything in it.
 struct redis_url {
@@ -22,5 +23,7 @@ struct redis_url {
 // *u is zeroed before; redis_url_done also after false.
 MUST_CHECK bool redis_url_parse(const char *url, struct redis_url *u, struct err *e);
 void redis_url_done(struct redis_url *u);
+// Where in the text the password stands, for who wants it out of sight; empty: there is none.
+struct slice redis_url_password(struct slice url);
 
 #endif

@@ -305,9 +305,67 @@ static void siblings_are_beside_the_program(void **state)
     mem_free(p);
 }
 
+// In a child, whose environment nobody else needs.
+static void the_environment_is_hidden(void **state)
+{
+    int status;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(setenv("PROC_TEST_SECRET", "planted", 1), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        proc_hide_env();
+        proc_hide_env(); // again does no harm
+        _exit(strcmp(getenv("PROC_TEST_SECRET"), "planted") == 0 && getenv("PATH") != NULL &&
+                      setenv("PROC_TEST_MORE", "x", 1) == 0 && getenv("PROC_TEST_MORE") != NULL
+                  ? 0
+                  : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(unsetenv("PROC_TEST_SECRET"), 0);
+}
+
+static void an_argument_is_hidden(void **state)
+{
+    char arg[] = "redis://u:planted@h";
+
+    (void)state;
+    proc_hide_arg(arg + 10, 7);
+    assert_string_equal(arg, "redis://u:*******@h");
+}
+
+static bool only_path(const char *variable)
+{
+    return strncmp(variable, "PATH=", 5) == 0;
+}
+
+static void a_child_gets_what_passes(void **state)
+{
+    const char *const argv[] = {"sh", "-c", "test -z \"$PROC_TEST_SECRET\" && test \"$MORE\" = yes",
+                                NULL};
+    const char *const more[] = {"MORE=yes", NULL};
+    const struct proc_child c = {.argv = argv, .env = more, .passes = only_path};
+    int status;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(setenv("PROC_TEST_SECRET", "planted", 1), 0);
+    pid = proc_spawn(&c, NULL);
+    assert_true(pid > 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(unsetenv("PROC_TEST_SECRET"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_environment_is_hidden),
+        cmocka_unit_test(an_argument_is_hidden),
+        cmocka_unit_test(a_child_gets_what_passes),
         cmocka_unit_test(a_written_file_reads_back_with_its_mode),
         cmocka_unit_test(a_large_file_reads_back),
         cmocka_unit_test(file_errors_are_told),
