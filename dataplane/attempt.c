@@ -13,6 +13,7 @@
 #include "common/base/mono.h"
 #include "common/base/text.h"
 #include "dataplane/access.h"
+#include "dataplane/attempt_body.h"
 #include "dataplane/req_priv.h"
 
 #ifndef SLUICE_VERSION
@@ -111,35 +112,72 @@ static void put_auth(struct buf *b, const struct resource_provider *p, const str
     buf_append_str(b, "\r\n");
 }
 
-static void put_query(struct buf *b, const struct resource_provider *p)
+// more: the path has a query already.
+static void put_query(struct buf *b, const struct resource_provider *p, bool more)
 {
     for (size_t i = 0; i < p->n_query; i++) {
-        buf_append_char(b, i == 0 ? '?' : '&');
+        buf_append_char(b, i == 0 && !more ? '?' : '&');
         buf_append_str(b, p->query[i].name);
         buf_append_char(b, '=');
         buf_append_str(b, p->query[i].value);
     }
 }
 
-static void put_provider_headers(struct buf *b, const struct resource_provider *p)
+// Of a routed request's headers only these mean anything to a provider; the last ones only to one
+// that speaks the client's dialect.
+static const char *const passed_on[] = {"traceparent", "tracestate",     "idempotency-key",
+                                        "openai-beta", "anthropic-beta", "anthropic-version"};
+#define PASSED_TRACE 2u // of them for tracing
+#define PASSED_ANY   3u // of them whatever the dialect
+
+static void put_passed_on(struct buf *b, const struct httpd_req *q, bool trace, bool equal)
 {
-    for (size_t i = 0; i < p->n_headers; i++) {
-        put_header(b, slice_str(p->headers[i].name), slice_str(p->headers[i].value));
+    for (size_t i = trace ? 0 : PASSED_TRACE; i < (equal ? ARRAY_LEN(passed_on) : PASSED_ANY);
+         i++) {
+        struct slice v = httpd_header(q, passed_on[i]);
+
+        if (v.n > 0) {
+            put_header(b, slice_str(passed_on[i]), v);
+        }
     }
 }
 
-// Of a routed request's headers only these mean anything to a provider.
-static void put_passed_on(struct buf *b, const struct httpd_req *q, bool trace)
+// The client's own word on a provider's header (anthropic-version) wins where the dialects are
+// equal.
+static bool is_passed_on(const struct httpd_req *q, struct slice name)
 {
-    static const char *const names[] = {"traceparent", "tracestate",     "idempotency-key",
-                                        "openai-beta", "anthropic-beta", "anthropic-version"};
-
-    for (size_t i = trace ? 0 : 2; i < ARRAY_LEN(names); i++) {
-        struct slice v = httpd_header(q, names[i]);
-
-        if (v.n > 0) {
-            put_header(b, slice_str(names[i]), v);
+    for (size_t i = PASSED_ANY; i < ARRAY_LEN(passed_on); i++) {
+        if (slice_eq_nocase(name, slice_str(passed_on[i]))) {
+            return httpd_header(q, passed_on[i]).n > 0;
         }
+    }
+    return false;
+}
+
+static void put_provider_headers(struct req *r, struct buf *b, const struct resource_provider *p,
+                                 bool equal)
+{
+    for (size_t i = 0; i < p->n_headers; i++) {
+        struct slice name = slice_str(p->headers[i].name);
+
+        if (!equal || !is_passed_on(r->q, name)) {
+            put_header(b, name, slice_str(p->headers[i].value));
+        }
+    }
+}
+
+static void put_path(struct req *r, struct buf *b, const struct resource_provider *p)
+{
+    struct dialect_call call = {.endpoint = r->route.endpoint,
+                                .stream = r->stream,
+                                .model = r->at.cand->model,
+                                .client_path = r->route.path};
+    struct slice own = attempt_own_path(p, r->route.endpoint);
+
+    if (own.p != NULL) {
+        buf_append(b, own);
+    } else {
+        r->at.dialect->write_path(&call, b);
     }
 }
 
@@ -147,24 +185,25 @@ static void write_head(struct req *r, struct buf *b, const struct resource_provi
                        const struct resource *key, struct slice origin, struct slice base_path,
                        size_t body_bytes)
 {
-    struct dialect_call call = {.endpoint = r->route.endpoint,
-                                .stream = r->stream,
-                                .model = r->at.cand->model,
-                                .client_path = r->route.path};
+    bool equal = r->at.xlate == NULL;
+    size_t at;
 
     buf_append_str(b, "POST ");
     buf_append(b, base_path);
-    r->dialect->write_path(&call, b);
-    put_query(b, p);
+    at = b->n;
+    put_path(r, b, p);
+    put_query(b, p, slice_find_char(slice_from(buf_slice(b), at), '?') != SIZE_MAX);
     buf_append_str(b, " HTTP/1.1\r\n");
     put_header(b, SLICE("host"), authority_of(origin));
     put_auth(b, p, key);
-    buf_append_str(b, r->stream ? "accept: text/event-stream\r\n" : "accept: application/json\r\n");
+    buf_append_str(b, !r->stream              ? "accept: application/json\r\n"
+                      : r->at.dialect->ndjson ? "accept: application/x-ndjson\r\n"
+                                              : "accept: text/event-stream\r\n");
     buf_append_str(b, "content-type: application/json\r\n"
                       "accept-encoding: identity\r\n"
                       "user-agent: sluice/" SLUICE_VERSION "\r\n");
-    put_passed_on(b, r->q, !r->w->shared->conf.drop_trace);
-    put_provider_headers(b, p);
+    put_passed_on(b, r->q, !r->w->shared->conf.drop_trace, equal);
+    put_provider_headers(r, b, p, equal);
     put_length(b, body_bytes);
     buf_append_str(b, "\r\n");
 }
@@ -173,12 +212,19 @@ static void write_head(struct req *r, struct buf *b, const struct resource_provi
 
 struct getter {
     const struct h1 *head;
+    const struct resource_provider *p; // NULL: raw
 };
 
+// A limit header by OpenAI's name, under this vendor's.
 static struct slice get_header(void *ctx, const char *name)
 {
     const struct getter *g = ctx;
 
+    for (size_t i = 0; g->p != NULL && i < g->p->n_limit_headers; i++) {
+        if (strcmp(g->p->limit_headers[i].name, name) == 0) {
+            return h1_header(g->head, g->p->limit_headers[i].value);
+        }
+    }
     return h1_header(g->head, name);
 }
 
@@ -265,7 +311,8 @@ static void on_head(void *arg, const struct h1 *head)
 {
     struct req *r = arg;
     struct attempt *at = &r->at;
-    struct getter g = {head};
+    struct getter g = {head, at->cand == NULL ? NULL : at->cand->provider->res->u.provider};
+    const struct dialect *d = at->dialect != NULL ? at->dialect : r->dialect; // raw: any
     struct slice encoding = h1_header(head, "content-encoding");
 
     at->head_in = true;
@@ -276,10 +323,14 @@ static void on_head(void *arg, const struct h1 *head)
     at->content_type = arena_dup(&r->arena, h1_header(head, "content-type"));
     at->encoded = encoding.n > 0 && !slice_eq_nocase(slice_trim(encoding), SLICE("identity"));
     at->is_json = is_json_type(at->content_type);
-    at->is_sse = type_is(at->content_type, SLICE("text/event-stream"));
+    at->is_stream = type_is(at->content_type,
+                            d->ndjson ? SLICE("application/x-ndjson") : SLICE("text/event-stream"));
     at->request_id = first_header(r, head, "x-request-id", "request-id");
-    if (r->dialect->observe_limits != NULL) {
-        at->limits = r->dialect->observe_limits(get_header, &g, loop_wall_us(r->w->loop));
+    if (d->observe_limits != NULL) {
+        at->limits = d->observe_limits(get_header, &g, loop_wall_us(r->w->loop));
+    }
+    if (at->xlate != NULL) {
+        xlate_answered(at->xlate, loop_wall_us(r->w->loop) / MONO_SEC);
     }
     copy_headers(r, head);
     req_post(r);
@@ -371,9 +422,8 @@ void attempt_start(struct req *r, struct route_candidate *c)
 {
     const struct resource_provider *p = c->provider->res->u.provider;
     struct upstream_request u = {.origin = NULL};
-    struct dialect_splice splices[UPSTREAM_BODY_PIECES / 2];
     struct slice origin, path;
-    size_t n, bytes = 0;
+    size_t bytes = 0;
 
     r->at.cand = c;
     begin(r, c->target);
@@ -382,9 +432,7 @@ void attempt_start(struct req *r, struct route_candidate *c)
         bad_url(r);
         return;
     }
-    n = r->dialect->edit_request(&r->rq, httpd_body(r->q), c->model, !p->no_stream_options,
-                                 &r->arena, splices, ARRAY_LEN(splices) - 1);
-    u.n_body = dialect_spliced(httpd_body(r->q), splices, n, u.body, UPSTREAM_BODY_PIECES, &bytes);
+    u.n_body = attempt_pieces(r, c, u.body, &bytes);
     write_head(r, &r->w->scratch, p, c->key, origin, path, bytes);
     launch(r, origin, &r->w->scratch, &u);
 }
@@ -456,7 +504,7 @@ void attempt_start_raw(struct req *r, const struct resource *key)
     put_header(b, SLICE("host"), authority_of(origin));
     put_auth(b, p, key);
     httpd_each_header(r->q, copy_raw_header, &copy);
-    put_provider_headers(b, p);
+    put_provider_headers(r, b, p, false);
     if (body.n > 0 || slice_eq_str(r->method, "POST") || slice_eq_str(r->method, "PUT") ||
         slice_eq_str(r->method, "PATCH")) {
         put_length(b, body.n);
@@ -531,6 +579,7 @@ void attempt_reset(struct req *r)
     }
     (void)attempt_settle(r, TARGET_NEUTRAL, 0);
     buf_clear(&in);
+    buf_done(&r->at.body);
     r->at = (struct attempt){
         .in = in, .limits = {.retry_after_us = limits.retry_after_us}, .started = r->at.started};
 }

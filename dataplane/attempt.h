@@ -16,6 +16,7 @@
 #include "dataplane/retry.h"
 #include "dataplane/route.h"
 #include "dataplane/target.h"
+#include "dataplane/xlate.h"
 
 struct req;
 
@@ -32,6 +33,11 @@ struct attempt {
     bool begun;                   // target_end is owed
     bool started;                 // a call was made (still or not any more running)
 
+    // What is sent, by attempt_prepare.
+    const struct dialect *dialect; // the provider's
+    struct xlate *xlate;           // NULL: equal dialects
+    struct buf body;               // translated or edited; empty: the client's bytes, spliced
+
     // Facts.
     bool head_in, ended, paused;
     enum upstream_result result; // when ended
@@ -45,7 +51,7 @@ struct attempt {
     unsigned status;
     unsigned odd_status; // what an error object inside a 200 stands for; 0: none
     int64_t content_length;
-    bool is_json, is_sse, encoded;
+    bool is_json, is_stream, encoded; // is_stream: SSE, or lines where the dialect streams lines
     struct slice content_type, request_id;
     struct httpd_header *headers; // to be relayed
     size_t n_headers;
@@ -56,7 +62,17 @@ struct attempt {
     const char *reason; // static text
 };
 
-// Starts at a candidate (target_begin has been called). Never fails: trouble comes as `ended`.
+// Writes what a candidate is to be sent, translated where it speaks another dialect
+// (attempt_body.c). False: the request cannot be put into its words; *ret_code, *ret_param and *e
+// say why.
+MUST_CHECK bool attempt_prepare(struct req *r, const struct route_candidate *c,
+                                const char **ret_code, const char **ret_param, struct err *e);
+// The request's translator, made at its first use.
+struct xlate *attempt_xlate(struct req *r);
+// The dialect a candidate is spoken to in for this request; NULL: it cannot serve it.
+const struct dialect *attempt_dialect(const struct req *r, const struct resource_provider *p);
+// Starts at a candidate (attempt_prepare and target_begin have been called). Never fails: trouble
+// comes as `ended`.
 void attempt_start(struct req *r, struct route_candidate *c);
 // The client's request as it is, to r->raw_provider, with the key put in.
 void attempt_start_raw(struct req *r, const struct resource *key);

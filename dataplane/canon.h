@@ -27,6 +27,7 @@
 #include "dataplane/dialect.h"
 #include "dataplane/jtext.h"
 #include "dataplane/jwrite.h"
+#include "proto/resource.h"
 
 // --- parts of messages -------------------------------------------------------------------------
 
@@ -317,6 +318,8 @@ struct canon_target {
     bool no_stream_usage; // refuses stream_options
     bool no_files;        // no file parts
     bool forward_unknown, drop_unsupported; // of the router
+    const struct resource_quirks *quirks;   // of the provider; NULL: none
+    const struct resource_traits *traits;   // of the model; NULL: none
     bool strip_signatures; // this is a fallback to another model than the conversation's (G7c)
 };
 

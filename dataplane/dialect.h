@@ -203,6 +203,9 @@ struct dialect {
     // for the client (providers/README.md section 3). Strings in the arena.
     void (*read_error)(unsigned status, struct slice body, struct arena *a,
                        struct dialect_error *ret);
+    // Is the error body what this dialect itself would have said, so that between equal dialects it
+    // goes to the client byte for byte? NULL: never.
+    bool (*is_own_error)(unsigned status, struct slice body);
 };
 
 // By name; NULL if unknown.

@@ -10,6 +10,7 @@
 #include "common/base/check.h"
 #include "common/base/text.h"
 #include "dataplane/dialect.h"
+#include "dataplane/dialect_error.h"
 #include "dataplane/dialect_limits.h"
 #include "dataplane/dialect_openai_answer.h"
 
@@ -415,6 +416,8 @@ const struct dialect dialect_openai = {
     .parse_request = parse_request,
     .edit_request = edit_request,
     .serves = serves,
+    .read_error = dialect_error_read,
+    .is_own_error = dialect_error_is_openai,
     .write_path = write_path,
     .observe_event = dialect_openai_answer_event,
     .observe_answer = dialect_openai_answer_whole,

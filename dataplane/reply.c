@@ -9,10 +9,12 @@
 
 #include "common/base/mono.h"
 #include "common/base/text.h"
+#include "dataplane/dialect_error.h"
 #include "dataplane/metrics.h"
 #include "dataplane/req_priv.h"
 
 #define ROUTE_TEXT_MAX 1024u // x-sluice-route (dataplane-notes 27)
+#define DROPPED_MAX    1024u // x-sluice-dropped-params
 
 static const struct {
     unsigned status;
@@ -255,6 +257,42 @@ static void add_cost(const struct req *r, struct reply_head *h)
     }
 }
 
+static bool is_name(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] <= ' ' || s.p[i] >= 127 || s.p[i] == ',') {
+            return false;
+        }
+    }
+    return s.n > 0;
+}
+
+// Parameters that the provider could not take.
+static void add_dropped(struct req *r, struct reply_head *h)
+{
+    const struct canon_outcome *o = r->at.xlate == NULL ? NULL : &r->at.xlate->outcome;
+    struct buf b;
+
+    if (o == NULL || o->n_dropped == 0) {
+        return;
+    }
+    buf_init(&b, DROPPED_MAX);
+    for (size_t i = 0; i < o->n_dropped; i++) {
+        struct slice name = slice_str(o->dropped[i]);
+
+        // Names may be the client's: what would end the header line, or make it endless, stays out.
+        if (name.n > 64 || !is_name(name) || b.n + name.n + 1 >= DROPPED_MAX) {
+            continue;
+        }
+        if (b.n > 0) {
+            buf_append_char(&b, ',');
+        }
+        buf_append(&b, name);
+    }
+    reply_head_add(h, "x-sluice-dropped-params", arena_dup(h->arena, buf_slice(&b)));
+    buf_done(&b);
+}
+
 void reply_head_common(struct req *r, struct reply_head *h)
 {
     bool failed = r->fail.code != REPLY_NONE || (r->best.present && r->provider.p == NULL);
@@ -279,6 +317,10 @@ void reply_head_common(struct req *r, struct reply_head *h)
         add_number(h, "x-sluice-overhead-us", r->overhead_us);
     }
     reply_head_limits(h, &r->pass.view, r->route.anthropic, r->began_wall_us);
+    add_dropped(r, h);
+    if (r->estimate) {
+        reply_head_add(h, "x-sluice-estimate", SLICE("1"));
+    }
     add_route_text(r, h);
 }
 
@@ -403,111 +445,12 @@ void reply_refusal(struct httpd_req *q, bool anthropic, enum reply_code c, const
     buf_done(&body);
 }
 
-// Type and code of OpenAI's shape by status, for providers whose error says neither
-// (providers/README.md section 3).
-static void words_of_status(struct dialect_error *e)
-{
-    switch (e->status) {
-    case 401:
-        e->type = "authentication_error";
-        e->code = "invalid_api_key";
-        break;
-    case 402:
-        e->status = 429;
-        e->type = e->code = "insufficient_quota";
-        break;
-    case 403:
-        e->type = "permission_error";
-        e->code = "permission_denied";
-        break;
-    case 408:
-    case 504:
-        e->status = 504;
-        e->type = "timeout_error";
-        e->code = "upstream_timeout";
-        break;
-    case 413:
-        e->type = "invalid_request_error";
-        e->code = "request_too_large";
-        break;
-    case 429:
-        e->type = "rate_limit_error";
-        e->code = "rate_limit_exceeded";
-        break;
-    case 503:
-    case 529:
-        e->status = 503;
-        e->type = "server_error";
-        e->code = "overloaded";
-        break;
-    default:
-        e->type = e->status >= 500 ? "server_error" : "invalid_request_error";
-        e->code = NULL;
-        break;
-    }
-}
-
-static const char *text_of(struct slice object, const char *key, struct arena *a)
-{
-    struct slice v, text;
-
-    if (!scan_get(object, key, &v) || scan_type_of(v) != SCAN_STRING || !scan_string(v, a, &text)) {
-        return NULL;
-    }
-    return arena_strndup(a, text.p, text.n);
-}
-
-static bool first_element(void *ctx, struct slice value, enum scan_type t)
-{
-    if (t == SCAN_OBJECT) {
-        *(struct slice *)ctx = value;
-    }
-    return false;
-}
-
-// Reads what is there of an error body, of whatever vendor. True: it has OpenAI's shape, so that
-// its own type and code are worth keeping.
-static bool read_error(struct slice body, struct arena *a, struct dialect_error *e)
-{
-    struct slice object = slice_trim(body), inner;
-    const char *message = NULL;
-    bool shaped = false;
-
-    if (!scan_validate(object, NULL)) {
-        return false;
-    }
-    if (scan_type_of(object) == SCAN_ARRAY) {
-        scan_array(object, first_element, &object);
-    }
-    if (scan_get(object, "error", &inner)) {
-        if (scan_type_of(inner) == SCAN_OBJECT) {
-            object = inner;
-            shaped = true;
-        } else {
-            message = text_of(object, "error", a);
-        }
-    }
-    static const char *const names[] = {"message", "detail", "msg", "error_message"};
-    for (size_t i = 0; message == NULL && i < ARRAY_LEN(names); i++) {
-        message = text_of(object, names[i], a);
-    }
-    e->message = message != NULL ? slice_str(message) : SLICE_NULL;
-    if (!shaped || message == NULL) {
-        return false;
-    }
-    e->type = text_of(object, "type", a);
-    e->code = text_of(object, "code", a);
-    e->param = text_of(object, "param", a);
-    return e->type != NULL;
-}
-
 // The provider's error in the client's shape.
 static void map_error(struct req *r, struct dialect_error *e)
 {
     const struct req_upstream_error *b = &r->best;
     struct slice body = b->encoded ? SLICE("") : buf_slice(&b->body);
-    struct dialect_error own = {.status = b->status};
-    bool shaped;
+    const struct dialect *d = b->dialect != NULL ? b->dialect : &dialect_openai;
 
     if (b->status == 0) {
         e->status = b->timed_out ? 504 : 502;
@@ -519,30 +462,26 @@ static void map_error(struct req *r, struct dialect_error *e)
             b->reason));
         return;
     }
-    words_of_status(&own);
-    shaped = read_error(body, &r->arena, e);
-    e->status = own.status < 400 ? 502 : own.status;
-    if (!shaped) {
-        e->type = own.type;
-        e->code = own.code;
-        e->param = NULL;
+    if (!b->encoded) {
+        d->read_error(b->status, body, &r->arena, e);
+        e->request_id = r->request_id;
+        e->attempts = r->attempts;
+        return;
     }
-    if (e->message.p == NULL) {
-        e->message =
-            slice_str(arena_printf(&r->arena, "upstream returned status %u with a %s body",
-                                   b->http_status, b->encoded ? "compressed" : "non-JSON"));
-    }
+    dialect_error_classify(b->status, SLICE_NULL, &r->arena, e);
+    e->message = slice_str(arena_printf(
+        &r->arena, "upstream returned status %u with a compressed body", b->http_status));
 }
 
 // One attempt, equal dialects, an error in the dialect's shape: the client gets it as it came.
 static bool goes_unchanged(struct req *r)
 {
-    struct dialect_error probe = {.status = 0};
     const struct req_upstream_error *b = &r->best;
 
     return r->attempts == 1 && b->status >= 400 && b->status == b->http_status && !b->from_event &&
-           !r->route.anthropic &&
-           (b->encoded || read_error(buf_slice(&b->body), &r->arena, &probe));
+           b->dialect == r->dialect &&
+           (b->encoded || (r->dialect->is_own_error != NULL &&
+                           r->dialect->is_own_error(b->status, buf_slice(&b->body))));
 }
 
 static void upstream_error(struct req *r)
@@ -600,6 +539,8 @@ static void error_event(struct req *r)
 
     if (r->fail.code == REPLY_NONE) {
         map_error(r, &e);
+    } else if (r->fail.code == REPLY_UPSTREAM_TRUNCATED && r->at.xlate != NULL) {
+        e = xlate_cut_error(r->request_id);
     } else {
         e.status = codes[r->fail.code].status;
         e.type = r->route.anthropic ? NULL : codes[r->fail.code].type;

@@ -89,7 +89,7 @@ struct req *req_new(struct worker *w, struct httpd_req *q)
     r->now_us = loop_now_us(w->loop);
     r->began_wall_us = loop_wall_us(w->loop);
     r->due[REQ_DUE_TOTAL] = r->now_us + TOTAL_GUARD;
-    buf_init(&r->answer, ATTEMPT_COLLECT_MAX + ATTEMPT_IN_MAX);
+    buf_init(&r->answer, XLATE_ANSWER_MAX + ATTEMPT_IN_MAX);
     buf_init(&r->best.body, ATTEMPT_ERROR_MAX);
     buf_init(&r->at.in, ATTEMPT_IN_MAX);
     r->method = arena_dup(&r->arena, httpd_method(q));
@@ -268,6 +268,9 @@ static void teardown(struct req *r)
     attempt_reset(r);
     buf_done(&r->at.in);
     stream_close(&r->out);
+    if (r->xlate != NULL) {
+        xlate_done(r->xlate);
+    }
     buf_done(&r->answer);
     buf_done(&r->best.body);
     cache_entry_unref(&r->entry);

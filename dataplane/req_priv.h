@@ -109,6 +109,13 @@ struct req_upstream_error {
     const struct dialect *dialect;
 };
 
+// Why the first target that could not be asked in its own words was passed over.
+struct req_unfit {
+    const char *code; // NULL: there is none; static
+    const char *param;
+    char message[200];
+};
+
 // What became of an attempt, for x-sluice-route.
 struct req_try {
     const struct route_candidate *candidate; // compared only
@@ -187,22 +194,25 @@ struct req {
 
     // Attempt and answer.
     struct attempt at;
-    struct stream out; // SSE relay
-    struct buf answer; // COLLECT
-    bool head_sent;    // a status went to the client
-    bool sending;      // in SEND, its deadline is set
-    bool answered;     // the answer is complete: reply given, stream ended or aborted
-    bool streaming;    // counted as an open stream
-    bool committed;    // content went to the client: nothing is retried
-    unsigned status;   // sent to the client
+    struct xlate *xlate; // in the arena, holds memory of its own; NULL: no translation so far
+    struct stream out;   // SSE relay
+    struct buf answer;   // COLLECT
+    bool head_sent;      // a status went to the client
+    bool sending;        // in SEND, its deadline is set
+    bool answered;       // the answer is complete: reply given, stream ended or aborted
+    bool streaming;      // counted as an open stream
+    bool committed;      // content went to the client: nothing is retried
+    unsigned status;     // sent to the client
     uint64_t first_content_us, overhead_us;
     uint64_t bytes_out;
 
     // Outcome.
     struct req_failure fail;
     struct req_upstream_error best;
+    struct req_unfit unfit;
     struct dialect_usage usage;
     bool usage_estimated;
+    bool estimate; // count_tokens answered by an estimate of ours
     bool truncated;
     struct slice provider, answered_model; // who answered (arena)
     struct resource_price price;

@@ -61,20 +61,38 @@ static bool promises_json(const struct req *r)
     return r->at.is_json || r->route.endpoint != DIALECT_OTHER;
 }
 
+// Puts the collected answer into the client's words: in place of it, as JSON or, where a stream was
+// asked for, as events. False: it is no answer of the provider's dialect.
+static bool translate_answer(struct req *r, struct dialect_answer *ret)
+{
+    struct buf out;
+    bool ok;
+
+    buf_init(&out, STREAM_MADE_MAX);
+    ok = xlate_answer(r->at.xlate, buf_slice(&r->answer), r->stream, &out, ret);
+    if (ok) {
+        buf_move(&r->answer, &out);
+    }
+    buf_done(&out);
+    return ok;
+}
+
 // Complete by its framing; is it what was promised? NULL: yes, and *ret_usage is what it says it
 // used; else why not.
 static const char *flaw_of(struct req *r, struct dialect_usage *ret_usage)
 {
     struct slice body = buf_slice(&r->answer);
-    struct dialect_answer a;
+    struct dialect_answer a = {.malformed = false};
 
-    if (r->at.encoded || !promises_json(r)) {
+    if (r->at.xlate == NULL && (r->at.encoded || !promises_json(r))) {
         return NULL;
     }
-    if (!r->at.is_json) {
+    if (r->at.encoded || !r->at.is_json) {
         return "not JSON";
     }
-    a = r->dialect->observe_answer(body);
+    if (r->at.dialect->observe_answer != NULL) {
+        a = r->at.dialect->observe_answer(body);
+    }
     if (a.malformed) {
         return "malformed JSON";
     }
@@ -82,19 +100,39 @@ static const char *flaw_of(struct req *r, struct dialect_usage *ret_usage)
         r->at.odd_status = a.error_status;
         return "error in a 200";
     }
+    if (r->at.xlate != NULL && !translate_answer(r, &a)) {
+        return "malformed JSON";
+    }
     *ret_usage = a.usage;
-    return r->stream ? "not a stream" : NULL;
+    return r->stream && r->at.xlate == NULL ? "not a stream" : NULL;
+}
+
+// A whole answer where the client asked for a stream: its events, all at once.
+static enum req_next send_as_stream(struct req *r)
+{
+    if (!r->head_sent) {
+        reply_stream_head(r);
+    }
+    req_commit(r);
+    (void)!httpd_stream_write(r->q,
+                              buf_slice(&r->answer)); // the last bytes: nothing waits for room
+    httpd_stream_end(r->q);
+    r->answered = true;
+    return req_set_step(r, REQ_SEND);
 }
 
 static enum req_next send_answer(struct req *r, const struct dialect_usage *usage)
 {
-    struct slice type = r->at.content_type;
+    struct slice type = r->at.xlate != NULL ? SLICE("application/json") : r->at.content_type;
 
     note_success(r);
     r->first_content_us = r->at.head_us;
     r->usage = *usage;
     answered_well(r);
     r->bytes_out = buf_slice(&r->answer).n;
+    if (r->stream) {
+        return send_as_stream(r);
+    }
     if (r->at.status == 200 && !r->at.encoded) {
         req_cache_store(r, buf_slice(&r->answer), type);
     }
@@ -139,7 +177,7 @@ enum req_next req_step_collect(struct req *r)
         touch_idle(r);
         take_in(r);
     }
-    if (r->answer.n > ATTEMPT_COLLECT_MAX && !r->stream) {
+    if (r->answer.n > ATTEMPT_COLLECT_MAX && !r->stream && r->at.xlate == NULL) {
         return req_set_step(r, REQ_RELAY);
     }
     if (r->at.ended) {
@@ -148,8 +186,9 @@ enum req_next req_step_collect(struct req *r)
 
         return flaw == NULL ? send_answer(r, &usage) : req_attempt_failed(r, RETRY_STREAM, flaw);
     }
-    if (r->answer.n > ATTEMPT_COLLECT_MAX) {
-        return req_attempt_failed(r, RETRY_STREAM, "not a stream");
+    if (r->answer.n > (r->at.xlate == NULL ? ATTEMPT_COLLECT_MAX : XLATE_ANSWER_MAX)) {
+        return req_attempt_failed(r, RETRY_STREAM,
+                                  r->at.xlate == NULL ? "not a stream" : "too large to translate");
     }
     if (req_is_overdue(r)) {
         return req_attempt_overdue(r);
@@ -361,6 +400,9 @@ enum req_next req_step_stream(struct req *r)
     feed(r);
     if (r->out.failed) {
         return end_failed_stream(r);
+    }
+    if (r->out.malformed) { // translated: there is nothing to relay in its place
+        return cut_stream(r, REPLY_UPSTREAM_TRUNCATED, "the provider sent a malformed event");
     }
     if (r->out.oversized) {
         return cut_stream(r, REPLY_UPSTREAM_TRUNCATED,

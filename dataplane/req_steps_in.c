@@ -13,6 +13,7 @@
 #define DEFAULT_CONNECT_US (10 * MONO_SEC)
 #define DEFAULT_HOLD_US    (15 * MONO_SEC)
 #define DEFAULT_ATTEMPTS   5u
+#define COUNT_ANSWER_MAX   4096u
 
 // --- screening ---------------------------------------------------------------------------------
 
@@ -301,18 +302,36 @@ enum req_next req_step_parse(struct req *r)
     return req_set_step(r, REQ_PLAN);
 }
 
-// A provider of another wire format cannot serve this client yet.
+// Providers that cannot serve this endpoint, in their own words or in translation.
 static void exclude_other_dialects(struct req *r)
 {
     for (size_t i = 0; i < r->plan.n; i++) {
         struct route_candidate *c = &r->plan.candidates[i];
 
-        if (c->excluded == NULL &&
-            dialect_find(slice_str(c->provider->res->u.provider->dialect)) != r->dialect) {
-            c->excluded = "dialect";
+        if (c->excluded == NULL && attempt_dialect(r, c->provider->res->u.provider) == NULL) {
+            c->excluded = "endpoint";
             r->plan.usable--;
         }
     }
+}
+
+// No provider of the route counts tokens: an estimate of ours, which says so.
+static enum req_next count_here(struct req *r)
+{
+    const char *param = NULL;
+    struct buf out;
+    struct err e;
+
+    buf_init(&out, COUNT_ANSWER_MAX);
+    if (!xlate_count_tokens(attempt_xlate(r), &r->rq, httpd_body(r->q), &out, &param, &e)) {
+        buf_done(&out);
+        r->fail.param = param;
+        return req_fail(r, REPLY_INVALID_VALUE, "%s", e.message);
+    }
+    r->estimate = true;
+    reply_json(r, 200, &out);
+    buf_done(&out);
+    return req_set_step(r, REQ_SEND);
 }
 
 enum req_next req_step_plan(struct req *r)
@@ -341,9 +360,11 @@ enum req_next req_step_plan(struct req *r)
     }
     r->no_fallback = r->no_fallback || r->rq.no_fallbacks;
     exclude_other_dialects(r);
+    if (r->plan.usable == 0 && r->route.endpoint == DIALECT_COUNT_TOKENS) {
+        return count_here(r);
+    }
     if (r->plan.usable == 0) {
-        return req_fail(r, REPLY_NO_TARGET, "no provider of this route speaks the %s format",
-                        r->dialect->name);
+        return req_fail(r, REPLY_NO_TARGET, "no provider of this route serves this endpoint");
     }
     return req_set_step(r, REQ_CACHE);
 }

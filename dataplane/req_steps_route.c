@@ -6,6 +6,9 @@
 // Retry-After it named, up to 3 s, else after a jittered back-off; never after a timeout.
 #include "dataplane/req_priv.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "common/base/mono.h"
 #include "dataplane/metrics.h"
 
@@ -105,10 +108,35 @@ static bool repeat_instead(struct req *r, const struct route_candidate *next)
     return true;
 }
 
+// The request cannot be put into this target's words: the next one is asked, and when there is none
+// the client is told what was in the way.
+static enum req_next pass_over(struct req *r, struct route_candidate *c, const char *code,
+                               const char *param, const struct err *e)
+{
+    struct req_unfit *u = &r->unfit;
+
+    if (u->code == NULL) {
+        u->code = code;
+        u->param = param;
+        (void)snprintf(u->message, sizeof(u->message), "%.199s", e->message);
+    }
+    c->tried = true;
+    c->excluded = "unsupported_parameter";
+    attempt_reset(r);
+    return REQ_MORE;
+}
+
 static enum req_next no_target(struct req *r, const struct balance_pick *pick)
 {
     if (r->attempts > 0) {
         return give_up(r);
+    }
+    if (r->unfit.code != NULL) {
+        r->fail.param = r->unfit.param;
+        return req_fail(r,
+                        strcmp(r->unfit.code, "invalid_value") == 0 ? REPLY_INVALID_VALUE
+                                                                    : REPLY_UNSUPPORTED_PARAMETER,
+                        "%s", r->unfit.message);
     }
     r->fail.retry_after_us =
         pick->retry_at_us > r->now_us ? pick->retry_at_us - r->now_us : MONO_SEC;
@@ -159,7 +187,9 @@ enum req_next req_step_pick(struct req *r)
 {
     struct route_candidate *c = r->chosen;
     struct balance_pick pick = {.candidate = c};
+    const char *code = NULL, *param = NULL;
     bool chosen = c != NULL;
+    struct err e;
 
     if (r->route.kind == FRONT_RAW) {
         return start_raw(r);
@@ -182,6 +212,9 @@ enum req_next req_step_pick(struct req *r)
             return give_up(r);
         }
         c = pick.candidate;
+    }
+    if (!attempt_prepare(r, c, &code, &param, &e)) {
+        return pass_over(r, c, code, param, &e);
     }
     if (!target_begin(c->target, r->now_us, chosen || pick.last_resort)) {
         return REQ_MORE; // another request has just taken its half-open trial
@@ -260,7 +293,8 @@ static enum req_next never_answered(struct req *r)
 // What the status and content type say the body is.
 static enum req_next head_came(struct req *r)
 {
-    bool observed = r->route.endpoint == DIALECT_CHAT || r->route.endpoint == DIALECT_COMPLETIONS;
+    bool observed = r->route.endpoint == DIALECT_CHAT || r->route.endpoint == DIALECT_COMPLETIONS ||
+                    r->route.endpoint == DIALECT_MESSAGES;
 
     if (r->at.status < 400) { // refusals are quick, and must not attract more
         target_first_byte(r->at.target, r->now_us, r->at.head_us - r->at.started_us);
@@ -288,12 +322,13 @@ static enum req_next head_came(struct req *r)
     if (!observed) {
         return req_set_step(r, REQ_RELAY); // its events are not known to this dialect
     }
-    if (!r->at.is_sse) {
+    if (!r->at.is_stream) {
         // A whole answer, or an error object, where a stream was asked for: its body says which.
         req_set_due(r, REQ_DUE_FIRST, 0);
         return req_set_step(r, REQ_COLLECT);
     }
-    stream_begin(&r->out, r->dialect, NULL, r->rq.n, !dialect_shows_usage(&r->rq), r->cache_store);
+    stream_begin(&r->out, r->at.dialect, r->at.xlate, r->rq.n, !dialect_shows_usage(&r->rq),
+                 r->cache_store);
     return req_set_step(r, REQ_HOLD);
 }
 
@@ -352,6 +387,7 @@ static void keep_error(struct req *r, unsigned status, uint8_t rank)
     b->content_type = r->at.content_type;
     b->request_id = r->at.request_id;
     b->retry_after_us = r->at.limits.retry_after_us;
+    b->dialect = r->at.dialect;
     b->headers = r->at.headers;
     b->n_headers = r->at.n_headers;
     b->provider = arena_dup(&r->arena, tried_provider(r));
@@ -392,12 +428,26 @@ static unsigned failure_status(const struct req *r)
     return 0;
 }
 
+// Some providers name the wait in the body only.
+static void read_wait(struct req *r, unsigned status)
+{
+    const struct dialect *d = r->at.dialect;
+    struct dialect_error e = {.status = 0};
+
+    if (r->at.limits.retry_after_us == 0 && (status == 429 || status == 503) && d != NULL &&
+        d->read_error != NULL && !r->at.encoded && r->answer.n > 0) {
+        d->read_error(status, buf_slice(&r->answer), &r->arena, &e);
+        r->at.limits.retry_after_us = e.retry_after_us;
+    }
+}
+
 enum req_next req_step_judge(struct req *r)
 {
     unsigned status = failure_status(r);
     struct retry_verdict v = retry_classify(r->at.failure, status);
     bool ejected;
 
+    read_wait(r, status);
     note_try(r, status);
     keep_error(r, status, v.rank);
     ejected = attempt_settle(r, v.outcome, r->at.limits.retry_after_us);

@@ -193,15 +193,13 @@ void xlate_end(struct xlate *x, struct dialect_stream *s, struct buf *out)
     }
 }
 
-void xlate_write_cut(const struct dialect *client, struct slice request_id, struct buf *out)
+struct dialect_error xlate_cut_error(struct slice request_id)
 {
-    struct dialect_error e = {.status = 502,
-                              .type = "server_error",
-                              .code = "upstream_disconnect",
-                              .message = SLICE("upstream stream ended unexpectedly"),
-                              .request_id = request_id};
-
-    client->write_error_event(&e, out);
+    return (struct dialect_error){.status = 502,
+                                  .type = "server_error",
+                                  .code = "upstream_disconnect",
+                                  .message = SLICE("upstream stream ended unexpectedly"),
+                                  .request_id = request_id};
 }
 
 // --- answers -----------------------------------------------------------------------------------
@@ -252,7 +250,7 @@ static uint64_t count_parts(const struct canon_part *parts, uint64_t *images)
     return bytes;
 }
 
-uint64_t xlate_count_tokens(const struct canon_request *r)
+static uint64_t estimate(const struct canon_request *r)
 {
     uint64_t bytes = 0, images = 0;
 
@@ -263,4 +261,20 @@ uint64_t xlate_count_tokens(const struct canon_request *r)
         bytes += t->name.n + t->description.n + t->parameters.n;
     }
     return dialect_estimate_tokens(bytes) + images * IMAGE_TOKENS;
+}
+
+bool xlate_count_tokens(struct xlate *x, const struct dialect_request *rq, struct slice body,
+                        struct buf *out, const char **ret_param, struct err *e)
+{
+    struct canon_answer answer = {.usage = {.known = true}};
+    const char *code;
+
+    if (!read_request(x, rq, body, &code, ret_param, e)) {
+        return false;
+    }
+    answer.usage.input = estimate(&x->request);
+    x->context = (struct canon_context){
+        .arena = x->arena, .rng = x->rng, .endpoint = rq->endpoint, .model = rq->model};
+    x->client->write_answer(&answer, &x->context, out);
+    return true;
 }

@@ -78,12 +78,14 @@ struct dialect_event xlate_event(struct xlate *x, struct dialect_stream *s, stru
 // The transfer ended cleanly: what the client's dialect still has to say. Sets s->terminated when
 // the stream is complete by the provider's rules.
 void xlate_end(struct xlate *x, struct dialect_stream *s, struct buf *out);
-// A translated stream was cut: the client's error event (providers/README.md G17,
+// A translated stream was cut: the error that its client is told (providers/README.md G17,
 // upstream_disconnect).
-void xlate_write_cut(const struct dialect *client, struct slice request_id, struct buf *out);
+struct dialect_error xlate_cut_error(struct slice request_id);
 
-// Local answer of count_tokens where the provider has none: ceil(bytes / 4) over all text and 1,600
-// an image (anthropic.md section 8).
-uint64_t xlate_count_tokens(const struct canon_request *r);
+// Answer to count_tokens where no provider of the route has one: ceil(bytes / 4) over all text and
+// 1,600 an image (anthropic.md section 8). False: as xlate_request.
+MUST_CHECK bool xlate_count_tokens(struct xlate *x, const struct dialect_request *rq,
+                                   struct slice body, struct buf *out, const char **ret_param,
+                                   struct err *e);
 
 #endif

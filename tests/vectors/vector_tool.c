@@ -210,7 +210,9 @@ static void run_stream(struct job *j, size_t cut, size_t step, struct buf *out)
         stream_release(&s, emit, out);
     }
     if (!s.failed && (s.malformed || s.oversized || !stream_is_complete(&s))) {
-        xlate_write_cut(j->client, SLICE("req_1"), out);
+        struct dialect_error e = xlate_cut_error(SLICE("req_1"));
+
+        j->client->write_error_event(&e, out);
     } else if (s.failed && !s.content) {
         struct dialect_error e = {.request_id = SLICE("req_1")};
 

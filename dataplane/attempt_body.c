@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an attempt sends. Equal dialects: the client's bytes with a few splices (rule 2 of
+// architecture.md). Different ones: a body that the provider's dialect writes from the canonical
+// request, which is read from the client's body once and kept for further attempts.
+#include <string.h>
+
+#include "dataplane/attempt.h"
+#include "dataplane/attempt_body.h"
+#include "dataplane/facts.h"
+#include "dataplane/req_priv.h"
+
+static const char *const endpoint_names[] = {
+    [DIALECT_CHAT] = "chat",
+    [DIALECT_COMPLETIONS] = "completions",
+    [DIALECT_EMBEDDINGS] = "embeddings",
+    [DIALECT_RESPONSES] = "responses",
+    [DIALECT_MESSAGES] = "messages",
+    [DIALECT_COUNT_TOKENS] = "count_tokens",
+};
+
+struct slice attempt_own_path(const struct resource_provider *p, enum dialect_endpoint ep)
+{
+    const char *name = ep < ARRAY_LEN(endpoint_names) ? endpoint_names[ep] : NULL;
+
+    for (size_t i = 0; name != NULL && i < p->n_paths; i++) {
+        if (strcmp(p->paths[i].name, name) == 0) {
+            return slice_str(p->paths[i].value);
+        }
+    }
+    return SLICE_NULL;
+}
+
+const struct dialect *attempt_dialect(const struct req *r, const struct resource_provider *p)
+{
+    const struct dialect *d = dialect_find(slice_str(p->dialect));
+    struct slice own = attempt_own_path(p, r->route.endpoint);
+
+    if (d == NULL || (own.p != NULL && own.n == 0)) {
+        return NULL;
+    }
+    if (d == r->dialect) {
+        return d->edit_request != NULL && d->serves(r->route.endpoint) ? d : NULL;
+    }
+    if (r->route.endpoint == DIALECT_OTHER || r->route.endpoint == DIALECT_RESPONSES ||
+        r->dialect->read_request == NULL || d->write_request == NULL ||
+        !d->serves(r->route.endpoint)) {
+        return NULL;
+    }
+    return d;
+}
+
+// Signed reasoning is bound to the model that made it (providers/README.md G7c).
+static bool is_other_model(const struct req *r, const struct route_candidate *c)
+{
+    return r->attempts > 0 && r->tries[0].candidate != NULL &&
+           !slice_eq(r->tries[0].candidate->model, c->model);
+}
+
+struct xlate *attempt_xlate(struct req *r)
+{
+    if (r->xlate == NULL) {
+        r->xlate = arena_alloc(&r->arena, sizeof(*r->xlate));
+        xlate_init(r->xlate, r->dialect, &r->arena, &r->w->rng);
+    }
+    return r->xlate;
+}
+
+static bool translate(struct req *r, const struct route_candidate *c, const char **ret_code,
+                      const char **ret_param, struct err *e)
+{
+    struct canon_target target;
+
+    facts_of_target(r->snap, c->provider->res, c->model, r->router, &r->arena, &target);
+    target.strip_signatures = is_other_model(r, c);
+    r->at.xlate = attempt_xlate(r);
+    return xlate_request(r->at.xlate, r->at.dialect, &target, &r->rq, httpd_body(r->q), &r->at.body,
+                         ret_code, ret_param, e);
+}
+
+bool attempt_prepare(struct req *r, const struct route_candidate *c, const char **ret_code,
+                     const char **ret_param, struct err *e)
+{
+    r->at.dialect = attempt_dialect(r, c->provider->res->u.provider);
+    r->at.xlate = NULL;
+    buf_done(&r->at.body);
+    buf_init(&r->at.body, XLATE_BODY_MAX);
+    return r->at.dialect == r->dialect || translate(r, c, ret_code, ret_param, e);
+}
+
+size_t attempt_pieces(struct req *r, const struct route_candidate *c, struct slice *pieces,
+                      size_t *ret_bytes)
+{
+    struct dialect_splice splices[UPSTREAM_BODY_PIECES / 2];
+    const struct resource_provider *p = c->provider->res->u.provider;
+    size_t n;
+
+    if (r->at.body.n > 0) {
+        pieces[0] = buf_slice(&r->at.body);
+        *ret_bytes = pieces[0].n;
+        return 1;
+    }
+    n = r->dialect->edit_request(&r->rq, httpd_body(r->q), c->model, !p->no_stream_options,
+                                 &r->arena, splices, ARRAY_LEN(splices) - 1);
+    return dialect_spliced(httpd_body(r->q), splices, n, pieces, UPSTREAM_BODY_PIECES, ret_bytes);
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Traits and quirks (proto/resource.h) in the words of canon.h.
+#include "dataplane/facts.h"
+
+#include <string.h>
+
+#include "common/base/text.h"
+
+#define DEFAULT_MAX_TOKENS 4096u // providers/README.md G11
+
+static const struct resource_traits none = {.flags = 0};
+
+static bool matches(const struct resource_family *f, struct slice model)
+{
+    for (size_t i = 0; i < f->n_match; i++) {
+        if (text_glob(slice_str(f->match[i]), model)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const struct resource_traits *facts_traits(const struct snapshot *s, struct slice provider,
+                                           struct slice model)
+{
+    const struct resource_settings *set = snapshot_settings(s);
+    struct snapshot_model found;
+
+    if (snapshot_model_at(s, provider, model, &found)) {
+        return &found.res->u.model->traits;
+    }
+    for (size_t i = 0; i < set->n_families; i++) {
+        if (matches(&set->families[i], model)) {
+            return &set->families[i].traits;
+        }
+    }
+    return &none;
+}
+
+static bool takes_effort(const struct resource_traits *t, const char *effort)
+{
+    for (size_t i = 0; i < t->n_efforts; i++) {
+        if (strcmp(t->efforts[i], effort) == 0) {
+            return true;
+        }
+    }
+    return t->n_efforts == 0;
+}
+
+static enum canon_thinking_kind thinks(const struct resource_traits *t)
+{
+    switch ((enum resource_thinking)t->thinking) {
+    case RESOURCE_THINKING_NONE:
+        return CANON_THINKS_NEVER;
+    case RESOURCE_THINKING_ADAPTIVE:
+        return CANON_THINKS_ADAPTIVE;
+    case RESOURCE_THINKING_UNKNOWN:
+    case RESOURCE_THINKING_MANUAL:
+    case RESOURCE_THINKING_BUDGET:
+    case RESOURCE_THINKING_LEVEL:
+    case RESOURCE_THINKING_EFFORT:
+        break;
+    }
+    return CANON_THINKS_MANUAL;
+}
+
+static enum canon_thinking_off thinking_off(const struct resource_traits *t)
+{
+    switch ((enum resource_thinking_off)t->thinking_off) {
+    case RESOURCE_OFF_DISABLED:
+        return CANON_OFF_DISABLED;
+    case RESOURCE_OFF_BETWEEN_TOOLS:
+        return CANON_OFF_BETWEEN_TOOLS;
+    case RESOURCE_OFF_NEVER:
+        return CANON_OFF_EFFORT_LOW;
+    case RESOURCE_OFF_OMIT:
+        break;
+    }
+    return CANON_OFF_OMIT;
+}
+
+void facts_of_target(const struct snapshot *s, const struct resource *provider, struct slice model,
+                     const struct resource *router, struct arena *a, struct canon_target *ret)
+{
+    const struct resource_provider *p = provider->u.provider;
+    const struct resource_traits *t = facts_traits(s, slice_str(provider->id), model);
+    uint64_t max_output = 0;
+    struct snapshot_model found;
+
+    if (snapshot_model_at(s, slice_str(provider->id), model, &found)) {
+        max_output = found.res->u.model->max_output;
+    }
+    *ret = (struct canon_target){
+        .model = arena_dup(a, model),
+        .max_output = max_output,
+        .default_max_tokens = max_output != 0 ? max_output : DEFAULT_MAX_TOKENS,
+        .no_sampling = (t->flags & RESOURCE_NO_SAMPLING) != 0,
+        .no_structured = (t->flags & RESOURCE_NO_SCHEMA) != 0,
+        .no_forced_tools = (t->flags & RESOURCE_NO_FORCED_TOOLS) != 0,
+        .no_xhigh = !takes_effort(t, "xhigh"),
+        .keep_mid_system = (t->flags & RESOURCE_SYSTEM_ANYWHERE) != 0,
+        .thinks = thinks(t),
+        .thinking_off = thinking_off(t),
+        .gemini3 = t->thinking == RESOURCE_THINKING_LEVEL,
+        .gemini_low = !takes_effort(t, "minimal"),
+        .gemini_schema = (t->flags & RESOURCE_OLD_SCHEMA) != 0,
+        .openai = p->quirks.max_tokens_name == RESOURCE_MAX_TOKENS_EITHER,
+        .reasoning_model = (t->flags & RESOURCE_COMPLETION_TOKENS) != 0,
+        .wants_reasoning = p->quirks.reasoning_history == RESOURCE_HISTORY_REASONING_CONTENT,
+        .no_stream_usage = p->no_stream_options,
+        .no_files = (p->quirks.flags & RESOURCE_NO_FILES) != 0,
+        .forward_unknown = router != NULL && router->u.router->forward_unknown,
+        .drop_unsupported = router != NULL && router->u.router->drop_unsupported,
+        .quirks = &p->quirks,
+        .traits = t,
+    };
+}
