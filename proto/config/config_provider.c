@@ -285,6 +285,12 @@ static bool fill_in(struct config_compile *k, const struct config_provider *p,
     }
     rest = slice_cut(rest, '}', &name);
     value = slice_trim(env_get(k->options->env, name));
+    if (slice_starts(value, SLICE("https://"))) { // DATABRICKS_HOST is written both ways
+        value = slice_from(value, 8);
+    }
+    while (value.n > 0 && value.p[value.n - 1] == '/') {
+        value.n--;
+    }
     if (value.n == 0) {
         problem_add(k->ctx->problems, PROBLEM_WARNING,
                     p->file == NULL ? (struct problem_place){0}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tables of quirks (of a vendor) and traits (of a model): what a request must be written
-// differently for. Pure data: a translator applies them without knowing whose they are. A key that is
-// not given means nothing of the kind.
+// differently for. Pure data: a translator applies them without knowing whose they are. A key that
+// is not given means nothing of the kind.
 #include "proto/config/schema.h"
 
 #include "proto/resource.h"

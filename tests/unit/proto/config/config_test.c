@@ -633,7 +633,7 @@ static void the_catalogue_has_prices_and_equivalents(void **state)
     assert_int_equal(m->at[0].price.cached, 75000);
     assert_int_equal(m->at[0].price.output, 600000);
     assert_true(m->at[0].price.cache_write == UINT64_MAX);
-    assert_int_equal(m->n_equivalents, 2);
+    assert_true(m->n_equivalents >= 2);
     assert_non_null(find(RESOURCE_MODEL, m->equivalents[0]));
     assert_non_null(find(RESOURCE_MODEL, m->equivalents[1]));
     assert_int_equal(m->context, 128000);
