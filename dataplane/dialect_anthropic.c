@@ -1,10 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
-// Anthropic's wire format: so far its error bodies, for clients that call /v1/messages. The
-// vtable's other entries are NULL: no provider speaks this dialect until its translation exists,
-// and config check says so.
+// Anthropic's wire format (providers/anthropic.md): Messages and count_tokens, on both sides.
+//
+//   here                          the vtable, what passes through, error bodies
+//   dialect_anthropic_answer.c    looking at answers and events that pass through
+//   dialect_anthropic_write.c     canonical request -> body  (+ _turns.c, _schema.c)
+//   dialect_anthropic_read.c      answers, events, errors -> canonical
+//
+// The envelope of a request that passes through (model, stream, our extensions) is OpenAI's.
+#include "common/base/check.h"
 #include "common/base/text.h"
 #include "dataplane/dialect.h"
+#include "dataplane/dialect_anthropic_answer.h"
+#include "dataplane/dialect_anthropic_read.h"
+#include "dataplane/dialect_anthropic_write.h"
+#include "dataplane/dialect_limits.h"
 
+// --- what passes through -----------------------------------------------------------------------
+
+
+// Usage is in every stream: there is nothing to ask for.
+static size_t edit_request(const struct dialect_request *r, struct slice body,
+                           struct slice upstream_model, bool want_usage, struct arena *a,
+                           struct dialect_splice *out, size_t max)
+{
+    (void)want_usage;
+    return dialect_openai.edit_request(r, body, upstream_model, false, a, out, max);
+}
+
+static bool serves(enum dialect_endpoint ep)
+{
+    return ep == DIALECT_MESSAGES || ep == DIALECT_COUNT_TOKENS || ep == DIALECT_CHAT ||
+           ep == DIALECT_COMPLETIONS;
+}
+
+static void write_path(const struct dialect_call *c, struct buf *out)
+{
+    buf_append_str(out, c->endpoint == DIALECT_COUNT_TOKENS ? "messages/count_tokens" : "messages");
+}
+
+// --- errors ------------------------------------------------------------------------------------
+
+// By the status alone: a type that came from elsewhere is in another dialect's words.
 static const char *error_type(unsigned status)
 {
     switch (status) {
@@ -16,6 +52,8 @@ static const char *error_type(unsigned status)
         return "permission_error";
     case 404:
         return "not_found_error";
+    case 409:
+        return "conflict_error";
     case 413:
         return "request_too_large";
     case 429:
@@ -33,14 +71,17 @@ static const char *error_type(unsigned status)
 static void write_error(const struct dialect_error *er, struct buf *out)
 {
     buf_append_str(out, "{\"type\":\"error\",\"error\":{\"type\":");
-    text_json_string(out, slice_str(er->type != NULL ? er->type : error_type(er->status)));
+    text_json_string(out, slice_str(error_type(er->status)));
     buf_append_str(out, ",\"message\":");
     text_json_string(out, er->message);
     if (er->attempts > 1) {
         buf_printf(out, ",\"attempts\":%u", er->attempts);
     }
-    buf_append_str(out, "},\"request_id\":");
-    text_json_string(out, er->request_id);
+    buf_append_char(out, '}');
+    if (er->request_id.n > 0) {
+        buf_append_str(out, ",\"request_id\":");
+        text_json_string(out, er->request_id);
+    }
     buf_append_char(out, '}');
 }
 
@@ -53,6 +94,18 @@ static void write_error_event(const struct dialect_error *er, struct buf *out)
 
 const struct dialect dialect_anthropic = {
     .name = "anthropic",
+    .edit_request = edit_request,
+    .serves = serves,
+    .write_path = write_path,
+    .observe_event = dialect_anthropic_answer_event,
+    .observe_answer = dialect_anthropic_answer_whole,
+    .observe_limits = dialect_limits_read,
     .write_error = write_error,
     .write_error_event = write_error_event,
+    .write_request = dialect_anthropic_write_request,
+    .read_answer = dialect_anthropic_read_answer,
+    .reader_size = sizeof(struct dialect_anthropic_reader),
+    .read_event = dialect_anthropic_read_event,
+    .read_end = dialect_anthropic_read_end,
+    .read_error = dialect_anthropic_read_error,
 };
