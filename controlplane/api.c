@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Server, routing and authentication. What a client may know is decided in this order: a token
-// (below /admin/v1), then the path (404), the method (405), the content type (415), the size (413),
-// then the body. Everything but the body is decided at the head, before a body is read.
+// (below /admin/v1), then the path (404), the method (405), the token's scope (403), the content
+// type (415), the size (413), then the body. Everything but the body is decided at the head, before
+// a body is read.
 #include "controlplane/api.h"
 
 #include <stdio.h>
@@ -14,55 +15,74 @@
 #define BASE            "/admin/v1"
 #define CONNECTIONS_MAX 512u
 
-// Every route there is. What is still to come (config, recovery, tokens, events) gets
-// its lines here and a file of handlers.
+// Every route there is.
 const struct api_route api_routes[] = {
-    {"GET", BASE "/keys", api_keys_list, API_TOKEN, false},
-    {"POST", BASE "/keys", api_keys_create, API_TOKEN, true},
-    {"GET", BASE "/keys/{id}", api_keys_get, API_TOKEN, false},
-    {"PATCH", BASE "/keys/{id}", api_keys_patch, API_TOKEN, true},
-    {"DELETE", BASE "/keys/{id}", api_keys_delete, API_TOKEN, false},
-    {"POST", BASE "/keys/{id}/rotate", api_keys_rotate, API_TOKEN, true},
-    {"POST", BASE "/keys/{id}/disable", api_keys_disable, API_TOKEN, true},
-    {"POST", BASE "/keys/{id}/enable", api_keys_enable, API_TOKEN, true},
+    {"GET", BASE "/keys", api_keys_list, API_READ, API_NO_BODY},
+    {"POST", BASE "/keys", api_keys_create, API_KEYS, API_JSON},
+    {"GET", BASE "/keys/{id}", api_keys_get, API_READ, API_NO_BODY},
+    {"PATCH", BASE "/keys/{id}", api_keys_patch, API_KEYS, API_JSON},
+    {"DELETE", BASE "/keys/{id}", api_keys_delete, API_KEYS, API_NO_BODY},
+    {"POST", BASE "/keys/{id}/rotate", api_keys_rotate, API_KEYS, API_JSON},
+    {"POST", BASE "/keys/{id}/disable", api_keys_disable, API_KEYS, API_JSON},
+    {"POST", BASE "/keys/{id}/enable", api_keys_enable, API_KEYS, API_JSON},
 
-    {"GET", BASE "/provider-keys", api_provider_keys_list, API_TOKEN, false},
-    {"POST", BASE "/provider-keys", api_provider_keys_create, API_TOKEN, true},
-    {"GET", BASE "/provider-keys/{id}", api_provider_keys_get, API_TOKEN, false},
-    {"PATCH", BASE "/provider-keys/{id}", api_provider_keys_patch, API_TOKEN, true},
-    {"DELETE", BASE "/provider-keys/{id}", api_provider_keys_delete, API_TOKEN, false},
-    {"POST", BASE "/provider-keys/{id}/rotate", api_provider_keys_rotate, API_TOKEN, true},
-    {"POST", BASE "/provider-keys/{id}/test", api_provider_keys_test, API_TOKEN, true},
+    {"GET", BASE "/provider-keys", api_provider_keys_list, API_READ, API_NO_BODY},
+    {"POST", BASE "/provider-keys", api_provider_keys_create, API_ADMIN, API_JSON},
+    {"GET", BASE "/provider-keys/{id}", api_provider_keys_get, API_READ, API_NO_BODY},
+    {"PATCH", BASE "/provider-keys/{id}", api_provider_keys_patch, API_ADMIN, API_JSON},
+    {"DELETE", BASE "/provider-keys/{id}", api_provider_keys_delete, API_ADMIN, API_NO_BODY},
+    {"POST", BASE "/provider-keys/{id}/rotate", api_provider_keys_rotate, API_ADMIN, API_JSON},
+    {"POST", BASE "/provider-keys/{id}/test", api_provider_keys_test, API_ADMIN, API_JSON},
 
-    {"GET", BASE "/teams", api_teams_list, API_TOKEN, false},
-    {"POST", BASE "/teams", api_teams_create, API_TOKEN, true},
-    {"GET", BASE "/teams/{id}", api_teams_get, API_TOKEN, false},
-    {"PATCH", BASE "/teams/{id}", api_teams_patch, API_TOKEN, true},
-    {"DELETE", BASE "/teams/{id}", api_teams_delete, API_TOKEN, false},
-    {"GET", BASE "/users", api_users_list, API_TOKEN, false},
-    {"POST", BASE "/users", api_users_create, API_TOKEN, true},
-    {"GET", BASE "/users/{id}", api_users_get, API_TOKEN, false},
-    {"PATCH", BASE "/users/{id}", api_users_patch, API_TOKEN, true},
-    {"DELETE", BASE "/users/{id}", api_users_delete, API_TOKEN, false},
+    {"GET", BASE "/teams", api_teams_list, API_READ, API_NO_BODY},
+    {"POST", BASE "/teams", api_teams_create, API_KEYS, API_JSON},
+    {"GET", BASE "/teams/{id}", api_teams_get, API_READ, API_NO_BODY},
+    {"PATCH", BASE "/teams/{id}", api_teams_patch, API_KEYS, API_JSON},
+    {"DELETE", BASE "/teams/{id}", api_teams_delete, API_KEYS, API_NO_BODY},
+    {"GET", BASE "/users", api_users_list, API_READ, API_NO_BODY},
+    {"POST", BASE "/users", api_users_create, API_KEYS, API_JSON},
+    {"GET", BASE "/users/{id}", api_users_get, API_READ, API_NO_BODY},
+    {"PATCH", BASE "/users/{id}", api_users_patch, API_KEYS, API_JSON},
+    {"DELETE", BASE "/users/{id}", api_users_delete, API_KEYS, API_NO_BODY},
 
-    {"GET", BASE "/routers", api_read_routers, API_TOKEN, false},
-    {"GET", BASE "/routers/{id}", api_read_router, API_TOKEN, false},
-    {"GET", BASE "/providers", api_read_providers, API_TOKEN, false},
-    {"GET", BASE "/providers/{id}", api_read_provider, API_TOKEN, false},
-    {"GET", BASE "/models", api_read_models, API_TOKEN, false},
-    {"GET", BASE "/models/{id...}", api_read_model, API_TOKEN, false},
-    {"GET", BASE "/proxies", api_read_proxies, API_TOKEN, false},
-    {"GET", BASE "/health/targets", api_read_targets, API_TOKEN, false},
-    {"GET", BASE "/usage", api_usage_get, API_TOKEN, false},
-    {"GET", BASE "/requests", api_requests_list, API_TOKEN, false},
-    {"GET", BASE "/requests/{id}", api_requests_get, API_TOKEN, false},
-    {"POST", BASE "/recovery", api_recovery_post, API_TOKEN, true},
-    {"GET", BASE "/audit", api_read_audit, API_TOKEN, false},
+    {"GET", BASE "/routers", api_routers_list, API_READ, API_NO_BODY},
+    {"GET", BASE "/routers/{id}", api_routers_get, API_READ, API_NO_BODY},
+    {"PUT", BASE "/routers/{id}", api_routers_put, API_ADMIN, API_JSON},
+    {"DELETE", BASE "/routers/{id}", api_routers_delete, API_ADMIN, API_NO_BODY},
+    {"GET", BASE "/providers", api_providers_list, API_READ, API_NO_BODY},
+    {"GET", BASE "/providers/{id}", api_providers_get, API_READ, API_NO_BODY},
+    {"PUT", BASE "/providers/{id}", api_providers_put, API_ADMIN, API_JSON},
+    {"DELETE", BASE "/providers/{id}", api_providers_delete, API_ADMIN, API_NO_BODY},
+    {"GET", BASE "/models", api_models_list, API_READ, API_NO_BODY},
+    {"GET", BASE "/models/{id...}", api_models_get, API_READ, API_NO_BODY},
+    {"PUT", BASE "/models/{id...}", api_models_put, API_ADMIN, API_JSON},
+    {"DELETE", BASE "/models/{id...}", api_models_delete, API_ADMIN, API_NO_BODY},
+    {"GET", BASE "/catalog", api_catalog_get, API_READ, API_NO_BODY},
 
-    {"GET", "/healthz", api_read_health, API_OPEN, false},
-    {"GET", "/readyz", api_read_ready, API_OPEN, false},
-    {"GET", "/metrics", api_read_metrics, API_OPEN, false},
-    {"GET", "/openapi.json", api_read_openapi, API_OPEN, false},
+    {"GET", BASE "/config", api_config_get, API_READ, API_NO_BODY},
+    {"PUT", BASE "/config", api_config_put, API_ADMIN, API_TEXT},
+    {"POST", BASE "/config/validate", api_config_validate, API_READ, API_TEXT},
+    {"GET", BASE "/config/revisions", api_config_revisions, API_READ, API_NO_BODY},
+    {"POST", BASE "/config/revisions/{id}/rollback", api_config_rollback, API_ADMIN, API_JSON},
+
+    {"GET", BASE "/proxies", api_read_proxies, API_READ, API_NO_BODY},
+    {"GET", BASE "/health/targets", api_read_targets, API_READ, API_NO_BODY},
+    {"POST", BASE "/targets/{id}/drain", api_targets_drain, API_ADMIN, API_JSON},
+    {"GET", BASE "/usage", api_usage_get, API_READ, API_NO_BODY},
+    {"GET", BASE "/requests", api_requests_list, API_READ, API_NO_BODY},
+    {"GET", BASE "/requests/{id}", api_requests_get, API_READ, API_NO_BODY},
+    {"POST", BASE "/recovery", api_recovery_post, API_ADMIN, API_JSON},
+    {"GET", BASE "/audit", api_read_audit, API_READ, API_NO_BODY},
+    {"GET", BASE "/events", api_events_get, API_READ, API_NO_BODY},
+
+    {"GET", BASE "/tokens", api_tokens_list, API_ADMIN, API_NO_BODY},
+    {"POST", BASE "/tokens", api_tokens_create, API_ADMIN, API_JSON},
+    {"DELETE", BASE "/tokens/{id}", api_tokens_delete, API_ADMIN, API_NO_BODY},
+
+    {"GET", "/healthz", api_read_health, API_OPEN, API_NO_BODY},
+    {"GET", "/readyz", api_read_ready, API_OPEN, API_NO_BODY},
+    {"GET", "/metrics", api_read_metrics, API_OPEN, API_NO_BODY},
+    {"GET", "/openapi.json", api_read_openapi, API_OPEN, API_NO_BODY},
 };
 const size_t api_n_routes = ARRAY_LEN(api_routes);
 
@@ -96,7 +116,9 @@ static void call_free_if_done(struct api_call *c)
     }
     CHECK(c->waiting == NULL && c->upstream == NULL);
     json_free(&c->doc);
+    api_file_free(&c->w.file);
     resource_unref(&c->w.res);
+    resource_unref(&c->w.also);
     mem_wipe(c->w.secret, sizeof(c->w.secret));
     arena_done(&c->arena);
     mem_free(c);
@@ -170,26 +192,61 @@ static void hash_token(const struct api *a, struct slice token, uint8_t out[32])
     crypto_keyed_hash(out, 32, a->hash_key, &token, 1);
 }
 
-static bool authentic(struct api_call *c)
+// What the token of a call may do, as bits of enum token_scope; 0: nothing. Says who it is.
+static unsigned granted(struct api_call *c)
 {
     struct slice value = slice_trim(httpd_header(c->q, "authorization"));
+    const struct token *token;
     uint8_t hash[32];
 
     if (!slice_starts_nocase(value, SLICE("bearer "))) {
-        return false;
+        return 0;
     }
-    hash_token(c->api, slice_trim(slice_from(value, 7)), hash);
-    return crypto_equal(hash, c->api->token_hash, sizeof(hash));
+    value = slice_trim(slice_from(value, 7));
+    hash_token(c->api, value, hash);
+    if (crypto_equal(hash, c->api->token_hash, sizeof(hash))) {
+        c->actor = "admin-token";
+        return TOKEN_READ | TOKEN_KEYS | TOKEN_ADMIN;
+    }
+    token = tokens_check(c->api->tokens, value);
+    if (token == NULL) {
+        return 0;
+    }
+    c->actor = arena_printf(&c->arena, "token:%s", token->id);
+    return token->scopes;
 }
 
-static bool is_json_type(struct slice type)
+static bool suffices(unsigned scopes, enum api_access need)
 {
+    switch (need) {
+    case API_OPEN:
+        return true;
+    case API_READ:
+        return scopes != 0;
+    case API_KEYS:
+        return (scopes & (TOKEN_KEYS | TOKEN_ADMIN)) != 0;
+    case API_ADMIN:
+        return (scopes & TOKEN_ADMIN) != 0;
+    }
+    return false;
+}
+
+static bool is_type(struct slice type, enum api_body want)
+{
+    static const char *const names[] = {"application/json", "application/merge-patch+json",
+                                        "application/yaml", "application/x-yaml",
+                                        "text/yaml",        "text/x-yaml"};
+    size_t n = want == API_TEXT ? ARRAY_LEN(names) : 2;
     struct slice media;
 
     (void)slice_cut(type, ';', &media); // parameters: charset is UTF-8 anyway
     media = slice_trim(media);
-    return slice_eq_nocase(media, SLICE("application/json")) ||
-           slice_eq_nocase(media, SLICE("application/merge-patch+json"));
+    for (size_t i = 0; i < n; i++) {
+        if (slice_eq_nocase(media, slice_str(names[i]))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 // Clients send a content type with an empty POST, too.
@@ -200,37 +257,59 @@ static bool has_body(const struct httpd_req *q)
 
 // --- handlers of the server ---------------------------------------------------------------------
 
+static size_t most(const struct api_route *r)
+{
+    return r->body == API_TEXT ? API_FILE_MAX : API_BODY_MAX;
+}
+
+static void too_large(struct api_call *c)
+{
+    api_error(c, 413, "request_too_large", "a body may have at most %zu bytes here",
+              c->route == NULL ? API_BODY_MAX : most(c->route));
+}
+
+// What can be said of a body before it is read. False: replied.
+static bool body_ok(struct api_call *c)
+{
+    struct slice type = httpd_header(c->q, "content-type");
+
+    if (httpd_content_length(c->q) > (int64_t)most(c->route)) {
+        too_large(c);
+    } else if (c->route->body == API_NO_BODY || !has_body(c->q)) {
+        return true;
+    } else if (type.p != NULL && !is_type(type, c->route->body)) {
+        api_error(c, 415, "unsupported_media_type",
+                  c->route->body == API_TEXT ? "the body must be application/yaml or JSON"
+                                             : "the body must be application/json");
+    } else if (httpd_header(c->q, "content-encoding").p != NULL) {
+        api_error(c, 415, "unsupported_encoding", "compressed bodies are not taken");
+    } else {
+        return true;
+    }
+    return false;
+}
+
 static void on_head(void *arg, struct httpd_req *q)
 {
     struct api_call *c = call_new(arg, q);
+    unsigned scopes = granted(c);
     struct slice path;
-    struct slice type = httpd_header(q, "content-type");
     char allow[64];
 
     c->query = slice_cut(httpd_target(q), '?', &path);
     find_route(c, path, allow);
-    if ((c->route == NULL ? slice_starts(path, SLICE(BASE)) : c->route->access == API_TOKEN) &&
-        !authentic(c)) {
+    if ((c->route == NULL ? slice_starts(path, SLICE(BASE)) : c->route->access != API_OPEN) &&
+        scopes == 0) {
         api_error(c, 401, "unauthorized", "a bearer token of the admin API is needed");
-        return;
-    }
-    if (c->route == NULL && allow[0] != '\0') {
+    } else if (c->route == NULL && allow[0] != '\0') {
         api_not_allowed(c, allow);
-        return;
-    }
-    if (c->route == NULL) {
+    } else if (c->route == NULL) {
         api_error(c, 404, "unknown_route", "there is no such path; /openapi.json lists all");
-        return;
-    }
-    if (!c->route->body || !has_body(q)) {
-        return;
-    }
-    if (type.p != NULL && !is_json_type(type)) {
-        api_error(c, 415, "unsupported_media_type", "the body must be application/json");
-        return;
-    }
-    if (httpd_header(q, "content-encoding").p != NULL) {
-        api_error(c, 415, "unsupported_encoding", "compressed bodies are not taken");
+    } else if (!suffices(scopes, c->route->access)) {
+        api_error(c, 403, "forbidden", "this token lacks the scope \"%s\"",
+                  c->route->access == API_KEYS ? "keys" : "admin");
+    } else {
+        (void)body_ok(c); // replied or not: on_ready looks
     }
 }
 
@@ -244,13 +323,17 @@ static void on_ready(void *arg, struct httpd_req *q)
     if (c->replied) {
         return;
     }
+    if (body.n > most(c->route)) { // chunked
+        too_large(c);
+        return;
+    }
     // Without a state "there is no such key" would be a guess.
-    if (c->route->access == API_TOKEN && c->route->fn != api_recovery_post &&
+    if (c->route->access != API_OPEN && c->route->fn != api_recovery_post &&
         !state_ready(store_state(c->api->store))) {
         api_error(c, 503, "store_unavailable", "the state is not loaded yet");
         return;
     }
-    if (c->route->body && slice_trim(body).n > 0) {
+    if (c->route->body == API_JSON && slice_trim(body).n > 0) {
         c->doc = json_parse(body, API_BODY_MAX, API_DEPTH_MAX, &e);
         if (c->doc == NULL) {
             api_error(c, 400, "invalid_json", "%s", e.message);
@@ -278,7 +361,7 @@ static void on_refused(void *arg, struct httpd_req *q, enum httpd_refusal why)
         api_error(c, 431, "head_too_large", "the request's head is too large");
         break;
     case HTTPD_BODY_TOO_LARGE:
-        api_error(c, 413, "request_too_large", "a body may have at most %u bytes", API_BODY_MAX);
+        too_large(c);
         break;
     case HTTPD_OVERLOADED:
         api_error(c, 503, "overloaded", "too many bodies at once");
@@ -290,6 +373,12 @@ static void on_gone(void *arg, struct httpd_req *q)
 {
     (void)arg;
     (void)q; // a change is carried through; on_done lets go of the exchange
+}
+
+static void on_drain(void *arg, struct httpd_req *q)
+{
+    (void)arg;
+    (void)q; // streams of events do not wait: who is too slow is cut off
 }
 
 static void on_done(void *arg, struct httpd_req *q, enum httpd_end how)
@@ -309,6 +398,7 @@ static void on_done(void *arg, struct httpd_req *q, enum httpd_end how)
         loop_timer_cancel(c->api->loop, c->deadline);
         c->pending--;
     }
+    api_events_gone(c);
     call_free_if_done(c);
 }
 
@@ -317,12 +407,13 @@ struct api *api_new(const struct api_config *c, struct err *e)
     struct api *a = mem_zalloc(sizeof(*a));
     const struct httpd_config hc = {.address = c->address,
                                     .port = c->port,
-                                    .max_body = API_BODY_MAX,
+                                    .max_body = API_FILE_MAX,
                                     .max_connections = CONNECTIONS_MAX,
                                     .on = {.on_head = on_head,
                                            .on_ready = on_ready,
                                            .on_refused = on_refused,
                                            .on_gone = on_gone,
+                                           .on_drain = on_drain,
                                            .on_done = on_done},
                                     .arg = a};
 
@@ -331,6 +422,7 @@ struct api *api_new(const struct api_config *c, struct err *e)
     a->fleet = c->fleet;
     a->upstream = c->upstream;
     a->meters = c->meters;
+    a->from = c->from;
     a->fill_gauges = c->fill_gauges;
     a->fill_arg = c->fill_arg;
     crypto_random(a->hash_key, sizeof(a->hash_key));
@@ -340,6 +432,8 @@ struct api *api_new(const struct api_config *c, struct err *e)
         mem_free(a);
         return NULL;
     }
+    a->tokens = tokens_new(c->loop, c->store);
+    a->events = api_events_new(a);
     return a;
 }
 
@@ -350,6 +444,7 @@ uint16_t api_port(const struct api *a)
 
 void api_drain(struct api *a)
 {
+    api_events_drain(a->events);
     httpd_drain(a->http);
 }
 
@@ -367,5 +462,7 @@ void api_free(struct api **ap)
     }
     *ap = NULL;
     httpd_free(&a->http);
+    api_events_free(&a->events);
+    tokens_free(&a->tokens);
     mem_free(a);
 }

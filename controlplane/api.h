@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "common/base/cdefs.h"
+#include "common/base/env.h"
 #include "common/base/err.h"
 #include "common/base/secret.h"
 #include "common/io/loop.h"
@@ -17,9 +18,19 @@
 #include "controlplane/store.h"
 
 #define API_BODY_MAX  (1u << 20)
+#define API_FILE_MAX  (4u << 20) // a whole configuration
 #define API_DEPTH_MAX 32u
 
 struct api;
+
+// What a configuration that comes by PUT /config is read with: as the file of this control plane
+// is, but that files are not read.
+struct api_config_source {
+    struct env *(*read_env)(void *arg); // the caller of it frees it; NULL: no variables
+    void *arg;
+    bool demo;
+    bool strangers; // auth.mode optional and off are allowed although others can reach a proxy
+};
 
 struct api_config {
     struct loop *loop;
@@ -30,6 +41,7 @@ struct api_config {
     struct fleet *fleet;       // borrowed
     struct upstream *upstream; // borrowed; for tests of provider keys
     struct meters *meters;     // borrowed
+    struct api_config_source from;
     void (*fill_gauges)(void *arg, struct meters_gauges *g); // those the API does not know; or NULL
     void *fill_arg;
 };
@@ -37,6 +49,8 @@ struct api_config {
 // Listens at once. NULL with a sentence.
 MUST_CHECK struct api *api_new(const struct api_config *c, struct err *e);
 uint16_t api_port(const struct api *a);
+// A limit has run out (or has something again): for those who listen to the events.
+void api_limit_event(struct api *a, const char *limit_id, bool empty);
 // Stops accepting; answers what is under way.
 void api_drain(struct api *a);
 // Exchanges still open.

@@ -75,14 +75,6 @@ static void again_with_secret(struct api_call *c)
     mem_wipe(c->w.secret, sizeof(c->w.secret));
 }
 
-static void new_salt(struct api_call *c)
-{
-    uint8_t salt[VKEY_SALT_HEX / 2];
-
-    crypto_random(salt, sizeof(salt));
-    text_hex(salt, sizeof(salt), c->w.salt);
-}
-
 // Without settings there is no key to hash with: nothing has been loaded yet.
 static bool ready(struct api_call *c)
 {
@@ -111,7 +103,7 @@ void api_keys_create(struct api_call *c)
         api_invalid(c);
         return;
     }
-    new_salt(c);
+    api_write_new_salt(c);
     make_secret(c, id, c->w.res->u.key->hash);
     c->w.action = "key.create";
     c->w.status = 201;
@@ -187,7 +179,7 @@ void api_keys_rotate(struct api_call *c)
         memcpy(k->previous_hash, old->u.key->hash, sizeof(k->previous_hash));
         k->previous_until_wall_us = now_us(c) + grace_us;
     }
-    new_salt(c);
+    api_write_new_salt(c);
     make_secret(c, old->id, k->hash);
     c->w.action = "key.rotate";
     c->w.status = 200;

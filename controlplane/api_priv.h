@@ -4,8 +4,9 @@
 //   api.c            server, routing, authentication, life of a call
 //   api_reply.c      answers and errors, query parameters, lists
 //   api_write.c      a change: commit, idempotency, ?wait=, the answer
-//   api_keys.c  api_owners.c  api_provider_keys.c  api_read.c  api_requests.c
-//   api_usage.c      handlers
+//   api_file.c       a whole configuration: parse, difference, one change
+//   api_keys.c  api_owners.c  api_provider_keys.c  api_resources.c  api_config.c  api_tokens.c
+//   api_events.c  api_read.c  api_requests.c  api_recovery.c  api_usage.c      handlers
 //
 // A call lives from on_head until the exchange is over and nothing is pending for it:
 //
@@ -20,7 +21,10 @@
 #include "common/io/httpd.h"
 #include "common/io/json.h"
 #include "controlplane/api.h"
+#include "controlplane/revision.h"
+#include "controlplane/token.h"
 #include "controlplane/vkey.h"
+#include "proto/config/config.h"
 
 #define API_ANSWER_MAX (64u << 20)
 #define API_WAIT_MAX   (60 * MONO_SEC)
@@ -32,6 +36,9 @@ struct api {
     struct fleet *fleet;
     struct upstream *upstream;
     struct meters *meters;
+    struct tokens *tokens;         // owned
+    struct api_events *events;     // owned
+    struct api_config_source from; // of PUT /config
     void (*fill_gauges)(void *arg, struct meters_gauges *g);
     void *fill_arg;
     uint8_t token_hash[32]; // keyed, so that comparing takes the same time for any token
@@ -40,20 +47,50 @@ struct api {
 
 struct api_call;
 
-enum api_access { API_OPEN, API_TOKEN };
+// What a route needs: nothing, or a token with this scope (or one that includes it).
+enum api_access { API_OPEN, API_READ, API_KEYS, API_ADMIN };
+
+enum api_body {
+    API_NO_BODY,
+    API_JSON, // a JSON object (may be left out: then json_present is false)
+    API_TEXT, // a configuration file: YAML or JSON, up to API_FILE_MAX
+};
 
 struct api_route {
     const char *method;
     const char *path; // "{id}": one segment; "{id...}": the rest
     void (*fn)(struct api_call *c);
     enum api_access access;
-    bool body; // takes a JSON object (may be left out: then json_present is false)
+    enum api_body body;
+};
+
+// A configuration to be applied as a whole, or compared. Owned by the call.
+struct api_file {
+    struct config *config;    // parsed; or NULL
+    struct revision revision; // ... or brought back
+    struct resource **both;   // owned array: what is to be applied (the references are the others')
+    const char **where;
+    size_t n;
+    bool keep_env;
+    const char *source; // for the list of revisions
+    bool exact;         // If-Match: the sequence must be at_seq
+    uint64_t at_seq;    // by If-Match
+    unsigned tries;     // conflicts so far
+    size_t creates, updates, deletes;
+    struct loop_timer again;
+    struct api_call *again_arg;
 };
 
 // A change under way. Handlers fill action, res (or kind for a delete), status, render and again.
 struct api_write {
-    const char *action;   // "key.create": for the audit log
-    struct resource *res; // owned; what is put, or what was deleted
+    const char *action;        // "key.create": for the audit log
+    enum record_origin origin; // of what is put; 0: the API
+    const char *where;         // of what is put; NULL: ""
+    struct resource *also; // owned; put in the same change (its version - 1 is expected), or NULL
+    struct token *token;   // a token instead of a resource; in the arena
+    struct slice token_value; // what is stored; empty: it is deleted
+    struct api_file *file;    // a configuration instead of a resource; owned
+    struct resource *res;     // owned; what is put, or what was deleted
     bool is_delete;
     enum resource_kind kind;
     char id[RESOURCE_ID_MAX + 1]; // of the resource
@@ -75,6 +112,7 @@ struct api_call {
     struct api *api;
     struct httpd_req *q; // NULL: the exchange is over
     const struct api_route *route;
+    const char *actor;               // who: "admin-token", "token:<id>"
     char param[RESOURCE_ID_MAX + 1]; // the path's {id}
     struct slice query;              // undecoded, behind the '?'
     bool replied;
@@ -86,6 +124,8 @@ struct api_call {
     struct fleet_wait *waiting;     // NULL: none
     struct upstream_call *upstream; // NULL: none
     struct loop_timer *deadline;    // of upstream; in the arena
+    struct list_node subscribed;    // among the streams of events
+    bool is_stream;
 };
 
 // --- api.c --------------------------------------------------------------------------------------
@@ -146,6 +186,49 @@ void api_write_unchanged(struct api_call *c, struct resource *as_it_is);
 void api_write_delete(struct api_call *c, enum resource_kind kind, const char *what,
                       const char *action);
 
+// Its beginning, for those who delete differently; and what is left of it when the resource is gone
+// already, perhaps by the first of two requests with one Idempotency-Key.
+void api_write_delete_begin(struct api_call *c, enum resource_kind kind, const char *action);
+void api_write_delete_again(struct api_call *c);
+// A salt for what api_write.salt is for.
+void api_write_new_salt(struct api_call *c);
+// If-Match says another version than `version` (or there is nothing, 0): 412. False: replied.
+MUST_CHECK bool api_write_matches(struct api_call *c, uint64_t version);
+// {"at","actor","peer","action"...: the beginning of an audit entry, for more members and '}'.
+void api_write_audit_head(struct api_call *c, struct json_out *o, const char *action);
+// The script's answer to c->w; for api_file.c.
+void api_write_on_commit(void *arg, const struct store_result *r);
+// The parts of a change that do not depend on what is changed; b holds the audit entry.
+void api_write_common(struct api_call *c, struct buf *b, struct store_change *ret);
+
+// --- api_file.c ---------------------------------------------------------------------------------
+
+// Parses a text as the file of this control plane would be, without reading files; or (alone) as
+// text that knows no variables, where providers may be those of the state. Never NULL.
+struct config *api_file_parse(struct api_call *c, const char *name, struct slice text, bool alone);
+// Notes the errors of a configuration in the call's report, their paths without `prefix`.
+void api_file_note(struct api_call *c, const struct config *config, const char *prefix);
+// "warnings": [...]
+void api_file_put_warnings(struct json_out *o, const struct config *config);
+// Takes the config or the revision into c->w.file.
+void api_file_take(struct api_call *c, struct config *config, struct revision *revision);
+void api_file_free(struct api_file **f);
+// Answers with the difference.
+void api_file_diff(struct api_call *c);
+// Commits c->w.file; the rest happens by itself.
+void api_file_commit(struct api_call *c);
+// Something else was changed meanwhile: tries again. False: not any more.
+MUST_CHECK bool api_file_again(struct api_call *c);
+
+// --- api_events.c -------------------------------------------------------------------------------
+
+struct api_events *api_events_new(struct api *a);
+void api_events_free(struct api_events **e);
+// Ends every stream.
+void api_events_drain(struct api_events *e);
+// Of the call, on_drain and on_done of its exchange.
+void api_events_gone(struct api_call *c);
+
 // --- handlers -----------------------------------------------------------------------------------
 
 void api_keys_list(struct api_call *c);
@@ -173,12 +256,32 @@ void api_users_create(struct api_call *c);
 void api_users_get(struct api_call *c);
 void api_users_patch(struct api_call *c);
 void api_users_delete(struct api_call *c);
-void api_read_routers(struct api_call *c);
-void api_read_router(struct api_call *c);
-void api_read_providers(struct api_call *c);
-void api_read_provider(struct api_call *c);
-void api_read_models(struct api_call *c);
-void api_read_model(struct api_call *c);
+void api_read_router(struct api_call *c, struct json_out *o, const struct resource *r);
+void api_read_provider(struct api_call *c, struct json_out *o, const struct resource *r);
+void api_read_model(struct api_call *c, struct json_out *o, const struct resource *r);
+void api_providers_list(struct api_call *c);
+void api_providers_get(struct api_call *c);
+void api_providers_put(struct api_call *c);
+void api_providers_delete(struct api_call *c);
+void api_models_list(struct api_call *c);
+void api_models_get(struct api_call *c);
+void api_models_put(struct api_call *c);
+void api_models_delete(struct api_call *c);
+void api_routers_list(struct api_call *c);
+void api_routers_get(struct api_call *c);
+void api_routers_put(struct api_call *c);
+void api_routers_delete(struct api_call *c);
+void api_catalog_get(struct api_call *c);
+void api_config_get(struct api_call *c);
+void api_config_validate(struct api_call *c);
+void api_config_put(struct api_call *c);
+void api_config_revisions(struct api_call *c);
+void api_config_rollback(struct api_call *c);
+void api_targets_drain(struct api_call *c);
+void api_tokens_list(struct api_call *c);
+void api_tokens_create(struct api_call *c);
+void api_tokens_delete(struct api_call *c);
+void api_events_get(struct api_call *c);
 void api_read_proxies(struct api_call *c);
 void api_read_targets(struct api_call *c);
 void api_read_audit(struct api_call *c);

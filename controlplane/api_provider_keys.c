@@ -5,6 +5,7 @@
 #include "common/base/mem.h"
 #include "common/base/mono.h"
 #include "controlplane/api_priv.h"
+#include "controlplane/egress.h"
 #include "controlplane/pkey.h"
 
 #define WHAT            "provider key"
@@ -175,48 +176,20 @@ static void on_test_deadline(struct loop_timer *timer)
     test_end(t, "no answer within 10 s");
 }
 
-// "https://h:1/v1/" --> "https://h:1" and "/v1/".
-static bool split_url(struct arena *a, const char *url, const char **ret_origin,
-                      struct slice *ret_path)
-{
-    struct slice u = slice_str(url);
-    size_t scheme = slice_find(u, SLICE("://")), slash;
-
-    if (scheme == SIZE_MAX) {
-        return false;
-    }
-    slash = slice_find_char(slice_from(u, scheme + 3), '/');
-    slash = slash == SIZE_MAX ? u.n : scheme + 3 + slash;
-    *ret_origin = arena_strndup(a, u.p, slash);
-    *ret_path = slash == u.n ? SLICE("/") : slice_from(u, slash);
-    return true;
-}
-
 static void test_start(struct api_call *c, const struct resource_provider *p,
                        const struct secret *value)
 {
     struct test *t = arena_zalloc(&c->arena, sizeof(*t));
+    char *origin = arena_alloc(&c->arena, EGRESS_ORIGIN_MAX);
     struct slice path, host;
-    const char *scheme = p->auth_scheme == NULL ? "" : p->auth_scheme;
-    const char *origin;
     struct buf head;
 
-    if (!split_url(&c->arena, p->base_url, &origin, &path)) {
+    if (!egress_split(p->base_url, origin, &host, &path)) {
         api_error(c, 422, "invalid_fields", "the provider has no usable base URL");
         return;
     }
-    host = slice_from(slice_str(origin), slice_find(slice_str(origin), SLICE("://")) + 3);
-    buf_init(&head, 32768);
-    buf_printf(&head, "GET " SLICE_FMT "models HTTP/1.1\r\nhost: " SLICE_FMT "\r\n",
-               SLICE_ARG(path), SLICE_ARG(host));
-    buf_printf(&head, "accept: application/json\r\nuser-agent: sluice\r\n%s: %s%s", p->auth_header,
-               scheme, scheme[0] == '\0' ? "" : " ");
-    buf_append(&head, secret_reveal(value));
-    buf_append_str(&head, "\r\n");
-    for (size_t i = 0; i < p->n_headers; i++) {
-        buf_printf(&head, "%s: %s\r\n", p->headers[i].name, p->headers[i].value);
-    }
-    buf_append_str(&head, "\r\n");
+    buf_init(&head, 1u << 20);
+    egress_ask_models(p, host, path, value, &head);
     t->c = c;
     t->started_us = loop_now_us(c->api->loop);
     t->deadline.fn = on_test_deadline;

@@ -8,6 +8,7 @@
 #include "common/base/mono.h"
 #include "common/base/text.h"
 #include "controlplane/api_priv.h"
+#include "controlplane/names.h"
 #include "controlplane/quota.h"
 
 #define REDIS_US (800 * MONO_MS)
@@ -96,7 +97,7 @@ static void put_cache(struct json_out *o, const struct resource_cache *cache)
     json_out_close(o, '}');
 }
 
-static void render_router(struct api_call *c, struct json_out *o, const struct resource *r)
+void api_read_router(struct api_call *c, struct json_out *o, const struct resource *r)
 {
     const struct resource_router *router = r->u.router;
 
@@ -126,16 +127,6 @@ static void render_router(struct api_call *c, struct json_out *o, const struct r
     json_out_field_bool(o, "drop_unsupported", router->drop_unsupported);
 }
 
-void api_read_routers(struct api_call *c)
-{
-    api_list(c, RESOURCE_ROUTER, render_router);
-}
-
-void api_read_router(struct api_call *c)
-{
-    api_get(c, RESOURCE_ROUTER, "router", render_router);
-}
-
 // --- providers and models -----------------------------------------------------------------------
 
 struct key_count {
@@ -154,7 +145,7 @@ static bool count_key(void *ctx, struct resource *r)
     return true;
 }
 
-static void render_provider(struct api_call *c, struct json_out *o, const struct resource *r)
+void api_read_provider(struct api_call *c, struct json_out *o, const struct resource *r)
 {
     const struct resource_provider *p = r->u.provider;
     struct key_count keys = {.provider = r->id};
@@ -172,16 +163,6 @@ static void render_provider(struct api_call *c, struct json_out *o, const struct
     put_strings(o, "models", p->models, p->n_models);
 }
 
-void api_read_providers(struct api_call *c)
-{
-    api_list(c, RESOURCE_PROVIDER, render_provider);
-}
-
-void api_read_provider(struct api_call *c)
-{
-    api_get(c, RESOURCE_PROVIDER, "provider", render_provider);
-}
-
 // USD per million tokens; unknown: null.
 static void put_price(struct json_out *o, const char *name, uint64_t price)
 {
@@ -193,7 +174,7 @@ static void put_price(struct json_out *o, const char *name, uint64_t price)
     }
 }
 
-static void render_model(struct api_call *c, struct json_out *o, const struct resource *r)
+void api_read_model(struct api_call *c, struct json_out *o, const struct resource *r)
 {
     const struct resource_model *m = r->u.model;
 
@@ -221,16 +202,6 @@ static void render_model(struct api_call *c, struct json_out *o, const struct re
         json_out_close(o, '}');
     }
     json_out_close(o, ']');
-}
-
-void api_read_models(struct api_call *c)
-{
-    api_list(c, RESOURCE_MODEL, render_model);
-}
-
-void api_read_model(struct api_call *c)
-{
-    api_get(c, RESOURCE_MODEL, "model", render_model);
 }
 
 // --- proxies and targets ------------------------------------------------------------------------
@@ -278,12 +249,17 @@ static bool put_proxy(void *ctx, const struct fleet_proxy *p)
 static bool put_target(void *ctx, const struct fleet_target *t)
 {
     static const char *const states[] = {"unknown", "healthy", "cooling", "ejected", "trial"};
-    struct json_out *o = &((struct rows *)ctx)->o;
+    struct rows *rows = ctx;
+    struct json_out *o = &rows->o;
+    const struct resource *key =
+        state_find(store_state(rows->c->api->store), RESOURCE_PROVIDER_KEY, slice_str(t->key_id));
 
     json_out_open(o, '{');
+    json_out_field_str(o, "id", t->key_id[0] == '\0' ? NULL : t->key_id);
     json_out_field_str(o, "provider", t->provider);
     json_out_field_str(o, "model", t->model);
     json_out_field_str(o, "key_id", t->key_id);
+    json_out_field_bool(o, "drained", key != NULL && key->u.provider_key->state != RESOURCE_ACTIVE);
     json_out_field_str(o, "endpoint", t->endpoint);
     json_out_field_str(o, "state", t->state < ARRAY_LEN(states) ? states[t->state] : "unknown");
     json_out_field_str(o, "reason", t->reason);
@@ -336,6 +312,53 @@ void api_read_targets(struct api_call *c)
 
     fleet_targets(c->api->fleet, put_target, &rows);
     rows_end(&rows, &body);
+}
+
+static void render_drained(struct api_call *c, struct json_out *o)
+{
+    const struct resource_provider_key *key = c->w.res->u.provider_key;
+
+    json_out_field_str(o, "id", c->w.res->id);
+    json_out_field_str(o, "provider", key->provider);
+    json_out_field_bool(o, "drained", key->state != RESOURCE_ACTIVE);
+}
+
+// No new requests go to the targets of this provider key until it is drained no more; those under
+// way end. Also for keys of the file and the environment: it is not they who decide that.
+void api_targets_drain(struct api_call *c)
+{
+    static const char *const names[] = {"drain"};
+    struct json_at body = json_root(c->doc), at = json_member(&body, "drain");
+    const struct resource *old =
+        state_find(store_state(c->api->store), RESOURCE_PROVIDER_KEY, slice_str(c->param));
+    const struct follow_owner *owner = old == NULL ? NULL : api_owner(c, old);
+    bool drain = true;
+
+    if (old == NULL) {
+        api_not_found(c, "target (its id is that of its provider key)");
+        return;
+    }
+    if (!api_write_begin(c, old)) {
+        return;
+    }
+    if (json_present(&body) && json_want_map(&body, 16, &c->report)) {
+        json_known(&body, names, ARRAY_LEN(names), &c->report);
+        (void)json_want_bool(&at, &drain, &c->report); // absent: true
+    }
+    if (c->report.n > 0) {
+        api_invalid(c);
+        return;
+    }
+    c->w.action = drain ? "target.drain" : "target.undrain";
+    c->w.status = 200;
+    c->w.render = render_drained;
+    c->w.res = vkey_copy(old);
+    c->w.res->u.provider_key->state = drain ? RESOURCE_DISABLED : RESOURCE_ACTIVE;
+    if (owner != NULL) {
+        c->w.origin = owner->origin;
+        c->w.where = arena_strdup(&c->arena, owner->where);
+    }
+    api_write_commit(c);
 }
 
 // --- audit --------------------------------------------------------------------------------------
@@ -423,9 +446,8 @@ void api_read_audit(struct api_call *c)
     count = arena_printf(&c->arena, "%zu", limit + 1);
     api_hold(c);
     redis_command(store_redis(c->api->store),
-                  (const struct slice[]){SLICE("XREVRANGE"), SLICE("{sluice}:audit"),
-                                         slice_str(from), SLICE("-"), SLICE("COUNT"),
-                                         slice_str(count)},
+                  (const struct slice[]){SLICE("XREVRANGE"), SLICE(NAMES_AUDIT), slice_str(from),
+                                         SLICE("-"), SLICE("COUNT"), slice_str(count)},
                   6, REDIS_US, on_audit, c);
 }
 

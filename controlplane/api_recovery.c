@@ -65,13 +65,8 @@ static void on_adopted(void *arg, const struct recovery_result *r)
 static void put_audit(struct api_call *c, struct buf *b)
 {
     struct json_out o = json_out_to(b);
-    char now[32];
 
-    json_out_open(&o, '{');
-    json_out_field_str(&o, "at", text_format_rfc3339(loop_wall_us(c->api->loop), now));
-    json_out_field_str(&o, "actor", "admin-token");
-    json_out_field(&o, "peer", httpd_peer(c->q));
-    json_out_field_str(&o, "action", "recovery.adopt");
+    api_write_audit_head(c, &o, "recovery.adopt");
     json_out_close(&o, '}');
 }
 

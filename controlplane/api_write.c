@@ -52,7 +52,9 @@ static bool read_idempotency(struct api_call *c)
         api_invalid(c);
         return false;
     }
-    c->w.idempotency = arena_dup(&c->arena, key);
+    // Of this caller: nobody is told what another one made.
+    c->w.idempotency =
+        slice_str(arena_printf(&c->arena, "%s " SLICE_FMT, c->actor, SLICE_ARG(key)));
     return true;
 }
 
@@ -108,6 +110,30 @@ bool api_write_begin(struct api_call *c, const struct resource *old)
     // Perhaps the repeat of what made it stale: the script knows.
     c->w.expected = named;
     return true;
+}
+
+bool api_write_matches(struct api_call *c, uint64_t version)
+{
+    struct slice match = httpd_header(c->q, "if-match");
+    uint64_t named;
+
+    if (match.p == NULL || (version != 0 && etag_matches(match, version, &named))) {
+        return true;
+    }
+    if (version == 0) {
+        api_error(c, 412, "version_conflict", "there is none of this name (any more)");
+    } else {
+        stale(c, version);
+    }
+    return false;
+}
+
+void api_write_new_salt(struct api_call *c)
+{
+    uint8_t salt[VKEY_SALT_HEX / 2];
+
+    crypto_random(salt, sizeof(salt));
+    text_hex(salt, sizeof(salt), c->w.salt);
 }
 
 struct resource *api_write_target(struct api_call *c, enum resource_kind kind, const char *what)
@@ -184,6 +210,19 @@ static void finish(struct api_call *c)
 
 // --- commit -------------------------------------------------------------------------------------
 
+// What was written is in force here at once.
+static void adopt_token(struct api_call *c)
+{
+    if (c->w.token == NULL) {
+        return;
+    }
+    if (c->w.is_delete) {
+        tokens_drop(c->api->tokens, slice_str(c->w.id));
+    } else {
+        tokens_put(c->api->tokens, c->w.token);
+    }
+}
+
 // "<id> <salt>": what a repeat needs.
 static bool take_payload(struct api_call *c, struct slice payload)
 {
@@ -199,6 +238,12 @@ static bool take_payload(struct api_call *c, struct slice payload)
         memcpy(c->w.salt, salt.p, salt.n);
     }
     if (c->w.is_delete) {
+        return true;
+    }
+    if (c->w.token != NULL || c->w.file != NULL) {
+        if (c->w.again != NULL) {
+            c->w.again(c);
+        }
         return true;
     }
     resource_unref(&c->w.res);
@@ -217,7 +262,12 @@ static void refused(struct api_call *c, const struct store_result *r)
 {
     switch (r->outcome) {
     case STORE_CONFLICT:
-        if (c->w.expected == 0) {
+        if (c->w.file != NULL && c->w.expected == 0) {
+            api_error(c, 412, "version_conflict",
+                      "others keep changing what this is a difference to: try again");
+        } else if (c->w.expected == 0 && slice_eq_str(slice_str(c->route->method), "PUT")) {
+            stale(c, r->version);
+        } else if (c->w.expected == 0) {
             api_error(c, 409, "already_exists", "there is one with this id already");
         } else if (r->version == 0) {
             api_not_found(c, "resource any more");
@@ -249,7 +299,7 @@ static void refused(struct api_call *c, const struct store_result *r)
     }
 }
 
-static void on_commit(void *arg, const struct store_result *r)
+void api_write_on_commit(void *arg, const struct store_result *r)
 {
     struct api_call *c = arg;
 
@@ -259,9 +309,15 @@ static void on_commit(void *arg, const struct store_result *r)
         if (r->outcome == STORE_AGAIN && !take_payload(c, r->payload)) {
             api_not_found(c, "resource any more (it was made, and deleted since)");
         } else {
+            if (r->outcome == STORE_DONE) {
+                adopt_token(c);
+            }
             finish(c);
         }
-    } else {
+    } else if (r->outcome == STORE_KNOWN) { // a file that is in force already
+        c->w.seq = state_seq(store_state(c->api->store));
+        finish(c);
+    } else if (r->outcome != STORE_CONFLICT || c->w.file == NULL || !api_file_again(c)) {
         refused(c, r);
     }
     api_release(c);
@@ -273,20 +329,35 @@ static bool put_name(void *ctx, const struct json_at *at)
     return true;
 }
 
+void api_write_audit_head(struct api_call *c, struct json_out *o, const char *action)
+{
+    char now[32];
+
+    json_out_open(o, '{');
+    json_out_field_str(o, "at", text_format_rfc3339(loop_wall_us(c->api->loop), now));
+    json_out_field_str(o, "actor", c->actor);
+    json_out_field(o, "peer", httpd_peer(c->q));
+    json_out_field_str(o, "action", action);
+}
+
 // Who did what to which: names of fields, never their values.
 static void put_audit(struct api_call *c, struct buf *b)
 {
     struct json_at body = json_root(c->doc);
     struct json_out o = json_out_to(b);
-    char now[32];
 
-    json_out_open(&o, '{');
-    json_out_field_str(&o, "at", text_format_rfc3339(loop_wall_us(c->api->loop), now));
-    json_out_field_str(&o, "actor", "admin-token");
-    json_out_field(&o, "peer", httpd_peer(c->q));
-    json_out_field_str(&o, "action", c->w.action);
-    json_out_field_str(&o, "kind", resource_kind_name(c->w.kind));
-    json_out_field_str(&o, "id", c->w.id);
+    api_write_audit_head(c, &o, c->w.action);
+    json_out_field_str(&o, "kind",
+                       c->w.token != NULL  ? "token"
+                       : c->w.file != NULL ? "config"
+                                           : resource_kind_name(c->w.kind));
+    json_out_field_str(&o, "id", c->w.file != NULL ? NULL : c->w.id);
+    if (c->w.file != NULL) {
+        json_out_field_str(&o, "source", c->w.file->source);
+        json_out_field_u64(&o, "creates", c->w.file->creates);
+        json_out_field_u64(&o, "updates", c->w.file->updates);
+        json_out_field_u64(&o, "deletes", c->w.file->deletes);
+    }
     json_out_key(&o, "fields");
     json_out_open(&o, '[');
     json_each(&body, put_name, &o);
@@ -310,29 +381,55 @@ static const char *request_digest(struct api_call *c)
     return hex;
 }
 
+void api_write_common(struct api_call *c, struct buf *b, struct store_change *ret)
+{
+    put_audit(c, b);
+    ret->audit = buf_slice(b);
+    if (c->w.idempotency.p != NULL) {
+        ret->idempotency = c->w.idempotency;
+        ret->digest = slice_str(request_digest(c));
+        ret->payload = slice_str(arena_printf(&c->arena, "%s %s", c->w.id, c->w.salt));
+    }
+}
+
+// The operations of a change that is not a token's. Returns how many.
+static size_t write_ops(struct api_call *c, struct store_op ops[2])
+{
+    size_t n = 1;
+
+    if (c->w.res != NULL) {
+        c->w.kind = c->w.res->kind;
+        (void)snprintf(c->w.id, sizeof(c->w.id), "%s", c->w.res->id); // fits
+    }
+    ops[0] = (struct store_op){.res = c->w.res,
+                               .kind = c->w.kind,
+                               .id = slice_str(c->w.id),
+                               .expected = c->w.expected,
+                               .origin = c->w.origin == 0 ? RECORD_API : c->w.origin,
+                               .where = c->w.where};
+    if (c->w.also != NULL) {
+        ops[n++] = (struct store_op){
+            .res = c->w.also, .expected = c->w.also->version - 1, .origin = RECORD_FILE};
+    }
+    return n;
+}
+
 void api_write_commit(struct api_call *c)
 {
-    struct store_op op = {
-        .res = c->w.is_delete ? NULL : c->w.res, .expected = c->w.expected, .origin = RECORD_API};
-    struct store_change change = {.ops = &op, .n = 1};
+    struct store_op ops[2];
+    struct store_change change = {.ops = ops};
     struct buf audit;
 
-    if (!c->w.is_delete) {
-        c->w.kind = c->w.res->kind;
-        (void)snprintf(c->w.id, sizeof(c->w.id), "%s", c->w.res->id);
+    if (c->w.token != NULL) {
+        change.token = slice_str(c->w.id);
+        change.token_value = c->w.token_value;
+    } else {
+        change.n = write_ops(c, ops);
     }
-    op.kind = c->w.kind;
-    op.id = slice_str(c->w.id);
     buf_init(&audit, 65536);
-    put_audit(c, &audit);
-    change.audit = buf_slice(&audit);
-    if (c->w.idempotency.p != NULL) {
-        change.idempotency = c->w.idempotency;
-        change.digest = slice_str(request_digest(c));
-        change.payload = slice_str(arena_printf(&c->arena, "%s %s", c->w.id, c->w.salt));
-    }
+    api_write_common(c, &audit, &change);
     api_hold(c);
-    store_commit(c->api->store, &change, on_commit, c);
+    store_commit(c->api->store, &change, api_write_on_commit, c);
     buf_done(&audit);
 }
 
@@ -350,28 +447,33 @@ static void render_deleted(struct api_call *c, struct json_out *o)
     json_out_field_bool(o, "deleted", true);
 }
 
-void api_write_delete(struct api_call *c, enum resource_kind kind, const char *what,
-                      const char *action)
+void api_write_delete_begin(struct api_call *c, enum resource_kind kind, const char *action)
 {
-    struct resource *r = state_find(store_state(c->api->store), kind, slice_str(c->param));
-    bool repeat = r == NULL && httpd_header(c->q, "idempotency-key").p != NULL;
-
     c->w.action = action;
     c->w.is_delete = true;
     c->w.kind = kind;
     c->w.status = 200;
     c->w.render = render_deleted;
     (void)snprintf(c->w.id, sizeof(c->w.id), "%s", c->param); // the same size
-    if (repeat) {
-        // Gone: perhaps by the first of these two requests. It cannot have the version named here,
-        // so nothing can happen but an answer.
-        if (api_write_begin(c, NULL)) {
-            c->w.expected = UINT64_MAX - 1;
-            api_write_commit(c);
-        }
-        return;
+}
+
+void api_write_delete_again(struct api_call *c)
+{
+    if (api_write_begin(c, NULL)) {
+        c->w.expected = UINT64_MAX - 1; // no version of anything: nothing can happen but an answer
+        api_write_commit(c);
     }
-    if (api_write_target(c, kind, what) != NULL) {
+}
+
+void api_write_delete(struct api_call *c, enum resource_kind kind, const char *what,
+                      const char *action)
+{
+    struct resource *r = state_find(store_state(c->api->store), kind, slice_str(c->param));
+
+    api_write_delete_begin(c, kind, action);
+    if (r == NULL && httpd_header(c->q, "idempotency-key").p != NULL) {
+        api_write_delete_again(c);
+    } else if (api_write_target(c, kind, what) != NULL) {
         api_write_commit(c);
     }
 }

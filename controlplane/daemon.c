@@ -26,6 +26,7 @@
 #include "common/io/json.h"
 #include "common/io/proc.h"
 #include "controlplane/api.h"
+#include "controlplane/egress.h"
 #include "controlplane/leases.h"
 #include "controlplane/master.h"
 #include "controlplane/prober.h"
@@ -55,6 +56,8 @@ struct daemon {
     struct meters *meters;
     struct leases *leases;
     struct usage *usage;
+    struct egress egress; // of the file this was started with
+    bool strangers;       // auth.mode may be what it likes
     struct upstream *upstream;
     struct prober *prober;
     struct api *api;
@@ -131,6 +134,19 @@ static bool opens_to_strangers(const struct config *config)
         }
     }
     return false;
+}
+
+// For texts that come through the API. Problems of the env file were told at the start.
+static struct env *read_env(void *arg)
+{
+    const struct daemon *d = arg;
+    struct problem_list problems;
+    struct env *env = env_new();
+
+    problem_list_init(&problems);
+    (void)document_read_env(env, d->c->env_file, false, &problems);
+    problem_list_done(&problems);
+    return env;
 }
 
 struct config *daemon_read_config(const struct daemon_config *c, bool partial)
@@ -311,6 +327,7 @@ static void apply(struct daemon *d)
     f = (struct store_file){.wanted = d->wanted->resources,
                             .n = d->wanted->n_resources,
                             .where = d->wanted->where,
+                            .source = d->c->config_file == NULL ? "environment" : d->c->config_file,
                             .now_wall_us = loop_wall_us(d->loop)};
     store_file_hash(d->store, &f, d->hash);
     f.only_new = !d->by_signal && offered_before(d);
@@ -663,7 +680,7 @@ static bool start_store(struct daemon *d, struct err *e)
 static bool start_sockets(struct daemon *d, struct err *e)
 {
     const struct keys_files files = key_files(d->c);
-    const struct upstream_config uc = {.dial = {.proxy = ""}};
+    const struct upstream_config uc = {.dial = d->egress.dial};
 
     d->keys = keys_load(&files, e);
     if (d->keys == NULL) {
@@ -693,12 +710,19 @@ static bool start_prober(struct daemon *d, struct err *e)
     d->prober = prober_new(&(const struct prober_config){.loop = d->loop,
                                                          .store = d->store,
                                                          .upstream = d->upstream,
-                                                         .dial = {.proxy = ""},
+                                                         .dial = d->egress.dial,
                                                          .meters = d->meters,
                                                          .publish = on_probed,
                                                          .arg = d},
                            e);
     return d->prober != NULL;
+}
+
+static void on_empty(void *arg, const char *limit_id, bool empty)
+{
+    struct daemon *d = arg;
+
+    api_limit_event(d->api, limit_id, empty);
 }
 
 static bool start_api(struct daemon *d, struct err *e)
@@ -708,17 +732,20 @@ static bool start_api(struct daemon *d, struct err *e)
     if (token == NULL) {
         return err_prefix(e, "admin token");
     }
-    d->api = api_new(&(const struct api_config){.loop = d->loop,
-                                                .address = d->c->admin_address,
-                                                .port = d->c->admin_port,
-                                                .token = token,
-                                                .store = d->store,
-                                                .fleet = d->fleet,
-                                                .upstream = d->upstream,
-                                                .meters = d->meters,
-                                                .fill_gauges = fill_gauges,
-                                                .fill_arg = d},
-                     e);
+    d->api = api_new(
+        &(const struct api_config){
+            .loop = d->loop,
+            .address = d->c->admin_address,
+            .port = d->c->admin_port,
+            .token = token,
+            .store = d->store,
+            .fleet = d->fleet,
+            .upstream = d->upstream,
+            .meters = d->meters,
+            .from = {.read_env = read_env, .arg = d, .demo = d->c->demo, .strangers = d->strangers},
+            .fill_gauges = fill_gauges,
+            .fill_arg = d},
+        e);
     secret_unref(&token);
     return d->api != NULL;
 }
@@ -745,6 +772,9 @@ static bool start(struct daemon *d, struct err *e)
     if (d->signals == NULL || !proc_mkdirs(d->c->data_dir, e)) {
         return false;
     }
+    egress_init(&d->egress, &config_boot(d->wanted)->egress);
+    d->strangers =
+        d->c->insecure_no_auth || boot_is_loopback(config_boot(d->wanted)->server.address.s);
     d->state = state_new();
     d->meters = meters_new();
     if (!start_sockets(d, e) || !start_store(d, e) || !start_api(d, e)) {
@@ -756,6 +786,7 @@ static bool start(struct daemon *d, struct err *e)
         return false;
     }
     d->leases = leases_new(d->loop, d->store, d->meters, machine);
+    leases_on_empty(d->leases, on_empty, d);
     d->usage = usage_new(d->loop, d->store, d->meters);
     publish_on_lease(d->publish, on_lease, d);
     publish_on_usage(d->publish, on_usage, d);

@@ -29,6 +29,8 @@
 #define SHARE_MIN     128u              // requests that one question may always be granted
 
 struct leases {
+    void (*on_empty)(void *arg, const char *limit_id, bool empty);
+    void *on_empty_arg;
     struct loop *loop;
     struct store *store;
     struct meters *meters;
@@ -265,6 +267,9 @@ static void take_answer(struct ask *k, struct item *it, const struct redis_reply
         k->refused++;
         return;
     }
+    if (k->l->on_empty != NULL && it->want > 0) {
+        k->l->on_empty(k->l->on_empty_arg, it->limit_id, granted == 0);
+    }
     k->grants[k->n_grants++] = (struct message_grant){
         .limit_id = it->limit_id,
         .granted = (uint64_t)granted,
@@ -431,6 +436,13 @@ void leases_ask(struct leases *l, const struct message_lease_request *r, leases_
     if (k->calls == 0) {
         fail_soon(k);
     }
+}
+
+void leases_on_empty(struct leases *l, void (*fn)(void *arg, const char *limit_id, bool empty),
+                     void *arg)
+{
+    l->on_empty = fn;
+    l->on_empty_arg = arg;
 }
 
 struct leases *leases_new(struct loop *loop, struct store *s, struct meters *m, const char *caller)

@@ -30,6 +30,11 @@ struct leases *leases_new(struct loop *l, struct store *s, struct meters *m, con
 // After the store was freed, which has answered every question (with NULL).
 void leases_free(struct leases **l);
 
+// fn hears of each question that a limit had nothing to give for (empty), and of each that it gave
+// something for. limit_id is borrowed for the call.
+void leases_on_empty(struct leases *l, void (*fn)(void *arg, const char *limit_id, bool empty),
+                     void *arg);
+
 // Answers every question it can; a limit that our state does not have is left out. g is NULL when
 // Redis cannot be asked (the proxies then do as `on-control-loss` says); borrowed for the call. fn
 // is called once, never from inside this call.

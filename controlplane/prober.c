@@ -15,6 +15,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/mono.h"
+#include "controlplane/egress.h"
 #include "controlplane/hold.h"
 #include "controlplane/names.h"
 
@@ -148,46 +149,14 @@ static const struct resource_provider_key *key_of(struct prober *p, const char *
     return s.found;
 }
 
-// "https://h:1/v1/" --> "https://h:1", "h:1", "/v1/". False: no URL.
-static bool split(const char *url, char origin[RESOURCE_STRING_MAX], struct slice *ret_host,
-                  struct slice *ret_path)
-{
-    struct slice u = slice_str(url);
-    size_t scheme = slice_find(u, SLICE("://")), n;
-
-    if (scheme == SIZE_MAX || u.n >= RESOURCE_STRING_MAX) {
-        return false;
-    }
-    n = slice_find_char(slice_from(u, scheme + 3), '/');
-    n = n == SIZE_MAX ? u.n : scheme + 3 + n;
-    (void)snprintf(origin, RESOURCE_STRING_MAX, SLICE_FMT, SLICE_ARG(slice_head(u, n)));
-    *ret_host = slice_from(slice_head(u, n), scheme + 3);
-    *ret_path = n == u.n ? SLICE("/") : slice_from(u, n);
-    return true;
-}
-
 static void ask_models(struct watch *w, const struct resource_provider *r, const char *origin,
                        struct slice host, struct slice path)
 {
     const struct resource_provider_key *key = key_of(w->p, w->provider);
     struct buf head;
 
-    buf_init(&head, 65536);
-    buf_printf(&head, "GET " SLICE_FMT "models HTTP/1.1\r\nhost: " SLICE_FMT "\r\n",
-               SLICE_ARG(path), SLICE_ARG(host));
-    buf_append_str(&head, "accept: application/json\r\nuser-agent: sluice\r\n");
-    if (key != NULL) {
-        bool scheme = r->auth_scheme != NULL && r->auth_scheme[0] != '\0';
-
-        buf_printf(&head, "%s: %s%s", r->auth_header, scheme ? r->auth_scheme : "",
-                   scheme ? " " : "");
-        buf_append(&head, secret_reveal(key->value));
-        buf_append_str(&head, "\r\n");
-    }
-    for (size_t i = 0; i < r->n_headers; i++) {
-        buf_printf(&head, "%s: %s\r\n", r->headers[i].name, r->headers[i].value);
-    }
-    buf_append_str(&head, "\r\n");
+    buf_init(&head, 1u << 20);
+    egress_ask_models(r, host, path, key == NULL ? NULL : key->value, &head);
     w->call = upstream_start(w->p->conf.upstream,
                              &(const struct upstream_request){.origin = origin,
                                                               .head = buf_slice(&head),
@@ -202,13 +171,13 @@ static void ask_models(struct watch *w, const struct resource_provider *r, const
 static void start(struct watch *w, const struct resource_provider *r)
 {
     struct loop *l = w->p->loop;
-    char origin[RESOURCE_STRING_MAX];
+    char origin[EGRESS_ORIGIN_MAX];
     struct slice host, path;
     struct err e;
 
     w->started_us = loop_now_us(l);
     w->due_us = w->started_us + r->probe_interval_us;
-    if (!split(r->base_url, origin, &host, &path)) {
+    if (!egress_split(r->base_url, origin, &host, &path)) {
         return;
     }
     loop_timer_set(l, &w->deadline, w->started_us + TIMEOUT_US);

@@ -216,7 +216,7 @@ static void build_args(struct store *s, struct args *a, const struct store_chang
     char now[32];
 
     arena_init(&a->arena, 4096, 0);
-    a->v = mem_zalloc_array(16 + 3 * c->n, sizeof(struct slice));
+    a->v = mem_zalloc_array(24 + 3 * c->n, sizeof(struct slice));
     arg_add(a, SLICE(NAMES_EPOCH));
     arg_add(a, SLICE(NAMES_SEQ));
     arg_add(a, SLICE(NAMES_RESOURCES));
@@ -224,6 +224,9 @@ static void build_args(struct store *s, struct args *a, const struct store_chang
     arg_add(a, SLICE(NAMES_AUDIT));
     arg_add(a, slice_str(idempotency_name(s, a, c->idempotency)));
     arg_add(a, SLICE(NAMES_REVISIONS));
+    arg_add(a, SLICE(NAMES_REVISION_LOG));
+    arg_add(a, SLICE(NAMES_REVISION_SETS));
+    arg_add(a, SLICE(NAMES_TOKENS));
     arg_add(a, SLICE_MAKE((const char *)state_epoch(s->state), STATE_EPOCH_BYTES));
     arg_version(a, seen_seq(s));
     arg_add(a, c->audit);
@@ -232,6 +235,15 @@ static void build_args(struct store *s, struct args *a, const struct store_chang
     arg_add(a, c->file_hash);
     arg_add(a, c->only_new ? SLICE("new") : SLICE("latest"));
     arg_add(a, slice_str(arena_strdup(&a->arena, text_format_rfc3339(loop_wall_us(s->loop), now))));
+    arg_version(a, c->at_seq);
+    if (!c->exact) {
+        a->v[a->n - 1] = SLICE("");
+    }
+    arg_add(a, c->revision);
+    arg_add(a, c->revision_set);
+    arg_add(a, c->token);
+    arg_add(a, c->token_value);
+    arg_add(a, c->token_value.n == 0 ? SLICE("1") : SLICE("0"));
     for (size_t i = 0; i < c->n; i++) {
         arg_op(s, a, &c->ops[i]);
     }
@@ -259,7 +271,7 @@ void store_commit(struct store *s, const struct store_change *c, store_fn fn, vo
     CHECK(c->n <= STORE_OPS_MAX);
     build_args(s, &a, c);
     loop_timer_set(s->loop, &m->deadline, loop_now_us(s->loop) + STORE_COMMIT_US);
-    redis_eval(s->redis, SCRIPTS_CHANGE, 7, a.v, a.n, SCRIPT_US, on_script, m);
+    redis_eval(s->redis, SCRIPTS_CHANGE, 10, a.v, a.n, SCRIPT_US, on_script, m);
     mem_free(a.v);
     arena_done(&a.arena);
 }

@@ -91,6 +91,15 @@ struct store_change {
     // A whole file: hash as hex. only_new: not if it was ever applied; else: not if it is latest.
     struct slice file_hash;
     bool only_new;
+    // exact: the sequence must be at_seq, else STORE_CONFLICT: for changes that are a difference
+    // to everything there is.
+    bool exact;
+    uint64_t at_seq;
+    // With a file: what the list of revisions says of it (a JSON object), and its sealed content.
+    struct slice revision, revision_set;
+    // An entry of NAMES_TOKENS: put (must be new), or deleted where the value is empty (must be
+    // there; else STORE_CONFLICT). Empty field: none.
+    struct slice token, token_value;
 };
 
 typedef void (*store_fn)(void *arg, const struct store_result *r);
@@ -108,13 +117,34 @@ struct store_file {
     const char *const *where; // n of them ("file.yaml:12"), or NULL
     uint64_t now_wall_us;     // for the age of keys that the file names for the first time
     bool only_new;            // at start: not if its hash is in the history
+    bool keep_env;            // what the environment owns stays as it is (rollback)
+    const char *source;       // for the list of revisions: "gw.yaml", "PUT /config"; may be NULL
+    const char *actor;        // who applies it; NULL: "file"
+    struct slice audit;       // empty: a plain one is made
+    struct slice idempotency, digest, payload; // as in struct store_change
+    bool exact;                                // the sequence must be at_seq: If-Match
+    uint64_t at_seq;
 };
+
+// What applying would do to one resource.
+struct store_file_change {
+    enum resource_kind kind;
+    struct slice id;
+    const struct resource *before, *after; // NULL: it is created, deleted; borrowed
+    bool takes_over;                       // the API owns it now
+};
+// Calls fn for each, in the order of the file, deletions last. Returns how many. Borrowed for the
+// call, as in store_file_apply. fn may be NULL.
+size_t store_file_diff(struct store *s, const struct store_file *f,
+                       void (*fn)(void *ctx, const struct store_file_change *c), void *ctx);
 
 // What would make the hash of the file: its meaning, not its bytes (environment, catalogue and
 // provider keys count). out gets hex.
 void store_file_hash(struct store *s, const struct store_file *f, char out[STORE_DIGEST_HEX]);
 // Applies the difference between what the file wants and what Redis has from it, as one change.
 // DONE: r->seq, and *ret_changes resources were written or deleted. The state must be ready.
+// CONFLICT: something else changed meanwhile; look at the state again and repeat. Never half of a
+// file: the whole is compared with one sequence and written only if that is still the newest.
 void store_file_apply(struct store *s, const struct store_file *f, store_fn fn, void *arg,
                       size_t *ret_changes);
 

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // The configuration file as one change: what it wants is compared, resource by resource, with what
 // Redis has of origin file or environment; what differs is put, what is wanted no more is deleted.
-// Equal means equal in every encoded byte but the version.
+// Equal means equal in every encoded byte but the version. The difference holds for one sequence
+// only: had something else been written meanwhile, the sum would be neither this file nor the
+// other.
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/map.h"
 #include "common/base/mem.h"
+#include "common/base/mono.h"
 #include "common/base/text.h"
+#include "common/io/json.h"
+#include "controlplane/revision.h"
 #include "controlplane/store.h"
 
 static enum record_origin origin_of(const struct resource *r)
@@ -69,6 +74,12 @@ static void encode_wanted(struct resource *r, struct buf *out)
         r->u.key->created_wall_us = 0;
         encode_as(r, 0, out);
         r->u.key->created_wall_us = created;
+    } else if (r->kind == RESOURCE_PROVIDER_KEY) {
+        enum resource_state state = r->u.provider_key->state;
+
+        r->u.provider_key->state = RESOURCE_ACTIVE;
+        encode_as(r, 0, out);
+        r->u.provider_key->state = state;
     } else {
         encode_as(r, 0, out);
     }
@@ -131,8 +142,16 @@ void store_file_hash(struct store *s, const struct store_file *f, char out[STORE
     mem_free(hashes);
 }
 
+// A router `default` that the API made.
+static bool api_has_default(struct store *s)
+{
+    return state_find(store_state(s), RESOURCE_ROUTER, SLICE("default")) != NULL &&
+           follow_owner(store_follow(s), RESOURCE_ROUTER, SLICE("default")) == NULL;
+}
+
 // What only the store knows about a resource of the file.
-static void complete(struct resource *r, const struct resource *old, uint64_t now_wall_us)
+static void complete(struct store *s, struct resource *r, const struct resource *old,
+                     uint64_t now_wall_us)
 {
     if (r->kind == RESOURCE_SETTINGS) {
         if (old != NULL) {
@@ -140,11 +159,18 @@ static void complete(struct resource *r, const struct resource *old, uint64_t no
         } else if (is_zero(r->u.settings->key_hash_key, 32)) {
             crypto_random(r->u.settings->key_hash_key, 32);
         }
+        if (api_has_default(s)) {
+            r->u.settings->default_router = "default";
+        }
     }
     if (r->kind == RESOURCE_KEY && r->u.key->created_wall_us == 0) {
         r->u.key->created_wall_us = old != NULL && old->u.key->created_wall_us != 0
                                         ? old->u.key->created_wall_us
                                         : now_wall_us;
+    }
+    // A file says nothing of it: whoever drained the key decides when it comes back.
+    if (r->kind == RESOURCE_PROVIDER_KEY && old != NULL) {
+        r->u.provider_key->state = old->u.provider_key->state;
     }
 }
 
@@ -174,6 +200,7 @@ struct diff {
     struct store_op *ops;
     size_t n, cap;
     struct map wanted; // fields that the file wants
+    const struct store_file *f;
     struct store *s;
 };
 
@@ -187,15 +214,26 @@ static struct store_op *diff_add(struct diff *d)
     return &d->ops[d->n++];
 }
 
-static void add_put(struct diff *d, const struct store_file *f, size_t i, struct buf *a,
-                    struct buf *b)
+// What the catalogue alone says gives way to what a person has set through the API.
+static bool gives_way(struct store *s, const struct resource *r, const struct resource *old,
+                      const char *where)
 {
-    struct resource *r = f->wanted[i];
+    return old != NULL && where[0] == '\0' &&
+           (r->kind == RESOURCE_PROVIDER || r->kind == RESOURCE_MODEL) &&
+           follow_owner(store_follow(s), r->kind, slice_str(r->id)) == NULL;
+}
+
+static void add_put(struct diff *d, size_t i, struct buf *a, struct buf *b)
+{
+    struct resource *r = d->f->wanted[i];
     struct resource *old = state_find(store_state(d->s), r->kind, slice_str(r->id));
-    const char *where = where_of(f, i);
+    const char *where = where_of(d->f, i);
     struct store_op *op;
 
-    complete(r, old, f->now_wall_us);
+    if (gives_way(d->s, r, old, where)) {
+        return;
+    }
+    complete(d->s, r, old, d->f->now_wall_us);
     if (old != NULL && same(d->s, r, old, where, a, b)) {
         r->version = old->version;
         return;
@@ -216,9 +254,9 @@ static void add_delete(void *ctx, enum resource_kind kind, struct slice id,
     struct resource *old = state_find(store_state(d->s), kind, id);
     struct store_op *op;
 
-    (void)o;
     if (old == NULL || !record_field(kind, id, field) ||
-        map_get(&d->wanted, slice_str(field)) != NULL) {
+        map_get(&d->wanted, slice_str(field)) != NULL ||
+        (d->f->keep_env && o->origin == RECORD_ENV)) {
         return;
     }
     op = diff_add(d);
@@ -227,40 +265,107 @@ static void add_delete(void *ctx, enum resource_kind kind, struct slice id,
     op->expected = old->version;
 }
 
-void store_file_apply(struct store *s, const struct store_file *f, store_fn fn, void *arg,
-                      size_t *ret_changes)
+static void diff_init(struct diff *d, struct store *s, const struct store_file *f)
 {
-    struct diff d = {.s = s};
-    char hash[STORE_DIGEST_HEX], audit[200];
     struct buf a, b;
 
-    store_file_hash(s, f, hash);
-    map_init(&d.wanted);
+    *d = (struct diff){.s = s, .f = f};
+    map_init(&d->wanted);
     buf_init(&a, RESOURCE_BYTES_MAX + 65536);
     buf_init(&b, RESOURCE_BYTES_MAX + 65536);
     for (size_t i = 0; i < f->n; i++) {
         char field[RECORD_FIELD_MAX];
 
         if (record_field(f->wanted[i]->kind, slice_str(f->wanted[i]->id), field)) {
-            (void)map_put(&d.wanted, slice_str(field), f->wanted[i]); // a repeat replaces itself
-            add_put(&d, f, i, &a, &b);
+            (void)map_put(&d->wanted, slice_str(field), f->wanted[i]); // a repeat replaces itself
+            add_put(d, i, &a, &b);
         }
     }
-    follow_each_owned(store_follow(s), add_delete, &d);
+    follow_each_owned(store_follow(s), add_delete, d);
+    wipe(&a);
+    wipe(&b);
+}
+
+static void diff_done(struct diff *d)
+{
+    map_done(&d->wanted);
+    mem_free(d->ops);
+}
+
+size_t store_file_diff(struct store *s, const struct store_file *f,
+                       void (*fn)(void *ctx, const struct store_file_change *c), void *ctx)
+{
+    struct diff d;
+    size_t n;
+
+    diff_init(&d, s, f);
+    for (size_t i = 0; i < d.n && fn != NULL; i++) {
+        const struct store_op *op = &d.ops[i];
+        struct store_file_change c = {.kind = op->res != NULL ? op->res->kind : op->kind,
+                                      .id = op->res != NULL ? slice_str(op->res->id) : op->id,
+                                      .after = op->res};
+
+        c.before = state_find(store_state(s), c.kind, c.id);
+        c.takes_over = c.before != NULL && follow_owner(store_follow(s), c.kind, c.id) == NULL;
+        fn(ctx, &c);
+    }
+    n = d.n;
+    diff_done(&d);
+    return n;
+}
+
+// What the list of revisions says of this one; the script puts the sequence in front.
+static void describe(const struct diff *d, const char *hash, struct buf *b)
+{
+    struct json_out o = json_out_to(b);
+    char now[32];
+
+    json_out_open(&o, '{');
+    json_out_field_str(&o, "at", text_format_rfc3339(mono_wall_us(), now));
+    json_out_field_str(&o, "actor", d->f->actor == NULL ? "file" : d->f->actor);
+    json_out_field_str(&o, "source", d->f->source);
+    json_out_field(&o, "hash", slice_head(slice_str(hash), 16));
+    json_out_field_u64(&o, "changes", d->n);
+    json_out_close(&o, '}');
+}
+
+void store_file_apply(struct store *s, const struct store_file *f, store_fn fn, void *arg,
+                      size_t *ret_changes)
+{
+    struct store_change change = {.only_new = f->only_new,
+                                  .exact = true,
+                                  .at_seq = f->exact ? f->at_seq : state_seq(store_state(s)),
+                                  .audit = f->audit,
+                                  .idempotency = f->idempotency,
+                                  .digest = f->digest,
+                                  .payload = f->payload};
+    char hash[STORE_DIGEST_HEX], audit[200];
+    struct buf about, set;
+    struct diff d;
+
+    store_file_hash(s, f, hash);
+    diff_init(&d, s, f);
     (void)snprintf(
         audit, sizeof(audit),
         "{\"action\":\"config.apply\",\"actor\":\"file\",\"changes\":%zu,\"hash\":\"%.16s\"}", d.n,
         hash);
+    if (change.audit.n == 0) {
+        change.audit = slice_str(audit);
+    }
+    buf_init(&about, 4096);
+    buf_init(&set, REVISION_BYTES_MAX);
+    describe(&d, hash, &about);
+    for (size_t i = 0; i < f->n && d.n > 0; i++) {
+        revision_add(&set, f->wanted[i], origin_of(f->wanted[i]), where_of(f, i), store_keys(s));
+    }
     *ret_changes = d.n;
-    store_commit(s,
-                 &(const struct store_change){.ops = d.ops,
-                                              .n = d.n,
-                                              .audit = slice_str(audit),
-                                              .file_hash = slice_str(hash),
-                                              .only_new = f->only_new},
-                 fn, arg);
-    map_done(&d.wanted);
-    mem_free(d.ops);
-    wipe(&a);
-    wipe(&b);
+    change.ops = d.ops;
+    change.n = d.n;
+    change.file_hash = slice_str(hash);
+    change.revision = buf_slice(&about);
+    change.revision_set = buf_slice(&set);
+    store_commit(s, &change, fn, arg);
+    buf_done(&about);
+    buf_done(&set);
+    diff_done(&d);
 }

@@ -566,7 +566,7 @@ void json_out_value(struct json_out *o, const struct json_value *v)
 {
     separate(o);
     // Cannot fail: the tree is valid and dump_piece never refuses.
-    (void)json_dump_callback(tree(v), dump_piece, o->b, JSON_COMPACT | JSON_ENCODE_ANY);
+    (void)json_dump_callback(tree(v), dump_piece, o->b, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
 }
 
 void json_out_field(struct json_out *o, const char *name, struct slice s)

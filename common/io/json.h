@@ -119,7 +119,7 @@ void json_out_bool(struct json_out *o, bool v);
 void json_out_null(struct json_out *o);
 // A value that is JSON text already.
 void json_out_raw(struct json_out *o, struct slice json);
-// Part of a parsed document.
+// Part of a parsed document; numbers with up to 15 digits, so that 0.6 stays 0.6.
 void json_out_value(struct json_out *o, const struct json_value *v);
 
 // key and value in one.

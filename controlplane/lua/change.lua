@@ -3,18 +3,25 @@
 -- stream is what every replica (the writer too) then applies.
 --
 -- KEYS  1 epoch  2 seq  3 resources  4 stream  5 audit  6 idempotency record  7 revisions
+--       8 list of revisions  9 their contents  10 hash of things that are not for proxies (tokens)
 -- ARGV  1 epoch the writer lives in        2 highest seq it has seen
 --       3 audit entry (JSON, "" = none)    4 idempotency digest ("" = no key)
 --       5 what a repeat needs to be told   6 file hash ("" = no file)
 --       7 "new": only if that hash was never applied; "latest": unless it is the latest
---       8 wall clock, RFC 3339             9.. per resource: field, expected version, record
+--       8 wall clock, RFC 3339             9 the seq there must be ("" = any)
+--       10 what the list says of the revision (JSON, "" = none)   11 its content
+--       12 field of KEYS[10] ("" = none)   13 its value ("" deletes)
+--       14 "0": it must be new, "1": it must be there
+--       15.. per resource: field, expected version, record
 --         expected "*" any, "0" absent; record "" deletes
 --
 -- Returns {"ok", seq} {"again", payload, seq} {"reused"} {"known", seq} {"epoch"} {"regressed", seq}
---         {"conflict", field, version}
+--         {"conflict", field, version}; field "seq": the seq is another, not the one of ARGV 9
 local IDEMPOTENCY_SECONDS = 86400
 local STREAM_LENGTH = 10000
 local AUDIT_LENGTH = 10000
+local REVISIONS_KEPT = 20
+local OPS = 15
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return {'epoch'}
@@ -43,8 +50,15 @@ if ARGV[6] ~= '' then
   end
 end
 
+if ARGV[9] ~= '' and seq ~= tonumber(ARGV[9]) then
+  return {'conflict', 'seq', seq}
+end
+if ARGV[12] ~= '' and redis.call('HEXISTS', KEYS[10], ARGV[12]) ~= tonumber(ARGV[14]) then
+  return {'conflict', ARGV[12], 0}
+end
+
 local parts = {}
-for i = 9, #ARGV, 3 do
+for i = OPS, #ARGV, 3 do
   local field, expected, record = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   if expected ~= '*' then
     local old = redis.call('HGET', KEYS[3], field)
@@ -69,7 +83,7 @@ if #parts > 0 then
   redis.call('XADD', KEYS[4], 'MAXLEN', '~', STREAM_LENGTH, string.format('%.0f-0', seq), 'c',
              table.concat(parts))
   redis.call('SET', KEYS[2], string.format('%.0f', seq))
-  for i = 9, #ARGV, 3 do
+  for i = OPS, #ARGV, 3 do
     if ARGV[i + 2] == '' then
       redis.call('HDEL', KEYS[3], ARGV[i])
     else
@@ -78,6 +92,13 @@ if #parts > 0 then
   end
 end
 local shown = string.format('%.0f', seq)
+if ARGV[12] ~= '' then
+  if ARGV[13] == '' then
+    redis.call('HDEL', KEYS[10], ARGV[12])
+  else
+    redis.call('HSET', KEYS[10], ARGV[12], ARGV[13])
+  end
+end
 if ARGV[3] ~= '' then
   redis.call('XADD', KEYS[5], 'MAXLEN', '~', AUDIT_LENGTH, '*', 'seq', shown, 'entry', ARGV[3])
 end
@@ -87,5 +108,13 @@ if ARGV[4] ~= '' then
 end
 if ARGV[6] ~= '' then
   redis.call('HSET', KEYS[7], ARGV[6], shown .. ' ' .. ARGV[8], 'latest', ARGV[6])
+end
+if ARGV[10] ~= '' and #parts > 0 then
+  redis.call('LPUSH', KEYS[8], shown .. ' ' .. ARGV[10])
+  redis.call('HSET', KEYS[9], shown, ARGV[11])
+  while redis.call('LLEN', KEYS[8]) > REVISIONS_KEPT do
+    local old = redis.call('RPOP', KEYS[8])
+    redis.call('HDEL', KEYS[9], string.match(old, '^%d+'))
+  end
 end
 return {'ok', seq}

@@ -30,7 +30,11 @@ struct config_options {
                              // For texts that come over the network: document_no_files.
     const char *catalog_dir; // NULL: the built-in catalogue
     bool any_provider;       // routers may name providers that nobody has described
-    bool demo;               // provider mock and model mock/gpt exist although nothing names them
+    // Is there a provider of this name besides the document and the catalogue (made through the
+    // API)? NULL: none.
+    bool (*has_provider)(void *ctx, struct slice name);
+    void *has_ctx;
+    bool demo; // provider mock and model mock/gpt exist although nothing names them
 };
 
 // A virtual key that the document declares: its resource has no hash yet, since that is keyed by a

@@ -81,7 +81,9 @@ const struct resource_pair *config_compile_pairs(struct resource *r, const struc
 void config_provider_collect(struct config_compile *k);
 // By name or alias; NULL if unknown. Marks it as named.
 struct config_provider *config_provider_named(struct config_compile *k, struct slice name);
-// The same, or a complaint at n with a near match.
+// Is it one of those that only the caller knows (options.has_provider)?
+bool config_provider_outside(const struct config_compile *k, struct slice name);
+// The same as config_provider_named, or a complaint at n with a near match.
 struct config_provider *config_provider_want(struct config_compile *k, const struct node *n,
                                              struct slice name);
 void config_provider_emit(struct config_compile *k);

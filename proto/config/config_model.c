@@ -127,6 +127,9 @@ const char *config_model_ref(struct config_compile *k, struct arena *a, struct s
         if (p != NULL) {
             return arena_printf(a, "%s/" SLICE_FMT, p->name, SLICE_ARG(model));
         }
+        if (config_provider_outside(k, provider)) {
+            return arena_strndup(a, name.p, name.n);
+        }
     }
     if (map_get(&k->model_names, name) != NULL) {
         return arena_strndup(a, name.p, name.n);

@@ -58,6 +58,12 @@ struct config_provider *config_provider_named(struct config_compile *k, struct s
     return p;
 }
 
+bool config_provider_outside(const struct config_compile *k, struct slice name)
+{
+    return name.n > 0 && k->options->has_provider != NULL &&
+           k->options->has_provider(k->options->has_ctx, name);
+}
+
 struct config_provider *config_provider_want(struct config_compile *k, const struct node *n,
                                              struct slice name)
 {
@@ -65,7 +71,7 @@ struct config_provider *config_provider_want(struct config_compile *k, const str
     struct slice known[128];
     size_t count = 0;
 
-    if (p == NULL && k->options->any_provider && name.n > 0) {
+    if (p == NULL && name.n > 0 && (k->options->any_provider || config_provider_outside(k, name))) {
         p = arena_zalloc(k->ctx->arena, sizeof(*p)); // only for its name
         p->name = arena_strndup(k->ctx->arena, name.p, name.n);
     }

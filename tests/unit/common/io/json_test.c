@@ -170,7 +170,7 @@ static void writes(void **state)
 {
     struct buf b;
     struct json_out o;
-    struct json_value *v = must_parse("{\"x\":[1,2.5,\"\xc3\xa9\"]}");
+    struct json_value *v = must_parse("{\"x\":[1,2.5,0.6,\"\xc3\xa9\"]}");
 
     (void)state;
     buf_init(&b, 1 << 16);
@@ -196,7 +196,7 @@ static void writes(void **state)
     assert_string_equal(buf_cstr(&b),
                         "{\"a\":\"q\\\"\\n\",\"none\":null,\"n\":18446744073709551615,"
                         "\"b\":true,\"list\":[-4,0.5,1000000000,null,{},"
-                        "{\"x\":[1,2.5,\"\xc3\xa9\"]},[]],\"z\":\"\"}");
+                        "{\"x\":[1,2.5,0.6,\"\xc3\xa9\"]},[]],\"z\":\"\"}");
     buf_done(&b);
     json_free(&v);
 }

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0
+// A whole configuration that came through the API: a text (PUT /config) or a revision brought back.
+//
+//   text --parse--> config --+                    +--> difference (?dry_run=1)
+//                            +--> api_file: both -+
+//   revision of Redis -------+                    +--> one change --> in force, or all as before
+//
+// The change is a difference to everything there is, so it holds for one sequence only. When
+// somebody else changed something meanwhile, it is made again from the newer state, a few times;
+// with If-Match that is for the caller to decide: 412.
+#include <stdio.h>
+
+#include "common/base/env.h"
+#include "common/base/mem.h"
+#include "common/base/mono.h"
+#include "common/base/text.h"
+#include "common/io/document.h"
+#include "controlplane/api_priv.h"
+#include "proto/config/config_render.h"
+
+#define TRIES    12u
+#define AGAIN_US (20 * MONO_MS)
+#define SHOWN    1000u // changes that a dry run lists
+#define NOTED    40u   // warnings of an answer
+
+// --- parsing ------------------------------------------------------------------------------------
+
+static bool has_provider(void *ctx, struct slice name)
+{
+    return state_find(ctx, RESOURCE_PROVIDER, name) != NULL;
+}
+
+static bool lets_strangers_in(const struct config *config)
+{
+    for (size_t i = 0; i < config->n_resources; i++) {
+        const struct resource *r = config->resources[i];
+
+        if (r->kind == RESOURCE_SETTINGS && (r->u.settings->auth_mode == RESOURCE_AUTH_OPTIONAL ||
+                                             r->u.settings->auth_mode == RESOURCE_AUTH_OFF)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct env *variables(struct api_call *c, bool alone)
+{
+    struct env *env = NULL;
+
+    if (!alone && c->api->from.read_env != NULL) {
+        env = c->api->from.read_env(c->api->from.arg);
+    }
+    if (env == NULL) {
+        env = env_new();
+    } else if (env_get(env, SLICE("SLUICE_MASTER_KEY")).p != NULL) {
+        (void)env_set(env, SLICE("SLUICE_MASTER_KEY"), SLICE("")); // no text may ask for that
+    }
+    return env;
+}
+
+struct config *api_file_parse(struct api_call *c, const char *name, struct slice text, bool alone)
+{
+    struct env *env = variables(c, alone);
+    const struct config_options o = {.env = env,
+                                     .read = document_no_files,
+                                     .demo = c->api->from.demo,
+                                     .has_provider = has_provider,
+                                     .has_ctx = store_state(c->api->store)};
+    struct config *config = config_parse(name, text, &o);
+
+    if (!alone && !c->api->from.strangers && config_ok(config) && lets_strangers_in(config)) {
+        problem_add(&config->problems, PROBLEM_ERROR, (struct problem_place){0}, "auth.mode",
+                    "must be `required` while a proxy can be reached by others (server.address); "
+                    "--insecure-no-auth allows it");
+    }
+    env_free(&env);
+    return config;
+}
+
+static struct slice less_prefix(const char *path, const char *prefix)
+{
+    struct slice s = slice_str(path);
+
+    if (slice_starts(s, slice_str(prefix))) {
+        s = slice_from(s, strlen(prefix));
+        return slice_starts(s, SLICE(".")) ? slice_from(s, 1) : s;
+    }
+    return s;
+}
+
+void api_file_note(struct api_call *c, const struct config *config, const char *prefix)
+{
+    const struct json_at root = {0};
+
+    for (const struct problem *p = config->problems.first; p != NULL; p = p->next) {
+        struct slice path = less_prefix(p->path, prefix);
+        struct json_at at = {.up = &root, .name = arena_strndup(&c->arena, path.p, path.n)};
+
+        if (p->level != PROBLEM_ERROR) {
+            continue;
+        }
+        if (prefix[0] == '\0' && p->place.line > 0) {
+            json_note(&c->report, path.n == 0 ? &root : &at, "line %u, column %u: %s",
+                      p->place.line, p->place.col, p->message);
+        } else {
+            json_note(&c->report, path.n == 0 ? &root : &at, "%s", p->message);
+        }
+    }
+}
+
+void api_file_put_warnings(struct json_out *o, const struct config *config)
+{
+    size_t n = 0;
+
+    json_out_key(o, "warnings");
+    json_out_open(o, '[');
+    for (const struct problem *p = config == NULL ? NULL : config->problems.first;
+         p != NULL && n < NOTED; p = p->next) {
+        if (p->level == PROBLEM_WARNING) {
+            json_out_open(o, '{');
+            json_out_field_str(o, "field", p->path);
+            json_out_field_u64(o, "line", p->place.line);
+            json_out_field_str(o, "problem", p->message);
+            json_out_close(o, '}');
+            n++;
+        }
+    }
+    json_out_close(o, ']');
+}
+
+// --- what is to be applied ----------------------------------------------------------------------
+
+static void fill_hash_key(struct api_call *c, struct config *config)
+{
+    const struct resource *old =
+        state_find(store_state(c->api->store), RESOURCE_SETTINGS, SLICE("global"));
+
+    if (old != NULL) { // before the first file was applied no state is ready
+        config_hash_keys(config, old->u.settings->key_hash_key);
+    }
+}
+
+void api_file_take(struct api_call *c, struct config *config, struct revision *revision)
+{
+    struct api_file *f = mem_zalloc(sizeof(*f));
+
+    c->w.file = f;
+    f->config = config;
+    if (config != NULL) {
+        fill_hash_key(c, config);
+        f->both = config->resources;
+        f->where = config->where;
+        f->n = config->n_resources;
+    } else {
+        f->revision = *revision;
+        *revision = (struct revision){0};
+        f->both = f->revision.resources;
+        f->where = f->revision.where;
+        f->n = f->revision.n;
+        f->keep_env = true;
+    }
+}
+
+void api_file_free(struct api_file **fp)
+{
+    struct api_file *f = *fp;
+
+    if (f == NULL) {
+        return;
+    }
+    *fp = NULL;
+    if (f->config == NULL) {
+        revision_done(&f->revision);
+    }
+    config_free(&f->config);
+    mem_free(f);
+}
+
+static struct store_file store_file_of(struct api_call *c)
+{
+    const struct api_file *f = c->w.file;
+
+    return (struct store_file){.wanted = f->both,
+                               .n = f->n,
+                               .where = f->where,
+                               .now_wall_us = loop_wall_us(c->api->loop),
+                               .keep_env = f->keep_env,
+                               .source = f->source,
+                               .actor = c->actor,
+                               .exact = f->exact,
+                               .at_seq = f->at_seq};
+}
+
+// --- the difference -----------------------------------------------------------------------------
+
+struct shown {
+    struct json_out o;
+    size_t n;
+    struct api_file *f;
+};
+
+static void count(struct api_file *f, const struct store_file_change *change)
+{
+    size_t *which = change->before == NULL  ? &f->creates
+                    : change->after == NULL ? &f->deletes
+                                            : &f->updates;
+
+    (*which)++;
+}
+
+static void put_side(struct json_out *o, const char *name, const struct resource *r)
+{
+    if (r == NULL || (config_render_section(r->kind) == NULL && r->kind != RESOURCE_SETTINGS)) {
+        return;
+    }
+    json_out_key(o, name);
+    if (r->kind == RESOURCE_SETTINGS) {
+        json_out_open(o, '{');
+        config_render_settings(o, r->u.settings);
+        json_out_close(o, '}');
+    } else {
+        config_render(o, r);
+    }
+}
+
+static void show(void *ctx, const struct store_file_change *change)
+{
+    struct shown *s = ctx;
+
+    count(s->f, change);
+    if (s->n++ >= SHOWN) {
+        return;
+    }
+    json_out_open(&s->o, '{');
+    json_out_field_str(&s->o, "action",
+                       change->before == NULL  ? "create"
+                       : change->after == NULL ? "delete"
+                                               : "update");
+    json_out_field_str(&s->o, "kind", resource_kind_name(change->kind));
+    json_out_field(&s->o, "id", change->id);
+    if (change->takes_over) {
+        json_out_field_bool(&s->o, "takes_over", true);
+    }
+    put_side(&s->o, "before", change->before);
+    put_side(&s->o, "after", change->after);
+    json_out_close(&s->o, '}');
+}
+
+static void put_counts(struct json_out *o, const struct api_file *f)
+{
+    json_out_field_u64(o, "creates", f->creates);
+    json_out_field_u64(o, "updates", f->updates);
+    json_out_field_u64(o, "deletes", f->deletes);
+}
+
+void api_file_diff(struct api_call *c)
+{
+    struct store_file f = store_file_of(c);
+    struct shown s = {.f = c->w.file};
+    struct buf body;
+
+    buf_init(&body, (size_t)512 << 20);
+    s.o = json_out_to(&body);
+    json_out_open(&s.o, '{');
+    json_out_field_bool(&s.o, "dry_run", true);
+    json_out_key(&s.o, "changes");
+    json_out_open(&s.o, '[');
+    (void)store_file_diff(c->api->store, &f, show, &s); // how many: counted by show
+    json_out_close(&s.o, ']');
+    put_counts(&s.o, c->w.file);
+    api_file_put_warnings(&s.o, c->w.file->config);
+    json_out_field_u64(&s.o, "seq", state_seq(store_state(c->api->store)));
+    json_out_close(&s.o, '}');
+    api_send(c, 200, &body, 0);
+}
+
+// --- the change ---------------------------------------------------------------------------------
+
+static void count_only(void *ctx, const struct store_file_change *change)
+{
+    count(ctx, change);
+}
+
+static void render(struct api_call *c, struct json_out *o)
+{
+    put_counts(o, c->w.file);
+    api_file_put_warnings(o, c->w.file->config);
+}
+
+// A repeat under an idempotency key: the counts of the first time.
+static void again(struct api_call *c)
+{
+    struct slice rest = slice_str(c->w.salt), one;
+    size_t *counts[] = {&c->w.file->creates, &c->w.file->updates, &c->w.file->deletes};
+
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+        uint64_t n;
+
+        rest = slice_cut(rest, ',', &one);
+        *counts[i] = slice_to_u64(one, &n) ? (size_t)n : 0;
+    }
+}
+
+void api_file_commit(struct api_call *c)
+{
+    struct store_file f = store_file_of(c);
+    struct api_file *file = c->w.file;
+    struct store_change common = {0};
+    struct buf audit;
+    size_t changes;
+
+    file->creates = file->updates = file->deletes = 0;
+    (void)store_file_diff(c->api->store, &f, count_only, file); // how many: counted
+    c->w.status = 200;
+    c->w.render = render;
+    c->w.again = again;
+    (void)snprintf(c->w.id, sizeof(c->w.id), "config"); // fits
+    (void)snprintf(c->w.salt, sizeof(c->w.salt), "%u,%u,%u", (unsigned)file->creates,
+                   (unsigned)file->updates, (unsigned)file->deletes); // fits
+    buf_init(&audit, 65536);
+    api_write_common(c, &audit, &common);
+    f.audit = common.audit;
+    f.idempotency = common.idempotency;
+    f.digest = common.digest;
+    f.payload = common.payload;
+    api_hold(c);
+    store_file_apply(c->api->store, &f, api_write_on_commit, c, &changes);
+    buf_done(&audit);
+}
+
+static void on_again(struct loop_timer *t)
+{
+    struct api_file *f = container_of(t, struct api_file, again);
+    struct api_call *c = f->again_arg;
+
+    api_file_commit(c);
+    api_release(c);
+}
+
+bool api_file_again(struct api_call *c)
+{
+    struct api_file *f = c->w.file;
+
+    if (f->exact || ++f->tries > TRIES) {
+        return false;
+    }
+    f->again.fn = on_again;
+    f->again_arg = c;
+    api_hold(c);
+    loop_timer_set(c->api->loop, &f->again, loop_now_us(c->api->loop) + AGAIN_US);
+    return true;
+}
