@@ -40,7 +40,7 @@ struct fleet {
 struct fleet_wait {
     struct list_node node;
     struct fleet *fleet;
-    uint64_t seq;
+    uint64_t seq, began_us;
     struct loop_timer deadline;
     struct loop_task task; // posted when there is nothing to wait for
     struct loop_grave grave;
@@ -51,6 +51,12 @@ struct fleet_wait {
 static bool is_live(const struct fleet *f, const struct proxy *p)
 {
     return p->pub.seen_us + FLEET_LIVE_US > loop_now_us(f->loop);
+}
+
+// One that has fallen silent since the wait began may be frozen or cut off, and serve on.
+static bool is_waited_for(const struct fleet_wait *w, const struct proxy *p)
+{
+    return is_live(w->fleet, p) || p->pub.seen_us + FLEET_LIVE_US > w->began_us;
 }
 
 static bool has_applied(const struct fleet *f, const struct proxy *p, uint64_t seq)
@@ -92,7 +98,7 @@ static void wait_answer(struct fleet_wait *w)
     map_foreach (e, &f->proxies) {
         const struct proxy *p = e->value;
 
-        if (!is_live(f, p)) {
+        if (!is_waited_for(w, p)) {
             continue;
         }
         o.live++;
@@ -112,7 +118,7 @@ static bool wait_is_over(const struct fleet_wait *w)
     const struct fleet *f = w->fleet;
 
     map_foreach (e, &f->proxies) {
-        if (is_live(f, e->value) && !has_applied(f, e->value, w->seq)) {
+        if (is_waited_for(w, e->value) && !has_applied(f, e->value, w->seq)) {
             return false;
         }
     }
@@ -157,7 +163,8 @@ struct fleet_wait *fleet_wait(struct fleet *f, uint64_t seq, uint64_t timeout_us
 {
     struct fleet_wait *w = mem_zalloc(sizeof(*w));
 
-    *w = (struct fleet_wait){.fleet = f, .seq = seq, .fn = fn, .arg = arg};
+    *w = (struct fleet_wait){
+        .fleet = f, .seq = seq, .began_us = loop_now_us(f->loop), .fn = fn, .arg = arg};
     w->deadline.fn = on_deadline;
     w->task.fn = on_task;
     list_push_back(&f->waits, &w->node);

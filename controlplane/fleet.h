@@ -44,8 +44,8 @@ struct fleet_target {
 };
 
 struct fleet_outcome {
-    size_t live, applied;
-    const char *const *missing; // ids of live proxies that have not applied it
+    size_t live, applied;       // of those that were live when the wait began, or are now
+    const char *const *missing; // ids of those that have not applied it
     size_t n_missing;
 };
 
@@ -60,8 +60,9 @@ void fleet_report(struct fleet *f, const uint8_t epoch[16], uint64_t seq,
 void fleet_advance(struct fleet *f, const uint8_t epoch[16], uint64_t seq);
 
 // Calls fn once: as soon as every live proxy has applied seq of the current epoch, or at the
-// timeout. Never from inside this call; strings are valid during fn. With no live proxy the answer
-// comes in the next turn.
+// timeout. A proxy that falls silent meanwhile is waited for all the same: it may serve on. Never
+// from inside this call; strings are valid during fn. With no live proxy the answer comes in the
+// next turn.
 struct fleet_wait;
 struct fleet_wait *fleet_wait(struct fleet *f, uint64_t seq, uint64_t timeout_us,
                               void (*fn)(void *arg, const struct fleet_outcome *o), void *arg);
