@@ -3,6 +3,8 @@
 //
 //   here                          the vtable, what passes through, error bodies
 //   dialect_anthropic_answer.c    looking at answers and events that pass through
+//   dialect_anthropic_client.c    client's body -> canonical request  (+ _blocks.c)
+//   dialect_anthropic_reply.c     canonical answers and events -> client
 //   dialect_anthropic_write.c     canonical request -> body  (+ _turns.c, _schema.c)
 //   dialect_anthropic_read.c      answers, events, errors -> canonical
 //
@@ -11,12 +13,20 @@
 #include "common/base/text.h"
 #include "dataplane/dialect.h"
 #include "dataplane/dialect_anthropic_answer.h"
+#include "dataplane/dialect_anthropic_client.h"
 #include "dataplane/dialect_anthropic_read.h"
+#include "dataplane/dialect_anthropic_reply.h"
 #include "dataplane/dialect_anthropic_write.h"
 #include "dataplane/dialect_limits.h"
 
 // --- what passes through -----------------------------------------------------------------------
 
+static bool parse_request(struct slice body, enum dialect_endpoint ep, struct arena *a,
+                          struct dialect_request *ret, const char **ret_code,
+                          const char **ret_param, struct err *e)
+{
+    return dialect_openai.parse_request(body, ep, a, ret, ret_code, ret_param, e);
+}
 
 // Usage is in every stream: there is nothing to ask for.
 static size_t edit_request(const struct dialect_request *r, struct slice body,
@@ -94,6 +104,7 @@ static void write_error_event(const struct dialect_error *er, struct buf *out)
 
 const struct dialect dialect_anthropic = {
     .name = "anthropic",
+    .parse_request = parse_request,
     .edit_request = edit_request,
     .serves = serves,
     .write_path = write_path,
@@ -102,6 +113,10 @@ const struct dialect dialect_anthropic = {
     .observe_limits = dialect_limits_read,
     .write_error = write_error,
     .write_error_event = write_error_event,
+    .read_request = dialect_anthropic_client_read,
+    .write_answer = dialect_anthropic_reply_answer,
+    .writer_size = sizeof(struct dialect_anthropic_writer),
+    .write_event = dialect_anthropic_reply_event,
     .write_request = dialect_anthropic_write_request,
     .read_answer = dialect_anthropic_read_answer,
     .reader_size = sizeof(struct dialect_anthropic_reader),

@@ -618,7 +618,7 @@ static void refuses_in_its_own_words(void **state)
         {"POST", CHAT, NULL, NULL, "{", 400, "invalid_json"},
         {"POST", CHAT, NULL, NULL, "{}", 400, "missing_field"},
         {"POST", CHAT, NULL, NULL, "{\"model\":\"nope\"}", 404, "model_not_found"},
-        {"POST", "/v1/messages", NULL, NULL, "{}", 501, "\"type\":\"error\""},
+        {"POST", "/v1/messages", NULL, NULL, "{}", 400, "\"type\":\"error\""},
         {"POST", "/none/v1/x", NULL, NULL, "", 404, "unknown_route"},
     };
 
