@@ -1,55 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real OpenAI SDKs, fetched from PyPI and npm. A registry that cannot be reached is a skip that says so, and a
-failure where CI=true."""
+"""The real OpenAI SDKs on every kind of path; what they and others do on every provider is in test_71_clients.py."""
 import json
-import os
-import pathlib
-import shutil
 import subprocess
 
 import pytest
 
+import clients
 import sluice
 
-HERE = pathlib.Path(__file__).parent / "sdk"
-CACHE = sluice.BIN.parent / "sdk"
-
-
-def fetched(what, marker, *commands):
-    """Runs the commands once; skips (fails under CI) when one does not work."""
-    if marker.exists():
-        return
-    CACHE.mkdir(parents=True, exist_ok=True)
-    for command in commands:
-        r = subprocess.run(command, capture_output=True, text=True, cwd=CACHE, timeout=600)
-        if r.returncode != 0:
-            text = f"{what}: cannot be fetched ({' '.join(map(str, command))}): {r.stderr[-600:]}"
-            print("SKIP", text)
-            if os.environ.get("CI") == "true":
-                pytest.fail(text)
-            pytest.skip(text)
-    marker.touch()
+HERE = clients.HERE
 
 
 @pytest.fixture(scope="module")
 def python():
-    venv = CACHE / "venv"
-    fetched("the Python SDK", CACHE / "python.done", ["/usr/bin/python3", "-m", "venv", venv],
-            [venv / "bin/pip", "install", "-q", "openai"])
-    return venv / "bin/python"
+    return clients.python()
 
 
 @pytest.fixture(scope="module")
 def node():
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        text = "no node and npm on this machine"
-        if os.environ.get("CI") == "true":
-            pytest.fail(text)
-        pytest.skip(text)
-    fetched("the Node SDK", CACHE / "node.done", ["npm", "install", "--no-audit", "--no-fund", "--prefix", CACHE / "node", "openai"])
-    for f in HERE.glob("*.mjs"):
-        shutil.copy(f, CACHE / "node")
-    return CACHE / "node"
+    return clients.node()
 
 
 @pytest.fixture(scope="module")

@@ -127,7 +127,7 @@ static uint64_t plain(const struct mock_subject *s, struct buf *pre, struct buf 
     if (!t->quiet) {
         put(pre, "{\"type\":\"text\",\"text\":\"");
         mock_answer_put_text(s, pre);
-        put(post, "\",\"citations\":null}");
+        put(post, "\"}");
     }
     for (size_t k = 0; k < t->n_calls; k++) {
         buf_append_str(post, k > 0 || !t->quiet ? "," : "");

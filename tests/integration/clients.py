@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real SDKs, fetched once per build from PyPI and npm (sdk/requirements.txt, sdk/package.json). A registry that cannot be
+reached is a skip that says so, and a failure where CI=true."""
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+import sluice
+
+HERE = pathlib.Path(__file__).parent / "sdk"
+CACHE = pathlib.Path(os.environ.get("SLUICE_SDK_CACHE", sluice.BIN.parent / "sdk"))
+
+
+def unavailable(text):
+    print("SKIP", text)
+    if os.environ.get("CI") == "true":
+        pytest.fail(text)
+    pytest.skip(text)
+
+
+def fetched(what, manifest, *commands):
+    """Runs the commands once per content of the manifest; skips (fails under CI) when one does not work."""
+    marker = CACHE / f"{manifest.name}-{hashlib.sha256(manifest.read_bytes()).hexdigest()[:12]}.done"
+    if marker.exists():
+        return
+    CACHE.mkdir(parents=True, exist_ok=True)
+    for command in commands:
+        r = subprocess.run(command, capture_output=True, text=True, cwd=CACHE, timeout=600)
+        if r.returncode != 0:
+            unavailable(f"{what}: cannot be fetched ({' '.join(map(str, command))}): {r.stderr[-600:]}")
+    marker.touch()
+
+
+def python():
+    """An interpreter that has the Python SDKs."""
+    venv = CACHE / "venv"
+    fetched("the Python SDKs", HERE / "requirements.txt", ["/usr/bin/python3", "-m", "venv", venv],
+            [venv / "bin/pip", "install", "-q", "-r", HERE / "requirements.txt"])
+    return venv / "bin/python"
+
+
+def node():
+    """A directory that has the Node SDKs and the scripts that use them."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        unavailable("no node and npm on this machine")
+    home = CACHE / "node"
+    home.mkdir(parents=True, exist_ok=True)
+    for f in [HERE / "package.json", *HERE.glob("*.mjs")]:
+        shutil.copy(f, home)
+    fetched("the Node SDKs", HERE / "package.json", ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", home])
+    return home

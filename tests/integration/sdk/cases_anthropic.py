@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The unmodified Anthropic SDK for Python, all cases for each provider (see cases.py)."""
+import json
+
+import anthropic
+
+from cases import ARGS, EMPTY, HELLO, PNG, SCHEMA, TOOL, VALUE, begins, raises, run, same
+
+TOOLS = [{"name": "get_weather", "description": "Weather", "input_schema": TOOL}, {"name": "get_time", "input_schema": EMPTY}]
+
+
+def text_of(message):
+    return "".join(b.text for b in message.content if b.type == "text")
+
+
+def uses(message):
+    return [b for b in message.content if b.type == "tool_use"]
+
+
+def results(message):
+    return {"role": "user", "content": [{"type": "tool_result", "tool_use_id": b.id, "content": x}
+                                        for b, x in zip(uses(message), ("sunny", "noon"))]}
+
+
+def turn(message):
+    return {"role": "assistant", "content": [b.model_dump(exclude_none=True) for b in message.content]}
+
+
+def cases(want, p):
+    client = anthropic.Anthropic(base_url=want["anthropic"], api_key="not-a-sluice-key", max_retries=0)
+    user = [{"role": "user", "content": HELLO}]
+
+    def ask(words="", messages=user, **more):
+        return client.messages.create(model=p["model"] + words, messages=messages, **{"max_tokens": 3000, **more})
+
+    def streamed(words="", messages=user, **more):
+        with client.messages.stream(model=p["model"] + words, messages=messages, **{"max_tokens": 3000, **more}) as s:
+            names = [e.type for e in s]
+            assert "message_start" in names and names[-1] == "message_stop", names[-3:]
+            return s.get_final_message()
+
+    def plain():
+        m = ask()
+        begins(text_of(m))
+        same((m.type, m.role, m.stop_reason), ("message", "assistant", "end_turn"))
+        assert m.id and m.model and m.usage.input_tokens > 0 and m.usage.output_tokens > 0
+
+    def stream():
+        m = streamed()
+        same(text_of(m), text_of(ask()))
+        same(m.stop_reason, "end_turn")
+        assert m.usage.output_tokens > 0, m.usage
+
+    def length():
+        same(ask(max_tokens=5).stop_reason, "max_tokens")
+        same(streamed(max_tokens=5).stop_reason, "max_tokens")
+
+    def params():
+        m = ask(system=[{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}], stop_sequences=["###"],
+                metadata={"user_id": "u1"}, messages=[*user, {"role": "assistant", "content": "Yes?"},
+                                                      {"role": "user", "content": [{"type": "text", "text": HELLO}]}])
+        begins(text_of(m))
+
+    def image():
+        begins(text_of(ask(messages=[{"role": "user", "content": [
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}, {"type": "text", "text": HELLO}]}])))
+
+    def loop(get, words=""):
+        m = get(words, tools=TOOLS)
+        same(m.stop_reason, "tool_use")
+        same(uses(m)[0].input, ARGS)
+        final = get(words, messages=[*user, turn(m), results(m)], tools=TOOLS)
+        same(final.stop_reason, "end_turn")
+        return m, text_of(final)
+
+    def tools():
+        same(loop(ask)[1], "Tool results: sunny")
+
+    def tools_stream():
+        same(loop(streamed)[1], "Tool results: sunny")
+
+    def parallel():
+        for get in (ask, streamed):
+            m, text = loop(get, "+parallel")
+            same([b.name for b in uses(m)], ["get_weather", "get_time"])
+            same(text, "Tool results: sunny; noon")
+            same(len({b.id for b in uses(m)}), 2)
+
+    def error_result():
+        m = ask(tools=TOOLS)
+        back = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": uses(m)[0].id, "is_error": True,
+                                             "content": [{"type": "text", "text": "broken"}]}, {"type": "text", "text": HELLO}]}
+        same(ask(messages=[*user, turn(m), back], tools=TOOLS).type, "message")
+
+    def choice():
+        if p["name"] == "ollama":
+            return
+        same(uses(ask(tools=TOOLS, tool_choice={"type": "tool", "name": "get_time"}))[0].name, "get_time")
+        same(ask(tools=TOOLS, tool_choice={"type": "any"}).stop_reason, "tool_use")
+        begins(text_of(ask(tools=TOOLS, tool_choice={"type": "none"})))
+
+    def thinking():
+        if p["name"] == "openai":
+            m = ask("+think-3")
+            same([b.type for b in m.content], ["thinking", "text"])
+            same([b.type for b in streamed("+think-3").content], ["thinking", "text"])
+            return
+        more = {"thinking": {"type": "enabled", "budget_tokens": 1024}, "tools": TOOLS}
+        for get in (ask, streamed):
+            m = get(**more)
+            same([b.type for b in m.content], ["thinking", "tool_use"])
+            same(m.content[0].thinking, " hmm hmm hmm")
+            same(text_of(get(messages=[*user, turn(m), results(m)], **more)), "Tool results: sunny")
+
+    def structured():
+        fmt = {"format": {"type": "json_schema", "schema": SCHEMA}}
+        same(json.loads(text_of(ask(output_config=fmt))), VALUE)
+        same(json.loads(text_of(streamed(output_config=fmt))), VALUE)
+
+    def usage():
+        if p["name"] == "ollama":
+            return
+        u = ask("+usage-200-7+cached-80-0").usage
+        same((u.input_tokens, u.cache_read_input_tokens, u.output_tokens), (120, 80, 7))
+        u = streamed("+usage-200-7+cached-80-0").usage
+        same((u.input_tokens, u.cache_read_input_tokens, u.output_tokens), (120, 80, 7))
+
+    def count_tokens():
+        assert client.messages.count_tokens(model=p["model"], messages=user, tools=TOOLS).input_tokens > 0
+
+    def errors():
+        base = p["model"].split("/")[0] + "/"
+        for name, kind, status in (("status-400", anthropic.BadRequestError, 400), ("status-401", anthropic.AuthenticationError, 401),
+                                   ("status-403", anthropic.PermissionDeniedError, 403), ("status-404", anthropic.NotFoundError, 404),
+                                   ("status-429-retry-after-1", anthropic.RateLimitError, 429),
+                                   ("status-500", anthropic.InternalServerError, 500), ("status-503", anthropic.InternalServerError, None)):
+            e = raises(kind, lambda n=name: client.messages.create(model=base + n, messages=user, max_tokens=10))
+            assert status is None or e.status_code == status, f"{name}: {e.status_code}"
+            assert e.body["type"] == "error" and e.body["error"]["type"] and e.body["error"]["message"], f"{name}: {e.body!r}"
+
+    def broken_streams():
+        raises(anthropic.APIError, lambda: streamed("+error-event-after-3"))
+        try:
+            streamed("+cut-after-3")
+        except Exception:  # of the SDK or of its transport
+            return
+        raise AssertionError("a stream that was cut ended well")
+
+    return {f.__name__: f for f in (plain, stream, length, params, image, tools, tools_stream, parallel, error_result, choice, thinking, structured,
+                                    usage, count_tokens, errors, broken_streams)}
+
+
+if __name__ == "__main__":
+    run(cases)
