@@ -152,9 +152,7 @@ static void event(const struct mock_subject *s, enum mock_event kind, uint64_t i
     } else if (kind == MOCK_EVENT_EMPTY || kind == MOCK_EVENT_THINK || kind == MOCK_EVENT_CONTENT ||
                kind == MOCK_EVENT_FINISH) {
         open_event(out);
-        if (kind == MOCK_EVENT_EMPTY) {
-            put(out, "{\"text\":\"\"}");
-        } else if (kind == MOCK_EVENT_THINK) {
+        if (kind == MOCK_EVENT_THINK) {
             put(out, "{\"text\":\" hmm\",\"thought\":true}");
         } else if (kind == MOCK_EVENT_CONTENT) {
             put_content(s, index, out);

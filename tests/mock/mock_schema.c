@@ -179,8 +179,9 @@ static void value(struct maker *m, const struct json_at *schema)
     struct slice type = type_of(schema);
 
     m->depth++;
-    if (m->depth > 2 * DEPTH_MAX || m->o.b->n > m->o.b->max / 2) {
-        json_out_null(&m->o); // a schema that grows without end
+    if (m->depth > 2 * DEPTH_MAX || m->o.b->n > m->o.b->max / 2 ||
+        slice_eq_nocase(type, SLICE("null"))) {
+        json_out_null(&m->o); // or a schema that grows without end
     } else if (indirect(m, schema)) {
         // done
     } else if (slice_eq_nocase(type, SLICE("object"))) {
@@ -193,8 +194,6 @@ static void value(struct maker *m, const struct json_at *schema)
         number(m, schema, false);
     } else if (slice_eq_nocase(type, SLICE("boolean"))) {
         json_out_bool(&m->o, true);
-    } else if (slice_eq_nocase(type, SLICE("null"))) {
-        json_out_null(&m->o);
     } else {
         string(m, schema);
     }

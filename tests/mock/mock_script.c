@@ -280,6 +280,7 @@ void mock_script_begin(struct mock_conn *c, struct slice body)
     mock_ask_scan(body, &s->ask);
     json_free(&s->tree);
     s->subject = (struct mock_subject){
+        .shape = &mock_openai,
         .ask = &s->ask,
         .turn = &s->turn,
         .behave = &s->behave,
