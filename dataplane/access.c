@@ -99,7 +99,7 @@ static void send_usage(struct req *r)
         .cached = hit ? 0 : r->usage.cached,
         .output = hit ? 0 : r->usage.output,
         .reasoning = hit ? 0 : r->usage.reasoning,
-        .cost = hit ? 0 : meter_nano(r->cost.pico),
+        .cost = hit ? 0 : price_nano(r->cost.pico),
         .cache = caches[r->cache],
         .latency_us = span(r->began_us, r->now_us),
         .ttft_us = span(r->began_us, r->first_content_us),
@@ -138,9 +138,7 @@ void access_attempt(struct req *r)
         .provider = c != NULL ? c->provider->res->id : r->raw_provider->res->id,
         .model = c != NULL ? arena_strndup(&r->arena, c->model.p, c->model.n) : cstr(r->model),
         .input = guess.input,
-        .cost = c != NULL && c->priced != NULL
-                    ? meter_nano(meter_cost(&c->priced->price, &guess).pico)
-                    : 0,
+        .cost = c != NULL ? price_nano(meter_cost(c->price, &guess, false).pico) : 0,
         .attempts = r->attempts,
         .wall_us = loop_wall_us(r->w->loop),
         .team = cstr(r->team),

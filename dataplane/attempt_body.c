@@ -73,8 +73,15 @@ static bool translate(struct req *r, const struct route_candidate *c, const char
     facts_of_target(r->snap, c->provider->res, c->model, r->router, &r->arena, &target);
     target.strip_signatures = is_other_model(r, c);
     r->at.xlate = attempt_xlate(r);
-    return xlate_request(r->at.xlate, r->at.dialect, &target, &r->rq, httpd_body(r->q), &r->at.body,
-                         ret_code, ret_param, e);
+    if (!xlate_request(r->at.xlate, r->at.dialect, &target, &r->rq, httpd_body(r->q), &r->at.body,
+                       ret_code, ret_param, e)) {
+        return false;
+    }
+    if (r->rq.usage_in_body) {
+        r->at.xlate->context.cost = req_cost_text;
+        r->at.xlate->context.cost_ctx = r;
+    }
+    return true;
 }
 
 bool attempt_prepare(struct req *r, const struct route_candidate *c, const char **ret_code,

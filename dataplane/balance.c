@@ -128,9 +128,8 @@ static uint64_t price_of(const struct route_candidate *c)
 {
     uint64_t sum;
 
-    if (c->priced == NULL || c->priced->price.input == UINT64_MAX ||
-        c->priced->price.output == UINT64_MAX ||
-        __builtin_add_overflow(c->priced->price.input, c->priced->price.output, &sum)) {
+    if (c->price == NULL || c->price->input == UINT64_MAX || c->price->output == UINT64_MAX ||
+        __builtin_add_overflow(c->price->input, c->price->output, &sum)) {
         return UINT64_MAX;
     }
     return sum;

@@ -350,7 +350,7 @@ struct canon_context {
     bool base64; // embeddings
     // The cost of a usage as a JSON number in USD, for bodies where the client asked for it
     // (usage: {include: true}); NULL: not asked. SLICE_NULL from it: unpriced.
-    struct slice (*cost)(void *ctx, const struct dialect_usage *u, char out[32]);
+    struct slice (*cost)(void *ctx, const struct dialect_usage *u, char out[40]);
     void *cost_ctx;
 };
 

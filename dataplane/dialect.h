@@ -81,7 +81,10 @@ struct dialect_usage {
     bool known;
     bool has_cached, has_cache_write, has_reasoning; // the provider's member was there, be it 0
     uint64_t input, cached, cache_write, output, reasoning;
-    uint64_t cache_write_1h; // part of cache_write that lives for an hour (Anthropic)
+    uint64_t cache_write_1h;            // part of cache_write that lives for an hour (Anthropic)
+    uint64_t audio_input, audio_output; // parts of input and output
+    bool has_cost;                      // the provider said what the request cost
+    uint64_t cost_pico;                 // 1e-12 USD
 };
 
 // What one SSE event means.

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "dataplane/price.h"
+
 // --- members -----------------------------------------------------------------------------------
 
 // Values by name, filled in one pass over an object; the first of several wins.
@@ -63,6 +65,9 @@ enum {
     U_ODD_DETAILS,
     U_COMPLETION_DETAILS,
     U_OUTPUT_DETAILS,
+    U_COST,
+    U_ESTIMATED_COST,
+    U_COST_TICKS,
     U_N
 };
 
@@ -80,6 +85,9 @@ static const struct slice usage_names[U_N] = {
     [U_ODD_DETAILS] = {"prompt_token_details", 20},
     [U_COMPLETION_DETAILS] = {"completion_tokens_details", 25},
     [U_OUTPUT_DETAILS] = {"output_tokens_details", 21},
+    [U_COST] = {"cost", 4},
+    [U_ESTIMATED_COST] = {"estimated_cost", 14},
+    [U_COST_TICKS] = {"cost_in_usd_ticks", 17},
 };
 
 // The first of the values that is a number; 0, and *ret_known stays as it is, when none is.
@@ -111,6 +119,24 @@ static uint64_t nested_count(const struct slice *outer, size_t n, const char *in
     return v;
 }
 
+// What the vendor says it cost: OpenRouter `cost`, Perplexity `cost.total_cost`, DeepInfra
+// `estimated_cost`, xAI ticks of 1e-10 USD.
+static void read_cost(const struct slice v[U_N], struct dialect_usage *u)
+{
+    struct slice total = v[U_COST];
+    uint64_t ticks;
+
+    if (scan_type_of(v[U_COST]) == SCAN_OBJECT && !scan_get(v[U_COST], "total_cost", &total)) {
+        return;
+    }
+    u->has_cost = price_parse_usd(total, &u->cost_pico) ||
+                  price_parse_usd(v[U_ESTIMATED_COST], &u->cost_pico);
+    if (!u->has_cost && scan_u64(v[U_COST_TICKS], &ticks) && ticks < UINT64_MAX / 100) {
+        u->has_cost = true;
+        u->cost_pico = ticks * 100;
+    }
+}
+
 static struct dialect_usage read_usage(struct slice usage)
 {
     struct dialect_usage u = {.known = false};
@@ -128,6 +154,9 @@ static struct dialect_usage read_usage(struct slice usage)
     }
     u.cache_write = nested_count(&v[U_PROMPT_DETAILS], 3, "cache_write_tokens");
     u.reasoning = nested_count(&v[U_COMPLETION_DETAILS], 2, "reasoning_tokens");
+    u.audio_input = nested_count(&v[U_PROMPT_DETAILS], 3, "audio_tokens");
+    u.audio_output = nested_count(&v[U_COMPLETION_DETAILS], 2, "audio_tokens");
+    read_cost(v, &u);
     // xAI counts reasoning beside the completion; its total tells.
     sum = count_of(&v[U_TOTAL], 1, &u.known);
     if (u.reasoning > 0 && sum == u.input + u.output + u.reasoning) {

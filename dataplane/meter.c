@@ -1,54 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// Prices times counters, in integers; what does not fit saturates.
+// Between the counters that dialects read and the arithmetic of price.h.
 #include "dataplane/meter.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
+#include "dataplane/scan.h"
 
-#define PICO_PER_USD ((uint64_t)1000000000000)
-
-static bool add(struct meter_cost *c, uint64_t tokens, uint64_t price)
+struct price_cost meter_cost(const struct resource_price *price, const struct dialect_usage *u,
+                             bool believed)
 {
-    uint64_t product;
+    const struct price_tokens t = {
+        .input = u->input,
+        .cached = u->cached,
+        .cache_write = u->cache_write,
+        .cache_write_long = u->cache_write_1h,
+        .audio_input = u->audio_input,
+        .output = u->output,
+        .reasoning = u->reasoning,
+        .audio_output = u->audio_output,
+    };
 
-    if (tokens == 0) {
-        return true;
+    if (believed && u->has_cost) {
+        return (struct price_cost){true, u->cost_pico};
     }
-    if (price == UINT64_MAX) {
-        return false;
-    }
-    if (__builtin_mul_overflow(tokens, price, &product) ||
-        __builtin_add_overflow(c->pico, product, &c->pico)) {
-        c->pico = UINT64_MAX - 1;
-    }
-    return true;
-}
-
-static uint64_t or_else(uint64_t price, uint64_t otherwise)
-{
-    return price == UINT64_MAX ? otherwise : price;
-}
-
-struct meter_cost meter_cost(const struct resource_price *price, const struct dialect_usage *u)
-{
-    struct meter_cost c = {true, 0};
-    uint64_t plain = u->input > u->cached ? u->input - u->cached : 0;
-
-    plain = plain > u->cache_write ? plain - u->cache_write : 0;
-
-    if (price == NULL || !u->known || !add(&c, plain, price->input) ||
-        !add(&c, u->cached, or_else(price->cached, price->input)) ||
-        !add(&c, u->cache_write, or_else(price->cache_write, price->input)) ||
-        !add(&c, u->output, price->output)) {
-        return (struct meter_cost){false, 0};
-    }
-    return c;
-}
-
-uint64_t meter_nano(uint64_t pico)
-{
-    return pico / 1000 + (pico % 1000 != 0 ? 1 : 0);
+    return u->known ? price_cost(price, &t) : (struct price_cost){false, 0};
 }
 
 uint64_t meter_reserve_tokens(const struct dialect_request *r, uint64_t fallback_output)
@@ -65,12 +38,20 @@ uint64_t meter_reserve_tokens(const struct dialect_request *r, uint64_t fallback
     return dialect_estimate_tokens(r->prompt_bytes) + output * r->n;
 }
 
-const char *meter_format_usd(uint64_t pico, char out[40])
+bool meter_insert_cost(struct slice body, struct slice cost, struct buf *out)
 {
-    int n = snprintf(out, 40, "%" PRIu64 ".%012" PRIu64, pico / PICO_PER_USD, pico % PICO_PER_USD);
+    struct slice usage, old;
+    size_t end;
 
-    while (n > 3 && out[n - 1] == '0' && out[n - 2] != '.') {
-        out[--n] = '\0';
+    if (!scan_get(body, "usage", &usage) || scan_type_of(usage) != SCAN_OBJECT ||
+        scan_get(usage, "cost", &old)) {
+        return false;
     }
-    return out;
+    end = (size_t)(usage.p - body.p) + usage.n - 1; // of its '}'
+    buf_append(out, slice_head(body, end));
+    buf_append_str(out,
+                   slice_trim(slice_head(usage, usage.n - 1)).n > 1 ? ",\"cost\":" : "\"cost\":");
+    buf_append(out, cost);
+    buf_append(out, slice_from(body, end));
+    return true;
 }

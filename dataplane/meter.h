@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a request costs. Money is counted in 1e-12 USD (picodollars) in 64 bits and rounded up to
-// nano-dollars where it enters limits and totals (providers/models.md section 3). Pure.
+// What a request used, in the terms of limits: cost and reservation. price.h has the arithmetic.
+// Pure.
 #ifndef SLUICE_DATAPLANE_METER_H
 #define SLUICE_DATAPLANE_METER_H
 
@@ -8,24 +8,20 @@
 #include <stdint.h>
 
 #include "dataplane/dialect.h"
+#include "dataplane/price.h"
 #include "proto/resource.h"
 
-struct meter_cost {
-    bool priced; // false: the price of something that was used is unknown; pico is then 0 and must
-                 // be shown as unpriced
-    uint64_t pico; // 1e-12 USD, saturating
-};
-
-// price NULL = unpriced. Cached input is priced as input where the catalogue has no cached price,
-// likewise cache writes.
-struct meter_cost meter_cost(const struct resource_price *price, const struct dialect_usage *u);
-// Rounded up.
-uint64_t meter_nano(uint64_t pico);
+// What the usage costs by a record of prices; price NULL = unpriced, usage that nobody knows costs
+// nobody knows what. believed: the provider's own figure, where it gave one, goes before the
+// record.
+struct price_cost meter_cost(const struct resource_price *price, const struct dialect_usage *u,
+                             bool believed);
 // Reservation before the request is sent: prompt estimate + max_tokens (or fallback_output when not
 // given; embeddings: none).
 uint64_t meter_reserve_tokens(const struct dialect_request *r, uint64_t fallback_output);
-// "0.000150" USD with up to 12 decimals, trailing zeros cut, at least one decimal; out holds 40
-// bytes.
-const char *meter_format_usd(uint64_t pico, char out[40]);
+// The body of an answer or the data of an event (OpenAI's dialect) with `"cost":X` at the end of
+// its `usage`: appended to out. False, and nothing appended: it has no usage object, or one with a
+// cost in it. cost: price_format_usd's text or "null".
+MUST_CHECK bool meter_insert_cost(struct slice body, struct slice cost, struct buf *out);
 
 #endif

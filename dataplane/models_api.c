@@ -24,7 +24,7 @@ static void put_price(struct buf *b, const char *name, uint64_t pico)
 
     if (pico != UINT64_MAX) {
         buf_printf(b, "%s\"%s\":\"%s\"", b->p[b->off + b->n - 1] == '{' ? "" : ",", name,
-                   meter_format_usd(pico, text));
+                   price_format_usd(pico, text));
     }
 }
 
@@ -197,7 +197,7 @@ static void put_amount(struct buf *b, const char *name, enum resource_unit unit,
 
     if (unit == RESOURCE_USD) {
         buf_printf(b, ",\"%s\":%s", name,
-                   meter_format_usd(amount > UINT64_MAX / 1000 ? UINT64_MAX : amount * 1000, text));
+                   price_format_usd(amount > UINT64_MAX / 1000 ? UINT64_MAX : amount * 1000, text));
     } else {
         buf_printf(b, ",\"%s\":%llu", name, (unsigned long long)amount);
     }

@@ -251,9 +251,9 @@ static void add_cost(const struct req *r, struct reply_head *h)
 
     if (r->cache == REQ_CACHE_HIT) {
         reply_head_add(h, "x-sluice-cost", SLICE("0.0"));
-    } else if (r->usage.known && r->cost.priced) {
+    } else if (r->cost.known && r->answered_model.p != NULL) {
         reply_head_add(h, "x-sluice-cost",
-                       slice_str(arena_strdup(h->arena, meter_format_usd(r->cost.pico, usd))));
+                       slice_str(arena_strdup(h->arena, price_format_usd(r->cost.pico, usd))));
     }
 }
 

@@ -239,10 +239,46 @@ void req_note_answerer(struct req *r)
     }
     r->provider = arena_dup(&r->arena, slice_str(c->provider->res->id));
     r->answered_model = arena_dup(&r->arena, c->model);
-    r->priced = c->priced != NULL;
+    r->priced = c->price != NULL;
     if (r->priced) {
-        r->price = c->priced->price;
+        r->price = price_copy(c->price, &r->arena);
     }
+    r->believes_cost = (c->provider->res->u.provider->quirks.flags & RESOURCE_REPORTS_COST) != 0;
+}
+
+struct price_cost req_cost(const struct req *r, const struct dialect_usage *u)
+{
+    const struct route_candidate *c = r->at.cand;
+
+    if (c == NULL) { // committed: the answerer's are kept
+        return meter_cost(r->priced ? &r->price : NULL, u, r->believes_cost);
+    }
+    return meter_cost(c->price, u,
+                      (c->provider->res->u.provider->quirks.flags & RESOURCE_REPORTS_COST) != 0);
+}
+
+struct slice req_cost_text(void *req, const struct dialect_usage *u, char out[40])
+{
+    struct price_cost c = req_cost(req, u);
+
+    return c.known ? slice_str(price_format_usd(c.pico, out)) : SLICE_NULL;
+}
+
+void req_show_cost(const struct req *r, struct price_cost cost, struct buf *body)
+{
+    struct buf with;
+    char text[40];
+
+    if (!r->rq.usage_in_body || r->at.xlate != NULL || r->at.encoded) {
+        return;
+    }
+    buf_init(&with, body->n + 64);
+    if (meter_insert_cost(buf_slice(body),
+                          slice_str(cost.known ? price_format_usd(cost.pico, text) : "null"),
+                          &with)) {
+        buf_move(body, &with);
+    }
+    buf_done(&with);
 }
 
 void req_commit(struct req *r)

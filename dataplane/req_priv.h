@@ -217,7 +217,8 @@ struct req {
     struct slice provider, answered_model; // who answered (arena)
     struct resource_price price;
     bool priced;
-    struct meter_cost cost;
+    bool believes_cost; // reports-cost of its quirks
+    struct price_cost cost;
 };
 
 // --- req.c -----------------------------------------------------------------------------------
@@ -233,6 +234,13 @@ enum req_next req_fail(struct req *r, enum reply_code code, const char *fmt, ...
 // Content goes to the client now, no retry can follow: lets go of what only routing needs
 // (snapshot, plan, the client's body).
 void req_commit(struct req *r);
+// What a usage costs at the provider that is being asked, or answered.
+struct price_cost req_cost(const struct req *r, const struct dialect_usage *u);
+// The same as a JSON number, or SLICE_NULL: unpriced. For canon_context.cost; req: struct req.
+struct slice req_cost_text(void *req, const struct dialect_usage *u, char out[40]);
+// Where the client asked (usage: {include: true}) and body is an answer of its own dialect with a
+// usage object: body gets `usage.cost`, null when unpriced.
+void req_show_cost(const struct req *r, struct price_cost cost, struct buf *body);
 // Copies what an access line and usage record need of who answered. From the attempt's candidate.
 void req_note_answerer(struct req *r);
 

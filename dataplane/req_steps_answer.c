@@ -19,9 +19,7 @@ static void touch_idle(struct req *r)
 static void answered_well(struct req *r)
 {
     (void)attempt_settle(r, TARGET_SUCCESS, 0); // success ejects nobody
-    if (r->usage.known && r->priced) {
-        r->cost = meter_cost(&r->price, &r->usage);
-    }
+    r->cost = req_cost(r, &r->usage);
 }
 
 static void note_success(struct req *r)
@@ -136,6 +134,7 @@ static enum req_next send_answer(struct req *r, const struct dialect_usage *usag
     if (r->at.status == 200 && !r->at.encoded) {
         req_cache_store(r, buf_slice(&r->answer), type);
     }
+    req_show_cost(r, r->cost, &r->answer);
     reply_plain(r, r->at.status, type, &r->answer);
     req_commit(r);
     return req_set_step(r, REQ_SEND);

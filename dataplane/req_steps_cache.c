@@ -115,6 +115,14 @@ static void emit_to_client(void *ctx, struct slice raw)
     }
 }
 
+// A hit costs nothing.
+static struct slice no_cost(void *ctx, const struct dialect_usage *u, char out[40])
+{
+    (void)ctx;
+    (void)u;
+    return slice_str(price_format_usd(0, out));
+}
+
 static void begin_replay(struct req *r, const struct cache_value *v)
 {
     r->provider = arena_dup(&r->arena, v->provider);
@@ -125,12 +133,16 @@ static void begin_replay(struct req *r, const struct cache_value *v)
 
         buf_init(&body, v->body.n + 1);
         buf_append(&body, v->body);
+        req_show_cost(r, (struct price_cost){true, 0}, &body); // a hit costs nothing
         r->bytes_out = v->body.n;
         reply_plain(r, v->status, v->content_type, &body);
         return;
     }
     // The stored stream may hold a usage event that this client did not ask for.
     stream_begin(&r->out, r->dialect, NULL, r->rq.n, !dialect_shows_usage(&r->rq), false);
+    if (r->rq.usage_in_body) {
+        stream_show_cost(&r->out, no_cost, NULL);
+    }
     stream_release(&r->out, emit_to_client, r);
     reply_stream_head(r);
 }

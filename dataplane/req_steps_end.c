@@ -90,9 +90,24 @@ static void estimate_usage(struct req *r)
     r->usage_estimated = true;
     r->usage.input = dialect_estimate_tokens(r->rq.prompt_bytes);
     r->usage.output = r->out.live ? r->out.events : dialect_estimate_tokens(r->bytes_out);
-    if (r->priced) {
-        r->cost = meter_cost(&r->price, &r->usage);
+    r->usage.known = true; // by us
+    r->cost = req_cost(r, &r->usage);
+    r->usage.known = false;
+}
+
+// A stream that was cut after the provider had told what the prompt took (Anthropic does so first):
+// what was generated until then is counted by its events, and all of it is paid for.
+static void price_cut_stream(struct req *r)
+{
+    if (!r->usage.known || !r->committed || !r->out.live || r->cache == REQ_CACHE_HIT ||
+        r->cost.known) {
+        return;
     }
+    if (r->out.events > r->usage.output) {
+        r->usage.output = r->out.events;
+        r->usage_estimated = true;
+    }
+    r->cost = req_cost(r, &r->usage);
 }
 
 enum req_next req_step_account(struct req *r)
@@ -101,9 +116,10 @@ enum req_next req_step_account(struct req *r)
 
     refund = refund || (r->best.present && !r->committed);
     estimate_usage(r);
+    price_cut_stream(r);
     if (r->admitted) {
         limit_settle(r->w->shared->limits, &r->pass, refund, r->usage.input + r->usage.output,
-                     meter_nano(r->cost.pico));
+                     price_nano(r->cost.pico));
     }
     if (r->streaming) {
         metrics_streams(r->w->metrics, -1);

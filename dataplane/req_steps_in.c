@@ -344,6 +344,7 @@ enum req_next req_step_plan(struct req *r)
         .request = &r->rq,
         .forced_provider = httpd_header(r->q, "helicone-forced-routing"),
         .no_fallback = r->no_fallback,
+        .wall_us = loop_wall_us(r->w->loop),
     };
     struct err e;
 

@@ -29,8 +29,8 @@ static uint64_t reserve_nano(const struct req *r)
     for (size_t i = 0; i < r->plan.n; i++) {
         const struct route_candidate *c = &r->plan.candidates[i];
 
-        if (c->excluded == NULL && c->tier == 0 && c->priced != NULL) {
-            uint64_t nano = meter_nano(meter_cost(&c->priced->price, &u).pico);
+        if (c->excluded == NULL && c->tier == 0) {
+            uint64_t nano = price_nano(meter_cost(c->price, &u, false).pico);
 
             most = nano > most ? nano : most;
         }
@@ -329,6 +329,9 @@ static enum req_next head_came(struct req *r)
     }
     stream_begin(&r->out, r->at.dialect, r->at.xlate, r->rq.n, !dialect_shows_usage(&r->rq),
                  r->cache_store);
+    if (r->rq.usage_in_body && r->at.xlate == NULL) {
+        stream_show_cost(&r->out, req_cost_text, r);
+    }
     return req_set_step(r, REQ_HOLD);
 }
 

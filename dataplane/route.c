@@ -15,6 +15,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/text.h"
+#include "dataplane/price.h"
 #include "dataplane/route_name.h"
 
 struct builder {
@@ -125,7 +126,7 @@ static void add_candidate(struct builder *b, const struct found *f, const struct
     *c = (struct route_candidate){.provider = p,
                                   .key = key,
                                   .model = f->id,
-                                  .priced = f->at,
+                                  .price = f->at == NULL ? NULL : price_at(f->at, b->q->wall_us),
                                   .weight = weight,
                                   .tier = b->tier,
                                   .excluded = excluded};

@@ -22,11 +22,11 @@
 // One (provider, model, key). Lives in the plan's arena; borrows the snapshot.
 struct route_candidate {
     const struct snapshot_provider *provider;
-    const struct resource *key;             // u.provider_key; NULL: provider needs none
-    struct slice model;                     // provider's model id
-    const struct resource_model_at *priced; // catalogue entry for the price; NULL unpriced
-    struct target *target;                  // NULL where excluded
-    uint32_t weight;                        // thousandths, key's share already in it
+    const struct resource *key;         // u.provider_key; NULL: provider needs none
+    struct slice model;                 // provider's model id
+    const struct resource_price *price; // of the catalogue, as it is now; NULL unpriced
+    struct target *target;              // NULL where excluded
+    uint32_t weight;                    // thousandths, key's share already in it
     uint16_t tier;        // 0: the strategy's targets; 1, 2, ...: degradations, in order
     uint16_t order;       // within the tier: place in provider.order, all others behind; else 0
     const char *excluded; // static reason it cannot be used at all (no_key, not_allowed,
@@ -48,6 +48,7 @@ struct route_query {
     const struct dialect_request *request;
     struct slice forced_provider; // helicone-forced-routing or SLICE_NULL
     bool no_fallback;             // x-sluice-no-fallback
+    uint64_t wall_us;             // now: prices change with days
 };
 
 enum route_result {

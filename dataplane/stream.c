@@ -7,6 +7,8 @@
 //                           passed on as the last event while RELAYING
 #include "dataplane/stream.h"
 
+#include "dataplane/meter.h"
+
 void stream_begin(struct stream *s, const struct dialect *provider, struct xlate *xlate,
                   uint32_t choices, bool hide_usage, bool tee)
 {
@@ -22,6 +24,14 @@ void stream_begin(struct stream *s, const struct dialect *provider, struct xlate
     buf_init(&s->held, STREAM_HOLD_MAX + SSE_EVENT_MAX);
     buf_init(&s->tee, STREAM_TEE_MAX);
     buf_init(&s->error, STREAM_ERROR_MAX);
+}
+
+void stream_show_cost(struct stream *s,
+                      struct slice (*cost)(void *ctx, const struct dialect_usage *u, char out[40]),
+                      void *ctx)
+{
+    s->cost = cost;
+    s->cost_ctx = ctx;
 }
 
 void stream_close(struct stream *s)
@@ -102,6 +112,30 @@ static bool translate(struct stream *s, const struct sse_event *e)
     return true;
 }
 
+// The event with usage.cost, where its usage has none; else as it came.
+static struct slice with_cost(struct stream *s, const struct sse_event *e)
+{
+    char text[40];
+    struct slice cost = s->cost(s->cost_ctx, &s->seen.usage, text);
+    bool whole = e->data.p >= e->raw.p && e->data.p + e->data.n <= e->raw.p + e->raw.n;
+
+    buf_clear(&s->made);
+    if (whole) { // one data line
+        buf_append(&s->made, slice_head(e->raw, (size_t)(e->data.p - e->raw.p)));
+    } else {
+        buf_append_str(&s->made, "data: ");
+    }
+    if (!meter_insert_cost(e->data, cost.p != NULL ? cost : SLICE("null"), &s->made)) {
+        return e->raw;
+    }
+    if (whole) {
+        buf_append(&s->made, slice_from(e->raw, (size_t)(e->data.p - e->raw.p) + e->data.n));
+    } else {
+        buf_append_str(&s->made, "\n\n");
+    }
+    return buf_slice(&s->made);
+}
+
 static bool on_event(void *ctx, const struct sse_event *e)
 {
     struct stream *s = ctx;
@@ -125,7 +159,7 @@ static bool on_event(void *ctx, const struct sse_event *e)
     note(s, &seen);
     copy_to_tee(s, e->raw);
     if (!seen.usage_only || !s->hide_usage) {
-        put(s, e->raw);
+        put(s, s->cost == NULL ? e->raw : with_cost(s, e));
     }
     return true;
 }

@@ -43,6 +43,8 @@ struct stream {
     uint32_t choices; // that the client asked for
     bool hide_usage;  // the client did not ask for the usage event
     bool teeing;
+    struct slice (*cost)(void *ctx, const struct dialect_usage *u, char out[40]);
+    void *cost_ctx;
     struct buf held, tee, error;               // error: data of the error event
     void (*emit)(void *ctx, struct slice raw); // NULL: events go to held
     void *ctx;
@@ -62,6 +64,11 @@ struct stream {
 // stream.
 void stream_begin(struct stream *s, const struct dialect *provider, struct xlate *xlate,
                   uint32_t choices, bool hide_usage, bool tee);
+// After stream_begin, equal dialects: what cost tells (SLICE_NULL: unpriced) is put into the usage
+// of the events that the client sees, as usage.cost; the tee stays as it came.
+void stream_show_cost(struct stream *s,
+                      struct slice (*cost)(void *ctx, const struct dialect_usage *u, char out[40]),
+                      void *ctx);
 // Frees the buffers, forgets everything.
 void stream_close(struct stream *s);
 // Feeds bytes of the provider. Stops by itself at an error event: look at s->failed.

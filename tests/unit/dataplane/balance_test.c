@@ -217,7 +217,7 @@ static void cost_takes_the_cheapest(void **state)
     (void)state;
     plan.strategy = RESOURCE_COST;
     for (size_t i = 0; i < N; i++) {
-        c[i].priced = &prices[i];
+        c[i].price = &prices[i].price;
     }
     target_first_byte(c[1].target, NOW, 500000);
     assert_shares(0, 0, 0, 100); // of two as cheap the faster one
@@ -228,7 +228,7 @@ static void cost_takes_the_cheapest(void **state)
     c[0].tried = true;
     assert_shares(0, 0, 100, 0); // unpriced ones last
     c[0].tried = false;
-    c[0].priced = NULL;
+    c[0].price = NULL;
     target_first_byte(c[0].target, NOW, 900000);
     assert_shares(0, 0, 100, 0);
 }

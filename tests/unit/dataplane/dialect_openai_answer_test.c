@@ -236,46 +236,68 @@ static void usage_of_answers(void **state)
         {"{\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":20,\"total_tokens\":120,"
          "\"prompt_tokens_details\":{\"cached_tokens\":64,\"cache_write_tokens\":8},"
          "\"completion_tokens_details\":{\"reasoning_tokens\":5}}}",
-         {true, 100, 64, 8, 20, 5}},
-        {"{\"usage\":{\"prompt_tokens\":5,\"total_tokens\":5}}", {true, 5, 0, 0, 0, 0}},
+         {.known = true,
+          .input = 100,
+          .cached = 64,
+          .cache_write = 8,
+          .output = 20,
+          .reasoning = 5}},
+        {"{\"usage\":{\"prompt_tokens\":5,\"total_tokens\":5}}", {.known = true, .input = 5}},
         {"{\"usage\":{\"input_tokens\":7,\"output_tokens\":8,\"input_tokens_details\":{"
          "\"cached_tokens\":3},\"output_tokens_details\":{\"reasoning_tokens\":2}}}",
-         {true, 7, 3, 0, 8, 2}},
+         {.known = true, .input = 7, .cached = 3, .output = 8, .reasoning = 2}},
         // DeepSeek
         {"{\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":20,\"total_tokens\":120,"
          "\"prompt_cache_hit_tokens\":64,\"prompt_cache_miss_tokens\":36}}",
-         {true, 100, 64, 0, 20, 0}},
+         {.known = true, .input = 100, .cached = 64, .output = 20}},
         // xAI: reasoning beside the completion
         {"{\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":20,\"total_tokens\":170,"
          "\"completion_tokens_details\":{\"reasoning_tokens\":50}}}",
-         {true, 100, 0, 0, 70, 50}},
+         {.known = true, .input = 100, .output = 70, .reasoning = 50}},
         // the same numbers where reasoning is inside
         {"{\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":70,\"total_tokens\":170,"
          "\"completion_tokens_details\":{\"reasoning_tokens\":50}}}",
-         {true, 100, 0, 0, 70, 50}},
+         {.known = true, .input = 100, .output = 70, .reasoning = 50}},
         // Groq, Moonshot, Mistral
         {"{\"x_groq\":{\"id\":\"r\",\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}}",
-         {true, 1, 0, 0, 2, 0}},
+         {.known = true, .input = 1, .output = 2}},
         {"{\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1,\"cached_tokens\":4}}",
-         {true, 9, 4, 0, 1, 0}},
+         {.known = true, .input = 9, .cached = 4, .output = 1}},
         {"{\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1,\"num_cached_tokens\":4}}",
-         {true, 9, 4, 0, 1, 0}},
+         {.known = true, .input = 9, .cached = 4, .output = 1}},
         {"{\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1,\"prompt_token_details\":{"
          "\"cached_tokens\":4}}}",
-         {true, 9, 4, 0, 1, 0}},
+         {.known = true, .input = 9, .cached = 4, .output = 1}},
+        // audio; what the vendor says it cost: OpenRouter, Perplexity, DeepInfra, xAI
+        {"{\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":8,\"prompt_tokens_details\":{"
+         "\"audio_tokens\":4},\"completion_tokens_details\":{\"audio_tokens\":3}}}",
+         {.known = true, .input = 9, .output = 8, .audio_input = 4, .audio_output = 3}},
+        {"{\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1,\"cost\":9.12e-4}}",
+         {.known = true, .input = 9, .output = 1, .has_cost = true, .cost_pico = 912000000}},
+        {"{\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1,\"cost\":{\"input_tokens_cost\":1,"
+         "\"total_cost\":0.006}}}",
+         {.known = true, .input = 9, .output = 1, .has_cost = true, .cost_pico = 6000000000}},
+        {"{\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1,\"estimated_cost\":0.5}}",
+         {.known = true, .input = 9, .output = 1, .has_cost = true, .cost_pico = 500000000000}},
+        {"{\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1,\"cost_in_usd_ticks\":37756}}",
+         {.known = true, .input = 9, .output = 1, .has_cost = true, .cost_pico = 3775600}},
+        {"{\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1,\"cost\":null}}",
+         {.known = true, .input = 9, .output = 1}},
+        {"{\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1,\"cost\":-1}}",
+         {.known = true, .input = 9, .output = 1}},
         // nothing, nulls, other types
-        {"{}", {false, 0, 0, 0, 0, 0}},
-        {"{\"usage\":null}", {false, 0, 0, 0, 0, 0}},
-        {"{\"usage\":[]}", {false, 0, 0, 0, 0, 0}},
-        {"{\"usage\":{\"prompt_tokens\":null}}", {false, 0, 0, 0, 0, 0}},
-        {"{\"usage\":{\"prompt_tokens\":\"5\",\"completion_tokens\":-1}}", {false, 0, 0, 0, 0, 0}},
+        {"{}", {.known = false}},
+        {"{\"usage\":null}", {.known = false}},
+        {"{\"usage\":[]}", {.known = false}},
+        {"{\"usage\":{\"prompt_tokens\":null}}", {.known = false}},
+        {"{\"usage\":{\"prompt_tokens\":\"5\",\"completion_tokens\":-1}}", {.known = false}},
         {"{\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":null,\"prompt_tokens_details\":"
          "null,\"completion_tokens_details\":null}}",
-         {true, 3, 0, 0, 0, 0}},
+         {.known = true, .input = 3}},
         {"{\"usage\":{\"prompt_tokens\":18446744073709551615,\"completion_tokens\":1}}",
-         {true, (uint64_t)1 << 40, 0, 0, 1, 0}},
-        {"not json", {false, 0, 0, 0, 0, 0}},
-        {"", {false, 0, 0, 0, 0, 0}},
+         {.known = true, .input = (uint64_t)1 << 40, .output = 1}},
+        {"not json", {.known = false}},
+        {"", {.known = false}},
     };
 
     (void)state;
@@ -285,7 +307,9 @@ static void usage_of_answers(void **state)
 
         if (u.known != x->known || u.input != x->input || u.cached != x->cached ||
             u.cache_write != x->cache_write || u.output != x->output ||
-            u.reasoning != x->reasoning) {
+            u.reasoning != x->reasoning || u.audio_input != x->audio_input ||
+            u.audio_output != x->audio_output || u.has_cost != x->has_cost ||
+            u.cost_pico != x->cost_pico) {
             fail_msg("%s", cases[i].body);
         }
     }

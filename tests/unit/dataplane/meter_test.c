@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cost arithmetic: what is priced how, rounding, saturation, text.
+// From usage to cost and reservation; the cost in an answer's body.
 #include "dataplane/meter.h"
 
 #include <setjmp.h>
@@ -11,64 +11,49 @@
 
 #include "common/base/cdefs.h"
 
-#define NONE UINT64_MAX
-
 static void costs(void **state)
 {
-    static const struct resource_price full = {
-        .input = 1000000, .cached = 50000, .cache_write = 1250000, .output = 5000000};
-    static const struct resource_price plain = {
-        .input = 1000000, .cached = NONE, .cache_write = NONE, .output = 5000000};
-    static const struct resource_price free_of_charge = {
-        .input = 0, .cached = 0, .cache_write = 0, .output = 0};
-    static const struct resource_price no_output = {
-        .input = 1000000, .cached = NONE, .cache_write = NONE, .output = NONE};
-    static const struct resource_price no_input = {
-        .input = NONE, .cached = 1, .cache_write = 1, .output = 1};
-    static const struct resource_price huge = {
-        .input = NONE - 1, .cached = NONE - 1, .cache_write = NONE - 1, .output = NONE - 1};
+    static const struct resource_price p = {.input = 1000000,
+                                            .cached = 50000,
+                                            .cache_write = 1250000,
+                                            .output = 5000000,
+                                            .cache_write_long = 2000000};
     static const struct {
-        const struct resource_price *price;
-        struct dialect_usage u; // known, input, cached, written, output, reasoning
-        bool priced;
+        struct dialect_usage u;
+        bool believed, known;
         uint64_t pico;
     } cases[] = {
-        {&full, {true, 10000, 4000, 0, 1200, 0}, true, 12200000000},
-        {&full, {true, 10000, 4000, 1000, 1200, 700}, true, 12450000000}, // reasoning is output
-        {&plain, {true, 10000, 4000, 1000, 1200, 0}, true, 16000000000},
-        {&free_of_charge, {true, 10, 0, 0, 10, 0}, true, 0},
-        {&full, {true, 0, 0, 0, 0, 0}, true, 0},
-        {&full, {true, 5, 9, 0, 0, 0}, true, 450000}, // more cached than input: no wrap-around
-        {&full, {true, 5, 3, 9, 0, 0}, true, 11400000},
-        {&full, {true, 1, NONE, NONE, 0, 0}, true, NONE - 1},
-        {&full, {false, 10, 0, 0, 10, 0}, false, 0},
-        {NULL, {true, 10, 0, 0, 10, 0}, false, 0},
-        {&no_output, {true, 10, 0, 0, 0, 0}, true, 10000000}, // embeddings
-        {&no_output, {true, 10, 0, 0, 1, 0}, false, 0},
-        {&no_input, {true, 10, 0, 0, 1, 0}, false, 0},
-        {&no_input, {true, 0, 0, 0, 1, 0}, true, 1},
-        {&huge, {true, 1, 0, 0, 0, 0}, true, NONE - 1},
-        {&huge, {true, 3, 0, 0, 3, 0}, true, NONE - 1},
-        {&huge, {true, 1, 0, 0, 1, 0}, true, NONE - 1},
+        {{.known = true, .input = 10000, .cached = 4000, .output = 1200}, false, true, 12200000000},
+        {{.known = true,
+          .input = 10000,
+          .cached = 4000,
+          .cache_write = 1000,
+          .output = 1200,
+          .reasoning = 700}, // reasoning is output
+         false,
+         true,
+         12450000000},
+        {{.known = true, .input = 1000, .cache_write = 1000, .cache_write_1h = 400},
+         false,
+         true,
+         1550000000},
+        {{.known = false, .input = 10, .output = 10}, false, false, 0},
+        {{.known = true, .input = 10, .has_cost = true, .cost_pico = 77}, true, true, 77},
+        {{.known = true, .input = 10, .has_cost = true, .cost_pico = 77}, false, true, 10000000},
+        {{.known = false, .has_cost = true, .cost_pico = 0}, true, true, 0},
+        {{.known = true, .input = 10}, true, true, 10000000},
     };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct meter_cost c = meter_cost(cases[i].price, &cases[i].u);
+        struct price_cost x = meter_cost(&p, &cases[i].u, cases[i].believed);
 
-        assert_int_equal(c.priced, cases[i].priced);
-        assert_true(c.pico == cases[i].pico);
+        if (x.known != cases[i].known || x.pico != cases[i].pico) {
+            fail_msg("case %zu: %d %llu", i, x.known, (unsigned long long)x.pico);
+        }
+        assert_int_equal(meter_cost(NULL, &cases[i].u, cases[i].believed).known,
+                         cases[i].believed && cases[i].u.has_cost);
     }
-}
-
-static void nano_rounds_up(void **state)
-{
-    (void)state;
-    assert_int_equal(meter_nano(0), 0);
-    assert_int_equal(meter_nano(1), 1);
-    assert_int_equal(meter_nano(1000), 1);
-    assert_int_equal(meter_nano(1001), 2);
-    assert_true(meter_nano(UINT64_MAX) == UINT64_MAX / 1000 + 1);
 }
 
 static void reservations(void **state)
@@ -97,27 +82,39 @@ static void reservations(void **state)
     }
 }
 
-static void formats(void **state)
+static void the_cost_goes_into_the_usage(void **state)
 {
     static const struct {
-        uint64_t pico;
-        const char *text;
+        const char *body, *with; // NULL: nothing is inserted
     } cases[] = {
-        {0, "0.0"},
-        {1, "0.000000000001"},
-        {600000, "0.0000006"},
-        {150000000, "0.00015"},
-        {12200000000, "0.0122"},
-        {1000000000000, "1.0"},
-        {10000000000000, "10.0"},
-        {1500000000000, "1.5"},
-        {UINT64_MAX, "18446744.073709551615"},
+        {"{\"id\":\"x\",\"usage\":{\"prompt_tokens\":1},\"y\":2}",
+         "{\"id\":\"x\",\"usage\":{\"prompt_tokens\":1,\"cost\":0.5},\"y\":2}"},
+        {"{ \"usage\" : { \"a\" : {} } }", "{ \"usage\" : { \"a\" : {} ,\"cost\":0.5} }"},
+        {"{\"usage\":{}}", "{\"usage\":{\"cost\":0.5}}"},
+        {"{\"usage\":{ }}", "{\"usage\":{ \"cost\":0.5}}"},
+        {"{\"usage\":{\"cost\":1}}", NULL}, // the provider's own
+        {"{\"usage\":null}", NULL},
+        {"{\"usage\":[]}", NULL},
+        {"{\"x\":{\"usage\":{}}}", NULL},
+        {"{\"usage\":{", NULL},
+        {"[DONE]", NULL},
+        {"", NULL},
     };
-    char out[40];
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        assert_string_equal(meter_format_usd(cases[i].pico, out), cases[i].text);
+        struct buf out;
+        bool done;
+
+        buf_init(&out, 256);
+        done = meter_insert_cost(slice_str(cases[i].body), SLICE("0.5"), &out);
+        assert_int_equal(done, cases[i].with != NULL);
+        if (done) {
+            assert_string_equal(buf_cstr(&out), cases[i].with);
+        } else {
+            assert_int_equal(out.n, 0);
+        }
+        buf_done(&out);
     }
 }
 
@@ -125,9 +122,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(costs),
-        cmocka_unit_test(nano_rounds_up),
         cmocka_unit_test(reservations),
-        cmocka_unit_test(formats),
+        cmocka_unit_test(the_cost_goes_into_the_usage),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

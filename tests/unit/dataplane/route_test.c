@@ -250,7 +250,7 @@ static void key_weights(void **state)
         assert_int_equal(route_plan(&a.q, &arena, &p, &a.e), ROUTE_OK);
         assert_int_equal(p.candidates[0].weight, cases[i].a);
         assert_int_equal(p.candidates[1].weight, cases[i].b);
-        assert_int_equal(p.candidates[0].priced->price.input, 15);
+        assert_int_equal(p.candidates[0].price->input, 15);
     }
 }
 
