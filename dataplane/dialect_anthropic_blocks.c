@@ -66,13 +66,15 @@ static bool read_search_result(const struct block *b)
     struct canon_part *p = add(b, CANON_TEXT);
     struct slice parts[2] = {text_of(b, "title"), text_of(b, "source")};
 
+    uint32_t content = member(b, "content");
+
     p->text = SLICE("");
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
         if (parts[i].n > 0) {
             p->text = jtext_join(jtext_join(p->text, parts[i], b->q->a), SLICE("\\n"), b->q->a);
         }
     }
-    TAPE_ITEMS(b->q->t, member(b, "content"), i)
+    TAPE_ITEMS(b->q->t, content, i)
     {
         struct slice text = tape_get_text(b->q->t, i, "text");
 
