@@ -583,6 +583,7 @@ static void fill_gauges(void *arg, struct meters_gauges *g)
     g->snapshots = s.snapshots;
     g->heartbeats = s.heartbeats;
     g->refusals = s.refusals;
+    g->unknown_messages = s.unknown;
     for (size_t i = 1; i < ENVELOPE_VERDICTS; i++) {
         g->bad_messages += s.verdicts[i];
         g->refused[i] = s.verdicts[i];

@@ -165,6 +165,7 @@ void meters_render(struct meters *m, const struct meters_gauges *g, struct buf *
     set(m, METER_MESSAGES, "heartbeats", g->heartbeats);
     set(m, METER_MESSAGES, "refusals", g->refusals);
     set(m, METER_MESSAGES, "bad", g->bad_messages);
+    set(m, METER_MESSAGES, "unknown", g->unknown_messages);
     set(m, METER_OLD_KEY, "", g->old_key_records);
     for (unsigned v = 1; v < ENVELOPE_VERDICTS; v++) {
         set(m, METER_REFUSED, envelope_verdict_name((enum envelope_verdict)v), g->refused[v]);

@@ -31,7 +31,7 @@ void meters_clock_jump(struct meters *m);
 // Set when scraped.
 struct meters_gauges {
     uint64_t seq, proxies_live, bad_records, redis_up, store_current, loop_lag_us;
-    uint64_t deltas, snapshots, heartbeats, refusals, bad_messages;
+    uint64_t deltas, snapshots, heartbeats, refusals, bad_messages, unknown_messages;
     uint64_t refused[ENVELOPE_VERDICTS]; // messages of proxies, by why
     uint64_t old_key_records;            // sealed with a master key that is not the first
     uint64_t resources[RESOURCE_KIND_MAX + 1];

@@ -439,7 +439,8 @@ static void on_request(void *arg, struct slice bytes, const struct nnsock_route 
     }
     if (e.type != MESSAGE_SYNC_REQUEST && e.type != MESSAGE_LEASE_REQUEST &&
         e.type != MESSAGE_USAGE_REPORT) {
-        refuse(p, &to, MESSAGE_UNSERVED, "unknown request"); // of a later version
+        p->stats.unknown++; // of a later version
+        refuse(p, &to, MESSAGE_UNSERVED, "unknown request");
         return;
     }
     if (!decode(p, &e, &m)) {
@@ -460,10 +461,12 @@ static void on_pushed(void *arg, struct slice bytes, const struct nnsock_route *
     struct message m;
 
     (void)route;
-    if (!take_in(p, bytes, SENDERS_PUSH, &e) || e.type != MESSAGE_REPORT) {
+    if (!take_in(p, bytes, SENDERS_PUSH, &e)) {
         return;
     }
-    if (!is_for_us(p, &e)) {
+    if (e.type != MESSAGE_REPORT) {
+        p->stats.unknown++;
+    } else if (!is_for_us(p, &e)) {
         p->stats.verdicts[ENVELOPE_REPLAYED]++;
     } else if (decode(p, &e, &m)) {
         p->stats.reports++;

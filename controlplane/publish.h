@@ -2,7 +2,7 @@
 // The control plane's sockets towards the proxies: publishes every change of the state at once and
 // a heartbeat each second, answers snapshot requests from the state, takes reports into the fleet,
 // and hands lease requests and usage reports to whoever registered for them. Loop thread only. How:
-// docs/internals/snapshot-protocol.md.
+// docs/internals/protocol.md.
 #ifndef SLUICE_CONTROLPLANE_PUBLISH_H
 #define SLUICE_CONTROLPLANE_PUBLISH_H
 
@@ -71,6 +71,7 @@ void publish_set_supersedes(struct publish *p, struct slice epochs);
 
 struct publish_stats {
     uint64_t deltas, announced, heartbeats, snapshots, chunks, reports, leases, usages, refusals;
+    uint64_t unknown; // messages of a type that this version does not know
     uint64_t verdicts[ENVELOPE_VERDICTS];
 };
 void publish_stats(const struct publish *p, struct publish_stats *ret);

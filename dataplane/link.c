@@ -346,7 +346,9 @@ static void on_broadcast(void *arg, struct peer *p, const struct envelope *env, 
         if (message_decode(MESSAGE_PROBES, body, &l->arena, &m, NULL)) {
             call_probes(l, m.u.probes.probes, m.u.probes.n_probes);
         }
-    } // other types: of a later version
+    } else {
+        l->stats.unknown++; // of a later version
+    }
 }
 
 static void send_report(struct link *l, struct peer *p, bool with_targets);

@@ -3,7 +3,7 @@
 // builds the next snapshot off the request path, hands it over, acknowledges it, and carries
 // health, leases and usage the other way. It goes on alone when every control plane is gone, and
 // starts from the sealed last-known-good file when none answers. How:
-// docs/internals/snapshot-protocol.md.
+// docs/internals/protocol.md.
 #ifndef SLUICE_DATAPLANE_LINK_H
 #define SLUICE_DATAPLANE_LINK_H
 
@@ -88,7 +88,8 @@ struct link_stats {
     uint64_t usage_pending, usage_lost, usage_acked; // records
     uint64_t resource_errors;                        // refused resources at present
     uint64_t verdicts[ENVELOPE_VERDICTS];
-    bool from_file; // the current snapshot came from the last-known-good file
+    uint64_t unknown; // broadcasts of a type that this version does not know: ignored
+    bool from_file;   // the current snapshot came from the last-known-good file
 };
 void link_stats(struct link *l, struct link_stats *ret);
 // Borrowed while the link lives.

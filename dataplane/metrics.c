@@ -52,6 +52,7 @@ enum {
     M_LINK_SYNCS,
     M_LINK_DIVERGED,
     M_LINK_REFUSED,
+    M_LINK_UNKNOWN,
     M_RSS,
     M_BODY_BYTES,
     M_READY,
@@ -127,6 +128,8 @@ static const struct metric_def defs[M_COUNT] = {
                         "Messages from control planes that were not believed (old: the other "
                         "replica was faster).",
                         0},
+    [M_LINK_UNKNOWN] = {"sluice_link_messages_unknown_total", METRIC_COUNTER, "", NULL,
+                        "Messages of a type that only later versions know, ignored.", 0},
     [M_RSS] = {"sluice_resident_bytes", METRIC_GAUGE, "", NULL, "Resident memory.", 0},
     [M_BODY_BYTES] = {"sluice_body_bytes", METRIC_GAUGE, "", NULL, "Request bodies being held.", 0},
     [M_READY] = {"sluice_ready", METRIC_GAUGE, "", NULL, "1 when the proxy takes requests.", 0},
@@ -281,6 +284,7 @@ void metrics_link(struct metrics *m, const struct metrics_link *l)
     set(m, M_LINK_CONNECTED, l->connected);
     set(m, M_LINK_SYNCS, l->syncs);
     set(m, M_LINK_DIVERGED, l->divergences);
+    set(m, M_LINK_UNKNOWN, l->unknown);
     for (unsigned v = 1; v < ENVELOPE_VERDICTS; v++) {
         struct slice reason = slice_str(envelope_verdict_name((enum envelope_verdict)v));
 

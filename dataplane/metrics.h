@@ -50,7 +50,7 @@ void metrics_process(struct metrics *m, const struct metrics_process *p);
 // The connection to the control planes. verdicts: ENVELOPE_VERDICTS counts of messages, borrowed
 // for the call.
 struct metrics_link {
-    uint64_t connected, syncs, divergences;
+    uint64_t connected, syncs, divergences, unknown;
     const uint64_t *verdicts;
 };
 void metrics_link(struct metrics *m, const struct metrics_link *l);

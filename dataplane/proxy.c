@@ -262,8 +262,8 @@ static void refresh(void *arg)
         .ready = worker_is_ready(&p->shared) ? 1 : 0,
     };
     metrics_process(p->metrics, &m);
-    metrics_link(p->metrics,
-                 &(const struct metrics_link){ls.connected, ls.syncs, ls.divergences, ls.verdicts});
+    metrics_link(p->metrics, &(const struct metrics_link){ls.connected, ls.syncs, ls.divergences,
+                                                          ls.unknown, ls.verdicts});
 }
 
 // --- start, reload, drain ----------------------------------------------------------------------

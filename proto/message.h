@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The messages between the planes as plain C structs, and their protobuf bodies. What a message
-// means and when it is sent: docs/internals/snapshot-protocol.md. Strings are NUL-terminated UTF-8;
+// means and when it is sent: docs/internals/protocol.md. Strings are NUL-terminated UTF-8;
 // arrays are (pointer, n_). Encoding borrows everything; what decoding makes lives in the arena.
 #ifndef SLUICE_PROTO_MESSAGE_H
 #define SLUICE_PROTO_MESSAGE_H
