@@ -197,6 +197,20 @@ struct slice canon_fit_id(struct canon_ids *ids, struct slice id)
 
 // --- texts and tools ---------------------------------------------------------------------------
 
+struct slice canon_compact(struct slice json, struct arena *a)
+{
+    struct slice out;
+    struct jwrite w;
+    struct buf b;
+
+    buf_init(&b, json.n);
+    w = jwrite_to(&b);
+    jwrite_compact(&w, json);
+    out = b.n == json.n ? json : arena_dup(a, buf_slice(&b));
+    buf_done(&b);
+    return out;
+}
+
 struct slice canon_join_texts(const struct canon_part *parts, const char *between, struct arena *a)
 {
     size_t n = 0, texts = 0, gap = strlen(between);

@@ -394,6 +394,8 @@ struct canon_ids {
 };
 struct slice canon_fit_id(struct canon_ids *ids, struct slice id);
 
+// JSON without white space between its tokens; borrowed where it has none (README G13).
+struct slice canon_compact(struct slice json, struct arena *a);
 // All texts of the parts, joined by `between`; SLICE_NULL when there is no text part.
 struct slice canon_join_texts(const struct canon_part *parts, const char *between, struct arena *a);
 // Name of the tool call with this id in the messages; SLICE_NULL: there is none.

@@ -4,7 +4,8 @@
 
 #include "common/base/check.h"
 
-static const struct dialect *const dialects[] = {&dialect_openai, &dialect_anthropic};
+static const struct dialect *const dialects[] = {&dialect_openai, &dialect_anthropic,
+                                                 &dialect_gemini, &dialect_ollama};
 
 const struct dialect *dialect_find(struct slice name)
 {

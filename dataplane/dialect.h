@@ -215,6 +215,8 @@ struct dialect {
 const struct dialect *dialect_find(struct slice name);
 extern const struct dialect dialect_openai;
 extern const struct dialect dialect_anthropic;
+extern const struct dialect dialect_gemini; // as a provider only
+extern const struct dialect dialect_ollama; // as a provider only
 
 // Prompt estimate in tokens from bytes (4 bytes a token, rounded up): used for reservations and
 // interrupted attempts.

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// Google's Gemini API (providers/gemini.md), as a provider: generateContent, its stream,
+// countTokens and batchEmbedContents. The request is in dialect_gemini_request.c, answers and
+// events in dialect_gemini_answer.c; here are addresses and errors.
+#include "dataplane/dialect_gemini.h"
+
+#include <string.h>
+
+#include "dataplane/dialect_error.h"
+
+static bool serves(enum dialect_endpoint ep)
+{
+    switch (ep) {
+    case DIALECT_CHAT:
+    case DIALECT_COMPLETIONS:
+    case DIALECT_MESSAGES:
+    case DIALECT_EMBEDDINGS:
+    case DIALECT_COUNT_TOKENS:
+        return true;
+    case DIALECT_RESPONSES:
+    case DIALECT_OTHER:
+        break;
+    }
+    return false;
+}
+
+// Everything but unreserved characters (RFC 3986) and '/', which separates "tunedModels/x".
+static void put_encoded(struct buf *out, struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        bool plain = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
+                     (c != '\0' && strchr("-._~/", c) != NULL);
+
+        if (plain) {
+            buf_append_char(out, (char)c);
+        } else {
+            buf_printf(out, "%%%02X", c);
+        }
+    }
+}
+
+static void write_path(const struct dialect_call *c, struct buf *out)
+{
+    const char *verb = c->stream ? ":streamGenerateContent?alt=sse" : ":generateContent";
+
+    if (c->endpoint == DIALECT_EMBEDDINGS) {
+        verb = ":batchEmbedContents";
+    } else if (c->endpoint == DIALECT_COUNT_TOKENS) {
+        verb = ":countTokens";
+    }
+    if (slice_find_char(c->model, '/') == SIZE_MAX) {
+        buf_append_str(out, "models/");
+    }
+    put_encoded(out, c->model);
+    buf_append_str(out, verb);
+}
+
+// --- errors ------------------------------------------------------------------------------------
+
+// "21.4s" -> microseconds.
+static uint64_t read_delay(struct slice text)
+{
+    uint64_t us = 0, unit = 1000000;
+    bool point = false;
+
+    for (size_t i = 0; i < text.n && us < UINT64_MAX / 100; i++) {
+        char c = text.p[i];
+
+        if (c == '.' && !point) {
+            point = true;
+        } else if (c >= '0' && c <= '9') {
+            unit = point ? unit / 10 : unit;
+            us = point ? us + (uint64_t)(c - '0') * unit : us * 10 + (uint64_t)(c - '0') * 1000000;
+        } else {
+            break;
+        }
+    }
+    return us;
+}
+
+static void read_details(const struct tape *t, uint32_t error, bool *ret_key, uint64_t *ret_wait)
+{
+    TAPE_ITEMS(t, tape_get(t, error, "details"), i)
+    {
+        struct slice delay = tape_get_text(t, i, "retryDelay");
+
+        if (tape_eq(t, tape_get(t, i, "reason"), "API_KEY_INVALID")) {
+            *ret_key = true;
+        }
+        if (delay.n > 0) {
+            *ret_wait = read_delay(delay);
+        }
+    }
+}
+
+void dialect_gemini_read_error(unsigned status, struct slice body, struct arena *a,
+                               struct dialect_error *ret)
+{
+    struct tape t = {.tokens = NULL};
+    bool key = false;
+    uint64_t wait = 0, code = 0;
+    struct err e;
+
+    if (tape_parse(&t, body, &e)) {
+        uint32_t top = tape_is(&t, 0, SCAN_ARRAY) ? tape_first(&t, 0) : 0;
+        uint32_t error = tape_get(&t, top, "error");
+
+        read_details(&t, error, &key, &wait);
+        if (status < 400 && tape_u64(&t, tape_get(&t, error, "code"), &code) && code >= 400 &&
+            code < 600) {
+            status = (unsigned)code;
+        }
+    }
+    tape_done(&t);
+    dialect_error_read(key ? 401 : status, body, a, ret);
+    // Google's status words (INVALID_ARGUMENT) say no more than the HTTP status.
+    if (key || status != 400) {
+        dialect_error_classify(key ? 401 : status, SLICE_NULL, a, ret);
+    }
+    if (slice_find(ret->message, SLICE("exceeds the maximum number of tokens")) != SIZE_MAX) {
+        dialect_error_context_length(ret);
+    }
+    ret->retry_after_us = wait;
+}
+
+const struct dialect dialect_gemini = {
+    .name = "gemini",
+    .serves = serves,
+    .write_path = write_path,
+    .write_request = dialect_gemini_write_request,
+    .read_answer = dialect_gemini_read_answer,
+    .reader_size = sizeof(struct dialect_gemini_reader),
+    .read_event = dialect_gemini_read_event,
+    .read_end = dialect_gemini_read_end,
+    .read_error = dialect_gemini_read_error,
+};

@@ -1,0 +1,590 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ollama's own API as a provider (providers/openai-compatible.md section 5): /api/chat, streamed as
+// lines of JSON, and /api/embed. Tool calls come whole and without ids; the last line has
+// done: true and the counts.
+#include "common/base/text.h"
+#include "dataplane/canon.h"
+#include "dataplane/dialect.h"
+#include "dataplane/dialect_error.h"
+#include "dataplane/tape.h"
+
+static bool serves(enum dialect_endpoint ep)
+{
+    return ep == DIALECT_CHAT || ep == DIALECT_COMPLETIONS || ep == DIALECT_MESSAGES ||
+           ep == DIALECT_EMBEDDINGS;
+}
+
+static void write_path(const struct dialect_call *c, struct buf *out)
+{
+    buf_append_str(out, c->endpoint == DIALECT_EMBEDDINGS ? "api/embed" : "api/chat");
+}
+
+// --- request: messages -------------------------------------------------------------------------
+
+struct writer {
+    struct jwrite w;
+    const struct canon_request *r;
+    const struct canon_target *t;
+    struct canon_outcome *o;
+};
+
+static const char *role_name(enum canon_role role)
+{
+    return role == CANON_SYSTEM ? "system" : role == CANON_USER ? "user" : "assistant";
+}
+
+// Text, refusals and plain documents, joined without separator.
+static void put_content(struct writer *x, const struct canon_part *parts)
+{
+    jwrite_name(&x->w, "content");
+    jwrite_text_begin(&x->w);
+    for (const struct canon_part *p = parts; p != NULL; p = p->next) {
+        if (p->kind == CANON_TEXT || p->kind == CANON_REFUSAL) {
+            jwrite_text_more(&x->w, p->text);
+        } else if (p->kind == CANON_FILE && p->source == CANON_PLAIN) {
+            jwrite_text_more(&x->w, p->data);
+        }
+    }
+    jwrite_text_end(&x->w);
+}
+
+static bool put_images(struct writer *x, const struct canon_part *parts)
+{
+    bool any = false;
+
+    for (const struct canon_part *p = parts; p != NULL; p = p->next) {
+        if (p->kind != CANON_IMAGE) {
+            continue;
+        }
+        if (p->source != CANON_BASE64) {
+            if (!canon_refuse(x->o, x->t, "messages",
+                              "this provider takes images as data URLs only")) {
+                return false;
+            }
+            continue;
+        }
+        if (!any) {
+            jwrite_array_in(&x->w, "images");
+            any = true;
+        }
+        jwrite_text(&x->w, p->data);
+    }
+    if (any) {
+        jwrite_array_end(&x->w);
+    }
+    return true;
+}
+
+static void put_calls(struct writer *x, const struct canon_part *parts)
+{
+    jwrite_array_in(&x->w, "tool_calls");
+    for (const struct canon_part *p = parts; p != NULL; p = p->next) {
+        if (p->kind == CANON_TOOL_CALL && !p->custom) {
+            jwrite_object(&x->w);
+            jwrite_object_in(&x->w, "function");
+            jwrite_text_in(&x->w, "name", p->name);
+            jwrite_name(&x->w, "arguments");
+            jwrite_compact(&x->w, p->args.p == NULL ? SLICE("{}") : p->args);
+            jwrite_object_end(&x->w);
+            jwrite_object_end(&x->w);
+        }
+    }
+    jwrite_array_end(&x->w);
+}
+
+// Parts that Ollama has no place for.
+static bool check_parts(struct writer *x, const struct canon_part *parts)
+{
+    for (const struct canon_part *p = parts; p != NULL; p = p->next) {
+        bool taken = p->kind != CANON_AUDIO && p->kind != CANON_OTHER && !p->custom &&
+                     (p->kind != CANON_FILE || p->source == CANON_PLAIN);
+
+        if (!taken && !canon_refuse(x->o, x->t, "messages",
+                                    "this provider takes text, images and tool calls only")) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct slice thinking_of(const struct canon_part *parts)
+{
+    for (const struct canon_part *p = parts; p != NULL; p = p->next) {
+        if (p->kind == CANON_REASONING) {
+            return p->text;
+        }
+    }
+    return SLICE_NULL;
+}
+
+static bool put_result(struct writer *x, const struct canon_part *p)
+{
+    struct slice name = canon_tool_name(x->r, p->id);
+    bool ok;
+
+    jwrite_object(&x->w);
+    jwrite_string_in(&x->w, "role", SLICE("tool"));
+    jwrite_name(&x->w, "content");
+    jwrite_text_begin(&x->w);
+    jwrite_text_more(&x->w, p->is_error ? SLICE("Error: ") : SLICE(""));
+    jwrite_text_more(&x->w,
+                     p->text.p != NULL ? p->text : canon_join_texts(p->parts, "\\n", x->o->arena));
+    jwrite_text_end(&x->w);
+    ok = put_images(x, p->parts);
+    jwrite_text_in(&x->w, "tool_name", name);
+    jwrite_object_end(&x->w);
+    return ok;
+}
+
+// Results are messages of their own, before what else the turn holds.
+static bool put_message(struct writer *x, const struct canon_message *m)
+{
+    bool rest = m->parts == NULL, ok;
+
+    for (const struct canon_part *p = m->parts; p != NULL; p = p->next) {
+        if (p->kind != CANON_TOOL_RESULT) {
+            rest = true;
+        } else if (!put_result(x, p)) {
+            return false;
+        }
+    }
+    if (!rest) {
+        return true;
+    }
+    jwrite_object(&x->w);
+    jwrite_string_in(&x->w, "role", slice_str(role_name(m->role)));
+    put_content(x, m->parts);
+    if (m->role == CANON_ASSISTANT) {
+        jwrite_text_in(&x->w, "thinking", thinking_of(m->parts));
+    }
+    ok = check_parts(x, m->parts) && put_images(x, m->parts);
+    if (canon_has_tool_calls(m->parts)) {
+        put_calls(x, m->parts);
+    }
+    jwrite_object_end(&x->w);
+    return ok;
+}
+
+// --- request: the rest -------------------------------------------------------------------------
+
+static bool is_allowed(const struct canon_request *r, struct slice name)
+{
+    for (size_t i = 0; i < r->n_names; i++) {
+        if (slice_eq(r->names[i], name)) {
+            return true;
+        }
+    }
+    return r->choice != CANON_CHOICE_ALLOWED && r->choice != CANON_CHOICE_NAMED;
+}
+
+static void put_tool(struct writer *x, const struct canon_tool *tool)
+{
+    jwrite_object(&x->w);
+    jwrite_string_in(&x->w, "type", SLICE("function"));
+    jwrite_object_in(&x->w, "function");
+    jwrite_text_in(&x->w, "name", tool->name);
+    jwrite_text_in(&x->w, "description", tool->description);
+    jwrite_raw_in(&x->w, "parameters", tool->parameters);
+    jwrite_object_end(&x->w);
+    jwrite_object_end(&x->w);
+}
+
+// There is no tool_choice: "none" leaves the tools out, a choice of some leaves the others out, and
+// that it is no longer a must is said.
+static bool put_tools(struct writer *x)
+{
+    const struct canon_request *r = x->r;
+    bool any = false;
+
+    if (r->choice == CANON_CHOICE_REQUIRED || r->choice == CANON_CHOICE_NAMED ||
+        (r->choice == CANON_CHOICE_ALLOWED && r->choice_required)) {
+        canon_drop(x->o, r->tool_choice.name);
+    }
+    for (const struct canon_tool *tool = r->choice == CANON_CHOICE_NONE ? NULL : r->tools;
+         tool != NULL; tool = tool->next) {
+        if (tool->kind == CANON_CUSTOM) {
+            if (!canon_refuse(x->o, x->t, "tools",
+                              "tools of type custom are not supported by this provider")) {
+                return false;
+            }
+        } else if (tool->kind == CANON_TYPED) {
+            canon_drop(x->o, arena_printf(x->o->arena, "tools." SLICE_FMT,
+                                          SLICE_ARG(slice_head(tool->type, 64))));
+        } else if (is_allowed(r, tool->name)) {
+            if (!any) {
+                jwrite_array_in(&x->w, "tools");
+                any = true;
+            }
+            put_tool(x, tool);
+        }
+    }
+    if (any) {
+        jwrite_array_end(&x->w);
+    }
+    return true;
+}
+
+static void put_format(struct writer *x)
+{
+    if (x->r->format == CANON_FORMAT_JSON) {
+        jwrite_string_in(&x->w, "format", SLICE("json"));
+    } else if (x->r->format == CANON_FORMAT_SCHEMA) {
+        jwrite_raw_in(&x->w, "format", x->r->schema);
+    }
+}
+
+// Models with levels (gpt-oss) take a level, the others yes or no.
+static void put_think(struct writer *x)
+{
+    const struct canon_request *r = x->r;
+    enum canon_effort e = r->effort;
+    bool levels = slice_find(x->t->model, SLICE("gpt-oss")) != SIZE_MAX;
+
+    if (r->thinking == CANON_THINKING_DISABLED) {
+        e = CANON_EFFORT_NONE;
+    } else if (r->thinking != CANON_THINKING_NOT_GIVEN && e == CANON_EFFORT_NOT_GIVEN) {
+        e = CANON_EFFORT_HIGH;
+    }
+    if (e == CANON_EFFORT_NOT_GIVEN) {
+        return;
+    }
+    if (levels) {
+        const char *level = e <= CANON_EFFORT_LOW      ? "low"
+                            : e == CANON_EFFORT_MEDIUM ? "medium"
+                                                       : "high";
+
+        jwrite_string_in(&x->w, "think", slice_str(level));
+    } else {
+        jwrite_bool_in(&x->w, "think", e != CANON_EFFORT_NONE);
+    }
+}
+
+static void put_options(struct writer *x)
+{
+    const struct canon_request *r = x->r;
+    struct jwrite saved = x->w;
+    size_t before = x->w.out->n, inside;
+
+    jwrite_object_in(&x->w, "options");
+    inside = x->w.out->n;
+    if (r->max_given) {
+        jwrite_u64_in(&x->w, "num_predict", r->max_tokens);
+    }
+    jwrite_raw_in(&x->w, "temperature", r->temperature.raw);
+    jwrite_raw_in(&x->w, "top_p", r->top_p.raw);
+    jwrite_raw_in(&x->w, "top_k", r->top_k.raw);
+    jwrite_raw_in(&x->w, "seed", r->seed.raw);
+    jwrite_raw_in(&x->w, "presence_penalty", r->presence_penalty.raw);
+    jwrite_raw_in(&x->w, "frequency_penalty", r->frequency_penalty.raw);
+    if (r->n_stop > 0) {
+        jwrite_array_in(&x->w, "stop");
+        for (size_t i = 0; i < r->n_stop; i++) {
+            jwrite_text(&x->w, r->stop[i]);
+        }
+        jwrite_array_end(&x->w);
+    }
+    if (x->w.out->n == inside) {
+        x->w.out->n = before;
+        x->w = saved;
+        return;
+    }
+    jwrite_object_end(&x->w);
+}
+
+static bool check_contract(struct writer *x)
+{
+    const struct canon_request *r = x->r;
+
+    if (r->choices > 1 &&
+        !canon_refuse(x->o, x->t, "n", "n > 1 is not supported by this provider")) {
+        return false;
+    }
+    return r->audio.raw.p == NULL ||
+           canon_refuse(x->o, x->t, "audio", "audio output is not supported by this provider");
+}
+
+static void drop_hints(struct writer *x)
+{
+    const struct canon_request *r = x->r;
+    const struct canon_param *const hints[] = {
+        &r->logit_bias, &r->user,     &r->safety_identifier, &r->service_tier,
+        &r->verbosity,  &r->metadata, &r->logprobs,          &r->top_logprobs};
+
+    canon_drop_params(x->o, hints, ARRAY_LEN(hints));
+    if (r->parallel == 0) {
+        canon_drop(x->o, r->parallel_tool_calls.name);
+    }
+    canon_drop_hints(x->o, r);
+}
+
+static bool write_chat(struct writer *x)
+{
+    bool ok = true;
+
+    if (!check_contract(x)) {
+        return false;
+    }
+    jwrite_object(&x->w);
+    jwrite_string_in(&x->w, "model", x->t->model);
+    jwrite_array_in(&x->w, "messages");
+    for (const struct canon_message *m = x->r->messages; m != NULL && ok; m = m->next) {
+        ok = put_message(x, m);
+    }
+    jwrite_array_end(&x->w);
+    if (!ok || !put_tools(x)) {
+        return false;
+    }
+    put_format(x);
+    put_think(x);
+    put_options(x);
+    jwrite_bool_in(&x->w, "stream", x->r->stream); // the default is true
+    canon_write_unknown(&x->w, x->r, x->t);
+    drop_hints(x);
+    jwrite_object_end(&x->w);
+    return true;
+}
+
+static bool is_texts(struct slice input)
+{
+    struct tape t = {.tokens = NULL};
+    struct err e;
+    bool ok = tape_parse(&t, input, &e);
+
+    TAPE_ITEMS(&t, 0, i)
+    {
+        ok = ok && tape_is(&t, i, SCAN_STRING);
+    }
+    tape_done(&t);
+    return ok;
+}
+
+static bool write_embeddings(struct writer *x)
+{
+    if (!is_texts(x->r->input) &&
+        !canon_refuse(x->o, x->t, "input",
+                      "token arrays are not supported by this provider; send texts")) {
+        return false;
+    }
+    jwrite_object(&x->w);
+    jwrite_string_in(&x->w, "model", x->t->model);
+    jwrite_raw_in(&x->w, "input", x->r->input);
+    jwrite_raw_in(&x->w, "dimensions", x->r->dimensions.raw);
+    jwrite_object_end(&x->w);
+    if (x->r->user.raw.p != NULL) {
+        canon_drop(x->o, x->r->user.name);
+    }
+    return true;
+}
+
+static bool write_request(const struct canon_request *r, const struct canon_target *t,
+                          struct canon_outcome *o, struct buf *out)
+{
+    struct writer x = {jwrite_to(out), r, t, o};
+
+    return r->endpoint == DIALECT_EMBEDDINGS ? write_embeddings(&x) : write_chat(&x);
+}
+
+// --- answers -----------------------------------------------------------------------------------
+
+static enum canon_finish finish_of(const struct tape *t, bool tools)
+{
+    if (tape_eq(t, tape_get(t, 0, "done_reason"), "length")) {
+        return CANON_FINISH_LENGTH;
+    }
+    return tools ? CANON_FINISH_TOOLS : CANON_FINISH_STOP;
+}
+
+// prompt_eval_count may be absent when the prompt was cached as a whole.
+static void read_usage(const struct tape *t, struct dialect_usage *ret)
+{
+    bool input = tape_u64(t, tape_get(t, 0, "prompt_eval_count"), &ret->input);
+    bool output = tape_u64(t, tape_get(t, 0, "eval_count"), &ret->output);
+
+    ret->known = input || output;
+}
+
+static struct slice args_of(const struct tape *t, uint32_t function, struct arena *a)
+{
+    uint32_t args = tape_get(t, function, "arguments");
+
+    return tape_is(t, args, SCAN_OBJECT) ? canon_compact(tape_raw(t, args), a) : SLICE("{}");
+}
+
+static struct slice name_of(const struct tape *t, uint32_t function)
+{
+    struct slice name = tape_get_text(t, function, "name");
+
+    return name.p == NULL ? SLICE("") : name;
+}
+
+static bool read_vectors(const struct tape *t, const struct canon_context *c,
+                         struct canon_answer *ret)
+{
+    uint32_t list = tape_get(t, 0, "embeddings");
+    size_t n = 0;
+
+    TAPE_ITEMS(t, list, i)
+    {
+        n++;
+    }
+    ret->vectors = arena_alloc(c->arena, (n + 1) * sizeof(*ret->vectors));
+    TAPE_ITEMS(t, list, k)
+    {
+        if (!tape_is(t, k, SCAN_ARRAY)) {
+            return false;
+        }
+        ret->vectors[ret->n_vectors++] = tape_raw(t, k);
+    }
+    return tape_is(t, list, SCAN_ARRAY);
+}
+
+static void read_message(const struct tape *t, uint32_t message, const struct canon_context *c,
+                         struct canon_choice_out *out)
+{
+    struct canon_part **tail = &out->parts;
+    struct slice thinking = tape_get_text(t, message, "thinking");
+    struct slice content = tape_get_text(t, message, "content");
+
+    if (thinking.n > 0) {
+        canon_add_part(c->arena, &tail, CANON_REASONING)->text = thinking;
+    }
+    if (content.n > 0) {
+        canon_add_part(c->arena, &tail, CANON_TEXT)->text = content;
+    }
+    TAPE_ITEMS(t, tape_get(t, message, "tool_calls"), i)
+    {
+        uint32_t function = tape_get(t, i, "function");
+        struct canon_part *p = canon_add_part(c->arena, &tail, CANON_TOOL_CALL);
+
+        p->id = canon_make_id("call_", c->rng, c->arena);
+        p->name = name_of(t, function);
+        p->args = args_of(t, function, c->arena);
+    }
+}
+
+static bool read_answer(const struct tape *t, const struct canon_context *c,
+                        struct canon_answer *ret)
+{
+    uint32_t message = tape_get(t, 0, "message");
+    struct canon_choice_out *out;
+
+    ret->model = tape_get_text(t, 0, "model");
+    read_usage(t, &ret->usage);
+    if (c->endpoint == DIALECT_EMBEDDINGS) {
+        return read_vectors(t, c, ret);
+    }
+    if (!tape_is(t, message, SCAN_OBJECT)) {
+        return false;
+    }
+    out = ret->choices = arena_zalloc(c->arena, sizeof(*out));
+    read_message(t, message, c, out);
+    out->finish = finish_of(t, canon_has_tool_calls(out->parts));
+    return true;
+}
+
+// --- events ------------------------------------------------------------------------------------
+
+struct reader {
+    bool started, done;
+    uint32_t tools;
+};
+
+static void tell_text(enum canon_event_kind kind, struct slice text, struct canon_sink to)
+{
+    struct canon_event ev = {.kind = kind, .text = text};
+
+    if (text.n > 0) {
+        to.tell(to.ctx, &ev);
+    }
+}
+
+static void tell_call(struct reader *r, const struct tape *t, uint32_t function,
+                      const struct canon_context *c, struct canon_sink to)
+{
+    struct canon_event ev = {.kind = CANON_EV_TOOL,
+                             .tool = r->tools,
+                             .whole = true,
+                             .id = canon_make_id("call_", c->rng, c->arena),
+                             .name = name_of(t, function)};
+
+    to.tell(to.ctx, &ev);
+    ev = (struct canon_event){.kind = CANON_EV_ARGS,
+                              .tool = r->tools++,
+                              .text = jtext_encode(args_of(t, function, c->arena), c->arena)};
+    to.tell(to.ctx, &ev);
+}
+
+static void tell_done(struct reader *r, const struct tape *t, struct canon_sink to)
+{
+    struct dialect_usage usage = {.known = false};
+    struct canon_event ev = {.kind = CANON_EV_FINISH, .finish = finish_of(t, r->tools > 0)};
+
+    r->done = true;
+    to.tell(to.ctx, &ev);
+    read_usage(t, &usage);
+    ev = (struct canon_event){.kind = CANON_EV_USAGE, .usage = &usage};
+    if (usage.known) {
+        to.tell(to.ctx, &ev);
+    }
+    ev = (struct canon_event){.kind = CANON_EV_END};
+    to.tell(to.ctx, &ev);
+}
+
+static bool read_event(void *reader, struct tape *t, struct slice event, struct slice data,
+                       const struct canon_context *c, struct canon_sink to)
+{
+    struct reader *r = reader;
+    uint32_t message;
+    struct err e;
+
+    (void)event; // lines have no names
+    if (!tape_parse(t, data, &e) || !tape_is(t, 0, SCAN_OBJECT)) {
+        return false;
+    }
+    if (tape_given(t, 0, "error") != TAPE_NONE) {
+        struct dialect_error error = {.status = 0};
+        struct canon_event ev = {.kind = CANON_EV_ERROR, .error = &error};
+
+        dialect_error_of(0, t, c->arena, &error);
+        to.tell(to.ctx, &ev);
+        return true;
+    }
+    if (!r->started) {
+        struct canon_event ev = {.kind = CANON_EV_START, .model = tape_get_text(t, 0, "model")};
+
+        r->started = true;
+        to.tell(to.ctx, &ev);
+    }
+    message = tape_get(t, 0, "message");
+    tell_text(CANON_EV_REASONING, tape_get_text(t, message, "thinking"), to);
+    tell_text(CANON_EV_TEXT, tape_get_text(t, message, "content"), to);
+    TAPE_ITEMS(t, tape_get(t, message, "tool_calls"), i)
+    {
+        tell_call(r, t, tape_get(t, i, "function"), c, to);
+    }
+    if (tape_true(t, tape_get(t, 0, "done"))) {
+        tell_done(r, t, to);
+    }
+    return true;
+}
+
+// The last line says that it is the last; without it the stream was cut.
+static void read_end(void *reader, const struct canon_context *c, struct canon_sink to)
+{
+    (void)reader;
+    (void)c;
+    (void)to;
+}
+
+const struct dialect dialect_ollama = {
+    .name = "ollama",
+    .serves = serves,
+    .write_path = write_path,
+    .write_request = write_request,
+    .read_answer = read_answer,
+    .reader_size = sizeof(struct reader),
+    .read_event = read_event,
+    .read_end = read_end,
+    .read_error = dialect_error_read,
+    .ndjson = true,
+};
