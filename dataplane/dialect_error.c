@@ -355,10 +355,10 @@ static bool take_any(struct found *f, uint32_t top)
 
 static struct slice trimmed(struct slice s)
 {
-    while (s.n > 0 && strchr(" \t\r\n", s.p[s.n - 1]) != NULL) {
+    while (s.n > 0 && memchr(" \t\r\n", s.p[s.n - 1], 4) != NULL) {
         s.n--;
     }
-    while (s.n > 0 && strchr(" \t\r\n", s.p[0]) != NULL) {
+    while (s.n > 0 && memchr(" \t\r\n", s.p[0], 4) != NULL) {
         s = slice_from(s, 1);
     }
     return s;
@@ -372,7 +372,7 @@ static bool is_plain(struct slice body)
         return false;
     }
     for (size_t i = 0; i < body.n; i++) {
-        if ((unsigned char)body.p[i] < ' ' && strchr("\t\r\n", body.p[i]) == NULL) {
+        if ((unsigned char)body.p[i] < ' ' && memchr("\t\r\n", body.p[i], 3) == NULL) {
             return false;
         }
     }
