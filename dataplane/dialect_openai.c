@@ -3,8 +3,13 @@
 // whatever else is JSON with a `model`. Also spoken by the OpenAI-compatible endpoints of other
 // providers.
 //
-// A request is edited by splices only (here), an answer is only looked at
-// (dialect_openai_answer.c).
+// Between equal dialects a request is edited by splices only (here) and an answer is only looked at
+// (dialect_openai_answer.c). Translation, to and from the canonical model (canon.h):
+//
+//   client    request, message, part, tool    bodies -> canon_request
+//             write, event                    canon_answer, canon_event -> bodies, chunks
+//   provider  send, history                   canon_request -> bodies
+//             read, stream, piece, call       bodies, chunks -> canon_answer, canon_event
 #include <string.h>
 
 #include "common/base/check.h"
@@ -13,6 +18,12 @@
 #include "dataplane/dialect_error.h"
 #include "dataplane/dialect_limits.h"
 #include "dataplane/dialect_openai_answer.h"
+#include "dataplane/dialect_openai_event.h"
+#include "dataplane/dialect_openai_read.h"
+#include "dataplane/dialect_openai_request.h"
+#include "dataplane/dialect_openai_send.h"
+#include "dataplane/dialect_openai_stream.h"
+#include "dataplane/dialect_openai_write.h"
 
 // --- request -----------------------------------------------------------------------------------
 
@@ -424,4 +435,13 @@ const struct dialect dialect_openai = {
     .observe_limits = dialect_limits_read,
     .write_error = write_error,
     .write_error_event = write_error_event,
+    .read_request = dialect_openai_request_read,
+    .write_answer = dialect_openai_write_answer,
+    .writer_size = DIALECT_OPENAI_EVENT_WRITER_SIZE,
+    .write_event = dialect_openai_event_write,
+    .write_request = dialect_openai_send_request,
+    .read_answer = dialect_openai_read_answer,
+    .reader_size = DIALECT_OPENAI_STREAM_READER_SIZE,
+    .read_event = dialect_openai_stream_event,
+    .read_end = dialect_openai_stream_end,
 };

@@ -104,16 +104,16 @@ static uint64_t count_of(const struct slice *values, size_t n, bool *ret_known)
     return 0;
 }
 
-static uint64_t nested_count(const struct slice *outer, size_t n, const char *inner)
+static uint64_t nested_count(const struct slice *outer, size_t n, const char *inner,
+                             bool *ret_known)
 {
-    bool known = false;
     uint64_t v = 0;
 
-    for (size_t i = 0; i < n && !known; i++) {
+    for (size_t i = 0; i < n && !*ret_known; i++) {
         struct slice value;
 
         if (scan_get(outer[i], inner, &value)) {
-            v = count_of(&value, 1, &known);
+            v = count_of(&value, 1, ret_known);
         }
     }
     return v;
@@ -142,20 +142,20 @@ static struct dialect_usage read_usage(struct slice usage)
     struct dialect_usage u = {.known = false};
     struct slice v[U_N] = {SLICE_NULL};
     struct named w = {usage_names, v, U_N};
-    bool any = false;
+    bool audio_in = false, audio_out = false;
     uint64_t sum;
 
     (void)!scan_members(usage, note_member, &w); // what was found before an error counts
     u.input = count_of(&v[U_PROMPT], 2, &u.known);
     u.output = count_of(&v[U_COMPLETION], 2, &u.known);
-    u.cached = nested_count(&v[U_PROMPT_DETAILS], 3, "cached_tokens");
+    u.cached = nested_count(&v[U_PROMPT_DETAILS], 3, "cached_tokens", &u.has_cached);
     if (u.cached == 0) {
-        u.cached = count_of(&v[U_CACHE_HIT], 3, &any);
+        u.cached = count_of(&v[U_CACHE_HIT], 3, &u.has_cached);
     }
-    u.cache_write = nested_count(&v[U_PROMPT_DETAILS], 3, "cache_write_tokens");
-    u.reasoning = nested_count(&v[U_COMPLETION_DETAILS], 2, "reasoning_tokens");
-    u.audio_input = nested_count(&v[U_PROMPT_DETAILS], 3, "audio_tokens");
-    u.audio_output = nested_count(&v[U_COMPLETION_DETAILS], 2, "audio_tokens");
+    u.cache_write = nested_count(&v[U_PROMPT_DETAILS], 3, "cache_write_tokens", &u.has_cache_write);
+    u.reasoning = nested_count(&v[U_COMPLETION_DETAILS], 2, "reasoning_tokens", &u.has_reasoning);
+    u.audio_input = nested_count(&v[U_PROMPT_DETAILS], 3, "audio_tokens", &audio_in);
+    u.audio_output = nested_count(&v[U_COMPLETION_DETAILS], 2, "audio_tokens", &audio_out);
     read_cost(v, &u);
     // xAI counts reasoning beside the completion; its total tells.
     sum = count_of(&v[U_TOTAL], 1, &u.known);
@@ -166,7 +166,7 @@ static struct dialect_usage read_usage(struct slice usage)
 }
 
 // What is known stays known: a later object full of nulls says nothing.
-static bool take_usage(struct slice usage, struct dialect_usage *ret)
+bool dialect_openai_answer_usage(struct slice usage, struct dialect_usage *ret)
 {
     struct dialect_usage u;
 
@@ -180,13 +180,24 @@ static bool take_usage(struct slice usage, struct dialect_usage *ret)
     return true;
 }
 
-// True: there is a usage object.
+static bool take_first(void *ctx, struct slice value, enum scan_type t)
+{
+    (void)t;
+    *(struct slice *)ctx = value;
+    return false;
+}
+
+// True: there is a usage object; Moonshot's is in the first choice.
 static bool find_usage(const struct slice top[TOP_N], struct dialect_usage *ret)
 {
-    struct slice v;
+    struct slice v, first = SLICE_NULL;
 
-    return take_usage(top[TOP_USAGE], ret) ||
-           (scan_get(top[TOP_X_GROQ], "usage", &v) && take_usage(v, ret));
+    if (dialect_openai_answer_usage(top[TOP_USAGE], ret) ||
+        (scan_get(top[TOP_X_GROQ], "usage", &v) && dialect_openai_answer_usage(v, ret))) {
+        return true;
+    }
+    scan_array(top[TOP_CHOICES], take_first, &first);
+    return scan_get(first, "usage", &v) && dialect_openai_answer_usage(v, ret);
 }
 
 // --- whole answers -----------------------------------------------------------------------------
@@ -330,8 +341,7 @@ static bool mentions_word(struct slice error, const char *key, const char *word)
            slice_find(v, slice_str(word)) != SIZE_MAX;
 }
 
-// HTTP status an error object inside a stream stands for.
-static unsigned error_status(struct slice error)
+unsigned dialect_openai_answer_error_status(struct slice error)
 {
     static const struct {
         const char *word;
@@ -416,7 +426,7 @@ static struct dialect_event look_closely(struct dialect_stream *s, struct slice 
     }
     if (find_error(data, top, &v)) {
         ev.error = true;
-        ev.error_status = error_status(v);
+        ev.error_status = dialect_openai_answer_error_status(v);
         return ev;
     }
     scan_array(top[TOP_CHOICES], look_at_choice, &l);

@@ -11,5 +11,10 @@ struct dialect_event dialect_openai_answer_event(struct dialect_stream *s, struc
                                                  struct slice data);
 // struct dialect.observe_answer.
 struct dialect_answer dialect_openai_answer_whole(struct slice body);
+// The counters of a usage object, of any vendor; *ret stays as it is where it says nothing. False:
+// it is no object.
+bool dialect_openai_answer_usage(struct slice usage, struct dialect_usage *ret);
+// HTTP status that an error object inside a stream stands for.
+unsigned dialect_openai_answer_error_status(struct slice error);
 
 #endif

@@ -201,6 +201,17 @@ bool jtext_to_json(struct slice text, struct arena *a, struct slice *ret)
     return true;
 }
 
+bool jtext_to_object(struct slice text, struct arena *a, struct slice *ret)
+{
+    if (!jtext_to_json(text, a, ret)) {
+        return false;
+    }
+    while (ret->n > 0 && is_space((unsigned char)ret->p[0])) {
+        *ret = slice_from(*ret, 1);
+    }
+    return ret->n > 0 && ret->p[0] == '{';
+}
+
 bool jtext_data_url(struct slice text, struct arena *a, struct slice *ret_media_type,
                     struct slice *ret_data)
 {

@@ -31,6 +31,8 @@ struct slice jtext_join(struct slice a, struct slice b, struct arena *arena);
 // The JSON text that the string holds (tool arguments), validated. Empty or blank: "{}". False: it
 // is not JSON. *ret borrows the text where nothing is escaped.
 MUST_CHECK bool jtext_to_json(struct slice text, struct arena *a, struct slice *ret);
+// The same, for a JSON object: *ret starts with its '{'. False: it is not JSON, or no object.
+MUST_CHECK bool jtext_to_object(struct slice text, struct arena *a, struct slice *ret);
 // "data:<media type>;base64,<data>" in its parts; false: no such URL. Parameters beside the media
 // type are dropped ("data:text/plain;charset=utf-8;base64,"). Parts are texts.
 MUST_CHECK bool jtext_data_url(struct slice text, struct arena *a, struct slice *ret_media_type,

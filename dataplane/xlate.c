@@ -74,7 +74,8 @@ bool xlate_request(struct xlate *x, const struct dialect *provider,
                                         .include_usage = dialect_shows_usage(rq),
                                         .json_tool = x->outcome.json_tool,
                                         .gemini3 = target->gemini3,
-                                        .base64 = x->request.base64};
+                                        .base64 = x->request.base64,
+                                        .quirks = target->quirks};
     return true;
 }
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -285,6 +286,9 @@ static void usage_of_answers(void **state)
          {.known = true, .input = 9, .output = 1}},
         {"{\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1,\"cost\":-1}}",
          {.known = true, .input = 9, .output = 1}},
+        // Moonshot: in the first choice
+        {"{\"choices\":[{\"usage\":{\"prompt_tokens\":2,\"completion_tokens\":3}},{\"usage\":1}]}",
+         {.known = true, .input = 2, .output = 3}},
         // nothing, nulls, other types
         {"{}", {.known = false}},
         {"{\"usage\":null}", {.known = false}},
@@ -311,6 +315,37 @@ static void usage_of_answers(void **state)
             u.audio_output != x->audio_output || u.has_cost != x->has_cost ||
             u.cost_pico != x->cost_pico) {
             fail_msg("%s", cases[i].body);
+        }
+    }
+}
+
+// A counter of 0 is told apart from one that is not there: clients see the difference.
+static void usage_that_is_there(void **state)
+{
+    static const struct {
+        const char *usage;
+        bool cached, cache_write, reasoning;
+    } cases[] = {
+        {"{\"prompt_tokens\":9}", false, false, false},
+        {"{\"prompt_tokens_details\":{\"cached_tokens\":0}}", true, false, false},
+        {"{\"prompt_tokens_details\":{\"cached_tokens\":null,\"cache_write_tokens\":0}}", false,
+         true, false},
+        {"{\"prompt_cache_hit_tokens\":0}", true, false, false},
+        {"{\"cached_tokens\":1}", true, false, false},
+        {"{\"completion_tokens_details\":{\"reasoning_tokens\":0}}", false, false, true},
+        {"{\"completion_tokens_details\":{\"reasoning_tokens\":null}}", false, false, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct dialect_usage u = {.known = false};
+        char body[200];
+
+        (void)snprintf(body, sizeof(body), "{\"prompt_tokens\":1,%s", cases[i].usage + 1);
+        assert_true(dialect_openai_answer_usage(slice_str(body), &u));
+        if (u.has_cached != cases[i].cached || u.has_cache_write != cases[i].cache_write ||
+            u.has_reasoning != cases[i].reasoning) {
+            fail_msg("%s", body);
         }
     }
 }
@@ -349,9 +384,13 @@ static void whole_answers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole_answers),        cmocka_unit_test(first_content),
-        cmocka_unit_test(terminators_and_junk), cmocka_unit_test(after_the_first_content),
-        cmocka_unit_test(usage_events),         cmocka_unit_test(error_events),
+        cmocka_unit_test(usage_that_is_there),
+        cmocka_unit_test(whole_answers),
+        cmocka_unit_test(first_content),
+        cmocka_unit_test(terminators_and_junk),
+        cmocka_unit_test(after_the_first_content),
+        cmocka_unit_test(usage_events),
+        cmocka_unit_test(error_events),
         cmocka_unit_test(usage_of_answers),
     };
 
