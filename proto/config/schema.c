@@ -433,7 +433,7 @@ TABLE(headers, struct schema_headers, .help = "Headers that say who answered.");
 #define NO_EFFECT(what) "has no effect: " what
 #define BOOT(member)    .type = CONF_SECTION, AT(schema, boot.member), .help = ""
 static const struct conf_field schema_fields[] = {
-    {.key = "routers", .type = CONF_MAP, AT(schema, routers), .table = &router_table, .max = 4096,
+    {.key = "routers", .type = CONF_MAP, AT(schema, routers), .table = &router_table, .max = 65536,
      .reload = true, .help = ""},
     {.key = "providers", .type = CONF_MAP, AT(schema, providers), .table = &schema_provider_table,
      .reload = true, .help = ""},
