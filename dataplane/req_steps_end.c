@@ -99,8 +99,9 @@ static void estimate_usage(struct req *r)
 // what was generated until then is counted by its events, and all of it is paid for.
 static void price_cut_stream(struct req *r)
 {
-    if (!r->usage.known || !r->committed || !r->out.live || r->cache == REQ_CACHE_HIT ||
-        r->cost.known) {
+    bool cut = r->truncated || (r->gone && !r->sent);
+
+    if (!cut || !r->usage.known || !r->committed || !r->out.live || r->cache == REQ_CACHE_HIT) {
         return;
     }
     if (r->out.events > r->usage.output) {
