@@ -409,7 +409,6 @@ void dialect_error_of(unsigned status, const struct tape *t, struct arena *a,
 
     *ret = (struct dialect_error){.status = 0};
     (void)take_any(&f, top);
-    ret->request_id = chars(&f, tape_get(t, top, "request_id"));
     finish(status, &f, ret);
 }
 

@@ -28,7 +28,7 @@ void dialect_error_policy(struct dialect_error *ret); // content_policy_violatio
 
 // struct dialect.read_error of OpenAI's dialect and its vendors: the normaliser of
 // providers/openai-compatible.md section 3. A status below 400 (a vendor that says 200) is taken
-// from the body, else 500.
+// from the body, else 500. *ret is set as a whole; request_id and attempts are the caller's to add.
 void dialect_error_read(unsigned status, struct slice body, struct arena *a,
                         struct dialect_error *ret);
 // The same of a body, or an event of a stream, that is on a tape.

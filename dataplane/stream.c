@@ -141,8 +141,12 @@ static bool on_event(void *ctx, const struct sse_event *e)
     struct stream *s = ctx;
     struct dialect_event seen;
 
-    if (e->data.p == NULL) {
-        put(s, e->raw); // comments: the client's proxies may live on them
+    if (e->data.p == NULL) { // comments: the client's proxies may live on them
+        if (s->xlate == NULL) {
+            put(s, e->raw);
+        } else if (slice_starts(e->raw, SLICE(":"))) {
+            put(s, SLICE(": keep-alive\n\n")); // in our framing; blank lines say nothing
+        }
         return true;
     }
     if (s->xlate != NULL) {

@@ -120,9 +120,10 @@ static void put_own_error(struct job *j, struct jwrite *w, const char *code, con
 
 static void put_provider_error(struct job *j, struct jwrite *w, unsigned status, struct slice body)
 {
-    struct dialect_error e = {.request_id = SLICE("req_1")};
+    struct dialect_error e = {.status = 0};
 
     j->provider->read_error(status, body, &j->arena, &e);
+    e.request_id = SLICE("req_1");
     put_client_error(j, w, &e);
 }
 
@@ -159,7 +160,7 @@ static void put_answer(struct job *j, struct jwrite *w, unsigned status, struct 
     struct dialect_answer seen = {.malformed = false};
     struct buf b;
 
-    if (j->provider->observe_answer != NULL) {
+    if (status < 300 && j->provider->observe_answer != NULL) {
         seen = j->provider->observe_answer(body);
     }
     if (status >= 300 || seen.error_status != 0) {
@@ -214,9 +215,10 @@ static void run_stream(struct job *j, size_t cut, size_t step, struct buf *out)
 
         j->client->write_error_event(&e, out);
     } else if (s.failed && !s.content) {
-        struct dialect_error e = {.request_id = SLICE("req_1")};
+        struct dialect_error e = {.status = 0};
 
         j->provider->read_error(s.error_status, buf_slice(&s.error), &j->arena, &e);
+        e.request_id = SLICE("req_1");
         j->client->write_error_event(&e, out);
     }
     stream_close(&s);
