@@ -5,6 +5,7 @@
 
 #include "common/base/mono.h"
 #include "common/base/text.h"
+#include "dataplane/models_anthropic.h"
 #include "dataplane/req_priv.h"
 
 #define BODY_MAX (64u * 1024 * 1024)
@@ -15,6 +16,7 @@ struct listing {
     struct buf *out;
     struct slice only; // one model's id, or SLICE_NULL
     const char *separator;
+    bool anthropic;
     size_t n;
 };
 
@@ -103,16 +105,43 @@ static void list_model(void *ctx, const struct resource *m, const struct resourc
 
     if (is_wanted(l, m, at)) {
         buf_append_str(l->out, l->n == 0 ? "" : l->separator);
-        put_model(l->out, m, at);
+        (l->anthropic ? models_anthropic_put : put_model)(l->out, m, at);
         l->n++;
     }
+}
+
+static void collect_model(void *ctx, const struct resource *m, const struct resource_model_at *at)
+{
+    models_anthropic_add(ctx, m, at);
+}
+
+static void answer_anthropic_models(struct req *r)
+{
+    struct models_anthropic list = {.arena = &r->arena};
+    struct slice path, query = slice_cut(httpd_target(r->q), '?', &path);
+    const char *param = NULL;
+    struct buf body;
+
+    buf_init(&body, BODY_MAX);
+    route_models(r->snap, r->router, r->key, collect_model, &list);
+    if (models_anthropic_page(&list, query, &body, &param)) {
+        reply_json(r, 200, &body);
+    } else {
+        r->fail.param = param;
+        (void)req_fail(r, REPLY_INVALID_VALUE, "%s: there is no such page", param);
+    }
+    buf_done(&body);
 }
 
 static void answer_models(struct req *r)
 {
     struct buf body;
-    struct listing l = {&body, SLICE_NULL, ",", 0};
+    struct listing l = {&body, SLICE_NULL, ",", false, 0};
 
+    if (r->route.anthropic) {
+        answer_anthropic_models(r);
+        return;
+    }
     buf_init(&body, BODY_MAX);
     buf_append_str(&body, "{\"object\":\"list\",\"data\":[");
     route_models(r->snap, r->router, r->key, list_model, &l);
@@ -121,36 +150,18 @@ static void answer_models(struct req *r)
     buf_done(&body);
 }
 
-static int hex_of(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-// Model ids may hold "%2F". A bad escape stays as it is.
-static struct slice percent_decoded(struct arena *a, struct slice s)
+// Model ids may hold "%2F".
+static struct slice decoded(struct arena *a, struct slice s)
 {
     char *out = arena_alloc(a, s.n + 1);
-    size_t n = 0;
 
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '%' && i + 2 < s.n && hex_of(s.p[i + 1]) >= 0 && hex_of(s.p[i + 2]) >= 0) {
-            out[n++] = (char)(hex_of(s.p[i + 1]) * 16 + hex_of(s.p[i + 2]));
-            i += 2;
-        } else {
-            out[n++] = s.p[i];
-        }
-    }
-    return (struct slice){out, n};
+    return (struct slice){out, text_percent_decode(s, out)};
 }
 
 static void answer_model(struct req *r)
 {
     struct buf body;
-    struct listing l = {&body, percent_decoded(&r->arena, r->route.rest), ",", 0};
+    struct listing l = {&body, decoded(&r->arena, r->route.rest), ",", r->route.anthropic, 0};
 
     buf_init(&body, BODY_MAX);
     route_models(r->snap, r->router, r->key, list_model, &l);

@@ -98,6 +98,11 @@ struct req *req_new(struct worker *w, struct httpd_req *q)
     r->peer = arena_dup(&r->arena, httpd_peer(q));
     r->request_id = make_id(r, httpd_header(q, "x-request-id"));
     front_parse(httpd_method(q), httpd_target(q), &r->route);
+    // Both dialects list models at one path.
+    if ((r->route.kind == FRONT_MODELS || r->route.kind == FRONT_MODEL) &&
+        httpd_header(q, "anthropic-version").p != NULL) {
+        r->route.anthropic = true;
+    }
     r->dialect = r->route.anthropic ? &dialect_anthropic : &dialect_openai;
     list_push_back(&w->active, &r->node);
     req_post(r);

@@ -535,6 +535,24 @@ bool text_unhex(struct slice s, uint8_t *out, size_t n)
     return true;
 }
 
+size_t text_percent_decode(struct slice s, char *out)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.n; i++) {
+        int high = s.p[i] == '%' && i + 2 < s.n ? hex_value(s.p[i + 1]) : -1;
+        int low = high >= 0 ? hex_value(s.p[i + 2]) : -1;
+
+        if (low >= 0) {
+            out[n++] = (char)(high * 16 + low);
+            i += 2;
+        } else {
+            out[n++] = s.p[i];
+        }
+    }
+    return n;
+}
+
 void text_base62(const uint8_t *p, size_t n, char *out)
 {
     static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

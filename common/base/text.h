@@ -43,6 +43,9 @@ void text_hex(const uint8_t *p, size_t n, char *out);
 MUST_CHECK bool text_unhex(struct slice s, uint8_t *out, size_t n);
 void text_base62(const uint8_t *p, size_t n, char *out);
 
+// "%2F" -> "/"; a bad escape stays as it is. out: room for s.n bytes, may be s.p. Returns how many.
+size_t text_percent_decode(struct slice s, char *out);
+
 // Edit distance (Damerau, capped at `cap` + 1).
 size_t text_distance(struct slice a, struct slice b, size_t cap);
 // Best candidate within a third of the length (at least 1, at most 3 edits), or SLICE_NULL.

@@ -175,6 +175,16 @@ def test_models(up):
     one = up.get("/v1/models/openai/gpt-4o-mini")
     assert one.status == 200 and one.json()["id"] == "openai/gpt-4o-mini"
     assert up.get("/v1/models/openai%2Fgpt-4o-mini").status == 200
+    # The same models for Anthropic's clients.
+    anthropic = {"anthropic-version": "2023-06-01"}
+    page = up.get("/v1/models?limit=3", anthropic).json()
+    assert len(page["data"]) == 3 and page["has_more"] is True and page["last_id"] == page["data"][2]["id"]
+    assert all(m["type"] == "model" and m["id"] in models for m in page["data"])
+    after = up.get("/v1/models?limit=3&after_id=" + page["last_id"], anthropic).json()
+    assert not {m["id"] for m in after["data"]} & {m["id"] for m in page["data"]}
+    assert up.get("/v1/models/openai/gpt-4o-mini", anthropic).json()["type"] == "model"
+    bad = up.get("/v1/models?limit=none", anthropic)
+    assert bad.status == 400 and bad.json()["error"]["type"] == "invalid_request_error"
     missing = up.get("/v1/models/openai/no-such-model-at-all")
     assert missing.status == 404 and missing.code == "model_not_found"
 

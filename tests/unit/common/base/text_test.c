@@ -334,6 +334,22 @@ static void test_json_and_utf8(void **state)
     assert_true(text_utf8_valid(SLICE_NULL));
 }
 
+static void test_percent(void **state)
+{
+    static const struct {
+        const char *in, *out;
+    } cases[] = {{"", ""},     {"a/b", "a/b"}, {"a%2Fb", "a/b"}, {"%41%4a", "AJ"}, {"%", "%"},
+                 {"%4", "%4"}, {"%4g", "%4g"}, {"%g4", "%g4"},   {"%%41", "%A"},   {"a%2", "a%2"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char out[16];
+        size_t n = text_percent_decode(slice_str(cases[i].in), out);
+
+        assert_true(slice_eq_str((struct slice){out, n}, cases[i].out));
+    }
+}
+
 static void test_hex_and_base62(void **state)
 {
     static const uint8_t bytes[] = {0x00, 0x0f, 0xa5, 0xff};
@@ -476,8 +492,8 @@ int main(void)
         cmocka_unit_test(test_parse_bool),     cmocka_unit_test(test_rfc3339),
         cmocka_unit_test(test_parse_rfc3339),  cmocka_unit_test(test_parse_http_date),
         cmocka_unit_test(test_json_and_utf8),  cmocka_unit_test(test_hex_and_base62),
-        cmocka_unit_test(test_distance),       cmocka_unit_test(test_nearest),
-        cmocka_unit_test(test_glob),
+        cmocka_unit_test(test_percent),        cmocka_unit_test(test_distance),
+        cmocka_unit_test(test_nearest),        cmocka_unit_test(test_glob),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
