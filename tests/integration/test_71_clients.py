@@ -13,11 +13,11 @@ import clients
 import sluice
 
 # name of the provider, a model of it, a model that embeds, the mock's shape
-PROVIDERS = [("openai", "gpt-4o", "text-embedding-3-small"), ("anthropic", "claude-sonnet-4-5", None),
+PROVIDERS = [("openai", "gpt-4o+strict", "text-embedding-3-small"), ("anthropic", "claude-sonnet-4-5", None),
              ("gemini", "gemini-3.5-flash", "gemini-embedding-001"), ("ollama", "llama3.2", "nomic-embed-text")]
 CLIENTS = ["cases_openai.py", "cases_openai.mjs", "cases_anthropic.py", "cases_anthropic.mjs", "cases_vercel.mjs", "cases_langchain.py"]
 # Pairs that are tested so far.
-PAIRS = [(c, p) for c in ("cases_openai.py", "cases_openai.mjs") for p in ("openai",)]
+PAIRS = [(c, p) for c in CLIENTS for p in ("openai",)]
 
 CONFIG = """\
 providers:

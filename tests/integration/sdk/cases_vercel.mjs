@@ -6,6 +6,8 @@ import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { embedMany, generateObject, generateText, jsonSchema, stepCountIs, streamText, tool } from 'ai';
 import { ARGS, EMPTY, HELLO, SCHEMA, TOOL, VALUE, begins, fails, run, same } from './cases.mjs';
 
+globalThis.AI_SDK_LOG_WARNINGS = false;
+
 function cases(want, p) {
   const openai = createOpenAI({ baseURL: want.openai, apiKey: 'x' });
   const compatible = createOpenAICompatible({ name: 'sluice', baseURL: want.openai, apiKey: 'x', supportsStructuredOutputs: true, includeUsage: true });
