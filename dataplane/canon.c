@@ -78,8 +78,8 @@ void canon_drop_hints(struct canon_outcome *o, const struct canon_request *r)
     }
 }
 
-static void set_failure(struct canon_outcome *o, const char *code, const char *param,
-                        const char *fmt, va_list args)
+static void PRINTF_LIKE(4, 0) set_failure(struct canon_outcome *o, const char *code,
+                                          const char *param, const char *fmt, va_list args)
 {
     o->code = code;
     o->param = param;

@@ -13,9 +13,19 @@ void ndjson_done(struct ndjson *n)
     buf_done(&n->tail);
 }
 
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
 static bool tell(struct slice line, bool (*fn)(void *ctx, struct slice line), void *ctx)
 {
-    line = slice_trim(line);
+    while (line.n > 0 && is_space(line.p[line.n - 1])) {
+        line.n--;
+    }
+    while (line.n > 0 && is_space(line.p[0])) {
+        line = slice_from(line, 1);
+    }
     return line.n == 0 || fn(ctx, line);
 }
 

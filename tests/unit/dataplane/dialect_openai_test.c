@@ -43,7 +43,9 @@ static void finds(void **state)
     (void)state;
     assert_ptr_equal(dialect_find(SLICE("openai")), &dialect_openai);
     assert_ptr_equal(dialect_find(SLICE("anthropic")), &dialect_anthropic);
-    assert_null(dialect_find(SLICE("gemini")));
+    assert_ptr_equal(dialect_find(SLICE("gemini")), &dialect_gemini);
+    assert_ptr_equal(dialect_find(SLICE("ollama")), &dialect_ollama);
+    assert_null(dialect_find(SLICE("cohere")));
     assert_null(dialect_find(SLICE_NULL));
     assert_int_equal(dialect_estimate_tokens(0), 0);
     assert_int_equal(dialect_estimate_tokens(1), 1);
@@ -315,7 +317,7 @@ static void errors(void **state)
          "{\"error\":{\"message\":\"a \\\"b\\\"\",\"type\":\"invalid_request_error\",\"param\":"
          "null,\"code\":null}}",
          "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"a "
-         "\\\"b\\\"\"},\"request_id\":\"\"}"},
+         "\\\"b\\\"\"}}"},
         {{.status = 503,
           .code = "overloaded",
           .param = "p",
@@ -328,8 +330,8 @@ static void errors(void **state)
          "\"attempts\":3},\"request_id\":\"id\"}"},
         {{.status = 200, .type = "own", .message = {"\xff", 1}, .attempts = 1},
          "{\"error\":{\"message\":\"\xef\xbf\xbd\",\"type\":\"own\",\"param\":null,\"code\":null}}",
-         "{\"type\":\"error\",\"error\":{\"type\":\"own\",\"message\":\"\xef\xbf\xbd\"},\"request_"
-         "id\":\"\"}"},
+         "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":"
+         "\"\xef\xbf\xbd\"}}"},
     };
     static const struct {
         unsigned status;
