@@ -5,8 +5,9 @@
 //   else the catalogue's, if this version speaks it
 //   else the first of the catalogue's other `dialects` that it does
 //
-// An address of the document that ends in the path of one of the other dialects (Gemini's
-// ".../v1beta/openai/") chooses that one.
+// An address of the document tells, too, where two dialects of a provider have different paths:
+// base-url is what `chat/completions` is appended to, so Gemini's native API is spoken to an
+// address that ends in its `v1beta/`, and to its own; any other is OpenAI's dialect.
 #include <string.h>
 
 #include "proto/config/config_compile.h"
@@ -16,12 +17,12 @@
 // its other `dialects` that is.
 static const struct config_dialect dialects[] = {
     {SLICE("openai"), true, "v1/", NULL, NULL, NULL},
-    {SLICE("anthropic"), false, "v1/", "x-api-key", "anthropic-version", "2023-06-01"},
-    {SLICE("gemini"), false, "v1beta/", "x-goog-api-key", NULL, NULL},
+    {SLICE("anthropic"), true, "v1/", "x-api-key", "anthropic-version", "2023-06-01"},
+    {SLICE("gemini"), true, "v1beta/", "x-goog-api-key", NULL, NULL},
     {SLICE("bedrock-converse"), false, "", NULL, NULL, NULL},
     {SLICE("azure"), false, "openai/v1/", "api-key", NULL, NULL},
     {SLICE("vertex"), false, "v1/", NULL, NULL, NULL},
-    {SLICE("ollama"), false, "api/", NULL, NULL, NULL},
+    {SLICE("ollama"), true, "api/", NULL, NULL, NULL},
     {SLICE("cohere"), false, "v2/", NULL, NULL, NULL},
     {SLICE("openai-responses"), false, "v1/", NULL, NULL, NULL},
 };
@@ -68,24 +69,35 @@ static struct slice without_slash(const char *s)
     return v;
 }
 
-// The other dialect whose path the document's address ends in; NULL if none.
+// The dialect that the document's address is one of: the first one where it ends in its path, else
+// another whose path it ends in, else OpenAI's where that has a path of its own. NULL: no telling.
 static const char *meant_by_address(const struct config_provider *p)
 {
     const struct conf_entries *all = p->cat == NULL ? NULL : &p->cat->dialects;
+    const char *first = p->cat == NULL ? NULL : p->cat->path.s, *openai = NULL;
+    struct slice url;
 
-    if (all == NULL || p->doc == NULL || p->doc->base_url.s == NULL) {
+    if (all == NULL || first == NULL || p->doc == NULL || p->doc->base_url.s == NULL) {
+        return NULL;
+    }
+    url = without_slash(p->doc->base_url.s);
+    if (slice_ends(url, without_slash(first))) {
         return NULL;
     }
     for (size_t i = 0; i < all->n; i++) {
         const struct schema_dialect *d = all->items[i].value;
-        const char *first = p->cat->path.s;
 
-        if (d->path.s != NULL && (first == NULL || strcmp(first, d->path.s) != 0) &&
-            slice_ends(without_slash(p->doc->base_url.s), without_slash(d->path.s))) {
+        if (d->path.s == NULL || strcmp(first, d->path.s) == 0) {
+            continue; // the two have one path
+        }
+        if (slice_ends(url, without_slash(d->path.s))) {
             return all->items[i].name;
         }
+        if (strcmp(all->items[i].name, "openai") == 0) {
+            openai = all->items[i].name;
+        }
     }
-    return NULL;
+    return openai;
 }
 
 static const char *choose(const struct config_provider *p)
@@ -147,7 +159,7 @@ bool config_dialect_put(struct config_compile *k, const struct config_provider *
     mark = conf_enter(k->ctx, "dialect", SIZE_MAX);
     if (p->api.known) {
         conf_complain(k->ctx, PROBLEM_ERROR, said->node, false,
-                      "this version does not speak that dialect: use openai");
+                      "this version does not speak that dialect");
     } else {
         conf_complain(
             k->ctx, PROBLEM_ERROR, by_document ? said->node : NULL, false,

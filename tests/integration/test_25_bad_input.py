@@ -48,9 +48,8 @@ def test_unknown_things(up):
 
 
 def test_anthropic_clients_get_their_error_shape(up):
-    """Their dialect is not served yet, but its errors are in its words."""
     r = up.post("/v1/messages", b"{}")
-    assert r.status == 501 and r.json()["type"] == "error" and r.json()["error"]["type"], r
+    assert r.status == 400 and r.json()["type"] == "error" and r.json()["error"]["type"], r
     assert r.json()["request_id"]
 
 

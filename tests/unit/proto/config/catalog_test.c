@@ -498,8 +498,32 @@ static void other_dialects_are_reached_by_name_or_address(void **state)
     assert_string_equal(provider("gemini")->dialect, "openai");
     assert_string_equal(provider("gemini")->base_url, "http://h:1/v1beta/openai/");
     assert_string_equal(provider("gemini")->raw_url, "http://h:1/");
-    assert_null(parse("providers: {gemini: {dialect: openai, base-url: 'http://h:1'}}"));
+    assert_null(parse("providers: {gemini: {base-url: 'http://h:1'}}"));
+    assert_string_equal(provider("gemini")->dialect, "openai");
     assert_string_equal(provider("gemini")->base_url, "http://h:1/v1beta/openai/");
+    assert_null(parse("providers: {gemini: {base-url: 'http://h:1/v1/'}, anthropic: {base-url: "
+                      "'http://h:1'}, mistral: {base-url: 'http://h:1'}}"));
+    assert_string_equal(provider("gemini")->dialect, "openai");
+    assert_string_equal(provider("gemini")->base_url, "http://h:1/v1/");
+    assert_string_equal(provider("anthropic")->dialect, "anthropic");
+    assert_string_equal(provider("anthropic")->base_url, "http://h:1/v1/");
+    assert_null(parse("providers: {gemini: {base-url: 'http://h:1/v1beta'}, ollama: {base-url: "
+                      "'http://h/api'}, deepseek: {dialect: anthropic}}"));
+    assert_string_equal(provider("gemini")->dialect, "gemini");
+    assert_string_equal(provider("gemini")->auth_header, "x-goog-api-key");
+    assert_string_equal(provider("gemini")->auth_scheme, "");
+    assert_string_equal(provider("gemini")->base_url, "http://h:1/v1beta/");
+    assert_string_equal(provider("ollama")->dialect, "ollama");
+    assert_string_equal(provider("deepseek")->base_url, "https://api.deepseek.com/anthropic/v1/");
+    assert_string_equal(provider("deepseek")->auth_header, "x-api-key");
+    assert_string_equal(provider("deepseek")->headers[0].value, "2023-06-01");
+    assert_null(parse(""));
+    assert_string_equal(provider("gemini")->dialect, "gemini");
+    assert_string_equal(provider("gemini")->base_url,
+                        "https://generativelanguage.googleapis.com/v1beta/");
+    assert_string_equal(provider("anthropic")->dialect, "anthropic");
+    assert_string_equal(provider("anthropic")->auth_header, "x-api-key");
+    assert_int_equal(provider("anthropic")->n_headers, 1);
 }
 
 // --- traits --------------------------------------------------------------------------------------

@@ -153,7 +153,7 @@ static void the_walk_through_file_loads(void **state)
     assert_int_equal(count(RESOURCE_PROVIDER), 3);
     assert_int_equal(count(RESOURCE_PROVIDER_KEY), 3);
     assert_string_equal(provider("gemini")->base_url,
-                        "https://generativelanguage.googleapis.com/v1beta/openai/");
+                        "https://generativelanguage.googleapis.com/v1beta/");
     assert_string_equal(provider("gemini")->raw_url, "https://generativelanguage.googleapis.com/");
     assert_string_equal(provider("openai")->auth_header, "authorization");
     assert_string_equal(provider("openai")->auth_scheme, "Bearer");
@@ -437,7 +437,7 @@ static void provider_mistakes(void **state)
         {"providers: {openai: {base_url: 'http://h'}}",
          "providers.openai.base_url: unknown key (did you mean \"base-url\"?)"},
         {"providers: {openai: {dialect: opnai}}", "no such dialect (did you mean \"openai\"?)"},
-        {"providers: {anthropic: {dialect: anthropic}}", "does not speak that dialect"},
+        {"providers: {anthropic: {dialect: cohere}}", "does not speak that dialect"},
         {"providers: {gemini: {}, google: {}}",
          "providers.google: \"gemini\" in line 1 is the same provider"},
         {"providers: {openai: {keys: [{env: A, file: /b}]}}",
