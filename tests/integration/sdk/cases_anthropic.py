@@ -128,6 +128,48 @@ def cases(want, p):
     def count_tokens():
         assert client.messages.count_tokens(model=p["model"], messages=user, tools=TOOLS).input_tokens > 0
 
+    def framing():
+        """However the bytes come, the message is the same."""
+        plain_message = ask("+parallel", tools=TOOLS)
+        for words in ("+split", "+piece-1", "+empty-deltas-3", "+keepalive-comments-5ms+ttft-30ms", "+args-size-60k", "+preface+think-2"):
+            m = streamed("+parallel" + words, tools=TOOLS)
+            same(m.stop_reason, "tool_use", words)
+            same(len(uses(m)), 2, words)
+            if "args" not in words:
+                same([(b.name, b.input) for b in uses(m)], [(b.name, b.input) for b in uses(plain_message)], words)
+            else:
+                assert len(uses(m)[0].input["city"]) > 59000
+        begins(text_of(streamed("+event-size-5k")))
+
+    def beta():
+        """As Claude Code asks: beta headers and ?beta=true, a typed tool beside the others, cache marks, a system of several blocks."""
+        m = client.beta.messages.create(
+            model=p["model"] + "+preface", max_tokens=3000, betas=["interleaved-thinking-2025-05-14", "fine-grained-tool-streaming-2025-05-14"],
+            system=[{"type": "text", "text": "You are an agent."}, {"type": "text", "text": "Be good.", "cache_control": {"type": "ephemeral"}}],
+            messages=[{"role": "user", "content": [{"type": "text", "text": HELLO, "cache_control": {"type": "ephemeral"}}]}],
+            tools=[*TOOLS, {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}], metadata={"user_id": "u1"})
+        begins(text_of(m))
+        same(uses(m)[0].name, "get_weather")
+
+    def documents():
+        if p["name"] in ("openai", "ollama"):
+            return
+        pdf = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0xLjQK"}}
+        begins(text_of(ask(messages=[{"role": "user", "content": [pdf, {"type": "text", "text": HELLO}]}])))
+
+    def image_result():
+        m = ask(tools=TOOLS)
+        picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
+        back = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": uses(m)[0].id, "content": [
+            {"type": "text", "text": "see"}, picture]}]}
+        same(ask(messages=[*user, turn(m), back], tools=TOOLS).type, "message")
+
+    def bad_answers():
+        for words in ("+html-200", "+bad-json"):
+            raises(anthropic.InternalServerError, lambda w=words: ask(w))
+        for words in ("+bad-json", "+end-after-3"):
+            raises(Exception, lambda w=words: streamed(w))
+
     def errors():
         base = p["model"].split("/")[0] + "/"
         for name, kind, status in (("status-400", anthropic.BadRequestError, 400), ("status-401", anthropic.AuthenticationError, 401),
@@ -146,7 +188,7 @@ def cases(want, p):
             return
         raise AssertionError("a stream that was cut ended well")
 
-    return {f.__name__: f for f in (plain, stream, length, params, image, tools, tools_stream, parallel, error_result, choice, thinking, structured,
+    return {f.__name__: f for f in (plain, stream, length, params, image, tools, tools_stream, parallel, error_result, choice, thinking, structured, framing, beta, documents, image_result, bad_answers,
                                     usage, count_tokens, errors, broken_streams)}
 
 

@@ -48,6 +48,8 @@ def cases(want, p):
                     if d.get(key):
                         message[key] = (message.get(key) or "") + d[key]
                 for b in d.get("thinking_blocks") or []:
+                    if b["type"] == "thinking":  # its text came before, as reasoning_content
+                        b["thinking"] = message["reasoning_content"]
                     message.setdefault("thinking_blocks", []).append(b)
                 for t in d.get("tool_calls") or []:
                     if t["index"] == len(calls):
@@ -171,6 +173,39 @@ def cases(want, p):
         elif p["name"] in ("anthropic", "gemini"):
             same(r.finish_reason, "content_filter")
 
+    def framing():
+        """However the bytes come, the message is the same."""
+        plain_message = ask("+parallel", tools=TOOLS).choices[0].message
+        for words in ("+split", "+piece-1", "+empty-deltas-3", "+keepalive-comments-5ms+ttft-30ms", "+args-size-60k", "+preface+think-2"):
+            s, reason = collect("+parallel" + words, tools=TOOLS)
+            same(reason, "tool_calls", words)
+            same(len(s["tool_calls"]), 2, words)
+            if "args" not in words:
+                same([t["function"] for t in s["tool_calls"]], [t.function.model_dump() for t in plain_message.tool_calls], words)
+            else:
+                assert len(json.loads(s["tool_calls"][0]["function"]["arguments"])["city"]) > 59000
+        begins(ask("+chunked").choices[0].message.content)
+        begins(collect("+event-size-5k")[0]["content"])
+
+    def redacted():
+        if p["name"] != "anthropic":
+            return
+        for get in (lambda **k: ask("+redacted", **k).choices[0].message.model_dump(exclude_none=True), lambda **k: collect("+redacted", **k)[0]):
+            m = get(reasoning_effort="low", tools=TOOLS, max_tokens=4000)
+            same([b["type"] for b in m["thinking_blocks"]], ["thinking", "redacted_thinking"])
+            back = [{"role": "tool", "tool_call_id": m["tool_calls"][0]["id"], "content": "sunny"}]
+            r = ask("+redacted", messages=[*user, m, *back], reasoning_effort="low", tools=TOOLS, max_tokens=4000)
+            same(r.choices[0].message.content, "Tool results: sunny")
+
+    def bad_answers():
+        # Equal dialects are not read, only passed on.
+        for words, status in (("+html-200", 502), ("+bad-json", 502))[:1 if p["name"] == "openai" else 2]:
+            e = raises(openai.APIStatusError, lambda w=words: ask(w))
+            same(e.status_code, status, words)
+        raises(openai.APIError, lambda: ask("+short-body"))
+        raises(ValueError if p["name"] == "openai" else openai.APIError, lambda: list(ask("+bad-json", stream=True)))
+        raises(openai.APIError, lambda: list(ask("+end-after-3", stream=True)))
+
     def errors():
         base = p["model"].split("/")[0] + "/"
         for name, kind, status in (("status-400", openai.BadRequestError, 400), ("status-401", openai.AuthenticationError, 401),
@@ -202,7 +237,7 @@ def cases(want, p):
         assert any(m.id for m in client.models.list().data)
 
     return {f.__name__: f for f in (plain, stream, length, params, image, tools, tools_stream, parallel, one_call, choice, preface, structured,
-                                    json_object, reasoning, usage, refusal, errors, broken_streams, embeddings, models)}
+                                    json_object, reasoning, redacted, usage, refusal, framing, errors, bad_answers, broken_streams, embeddings, models)}
 
 
 if __name__ == "__main__":
