@@ -84,6 +84,34 @@ static bool translate(struct req *r, const struct route_candidate *c, const char
     return true;
 }
 
+static size_t edit(struct req *r, const struct route_candidate *c, struct dialect_splice *out,
+                   size_t max)
+{
+    const struct resource_provider *p = c->provider->res->u.provider;
+
+    return r->dialect->edit_request(&r->rq, httpd_body(r->q), c->model, !p->no_stream_options,
+                                    &r->arena, out, max);
+}
+
+// Equal dialects, another model than the first one asked: the body without signed reasoning, as a
+// copy, since there may be more pieces than one write takes. Without any it goes as it is.
+static void strip(struct req *r, const struct route_candidate *c)
+{
+    struct dialect_splice edits[DIALECT_SPLICES_MAX], *all;
+    size_t n = edit(r, c, edits, ARRAY_LEN(edits)), bytes, count, n_all;
+    struct slice *pieces;
+
+    n_all = r->dialect->strip_request(httpd_body(r->q), edits, n, &r->arena, &all);
+    if (n_all == n) {
+        return;
+    }
+    pieces = arena_alloc(&r->arena, (2 * n_all + 1) * sizeof(*pieces));
+    count = dialect_spliced(httpd_body(r->q), all, n_all, pieces, 2 * n_all + 1, &bytes);
+    for (size_t i = 0; i < count; i++) {
+        buf_append(&r->at.body, pieces[i]);
+    }
+}
+
 bool attempt_prepare(struct req *r, const struct route_candidate *c, const char **ret_code,
                      const char **ret_param, struct err *e)
 {
@@ -91,14 +119,19 @@ bool attempt_prepare(struct req *r, const struct route_candidate *c, const char 
     r->at.xlate = NULL;
     buf_done(&r->at.body);
     buf_init(&r->at.body, XLATE_BODY_MAX);
-    return r->at.dialect == r->dialect || translate(r, c, ret_code, ret_param, e);
+    if (r->at.dialect != r->dialect) {
+        return translate(r, c, ret_code, ret_param, e);
+    }
+    if (r->dialect->strip_request != NULL && is_other_model(r, c)) {
+        strip(r, c);
+    }
+    return true;
 }
 
 size_t attempt_pieces(struct req *r, const struct route_candidate *c, struct slice *pieces,
                       size_t *ret_bytes)
 {
     struct dialect_splice splices[UPSTREAM_BODY_PIECES / 2];
-    const struct resource_provider *p = c->provider->res->u.provider;
     size_t n;
 
     if (r->at.body.n > 0) {
@@ -106,7 +139,6 @@ size_t attempt_pieces(struct req *r, const struct route_candidate *c, struct sli
         *ret_bytes = pieces[0].n;
         return 1;
     }
-    n = r->dialect->edit_request(&r->rq, httpd_body(r->q), c->model, !p->no_stream_options,
-                                 &r->arena, splices, ARRAY_LEN(splices) - 1);
+    n = edit(r, c, splices, ARRAY_LEN(splices) - 1);
     return dialect_spliced(httpd_body(r->q), splices, n, pieces, UPSTREAM_BODY_PIECES, ret_bytes);
 }

@@ -155,6 +155,12 @@ struct dialect {
     size_t (*edit_request)(const struct dialect_request *r, struct slice body,
                            struct slice upstream_model, bool want_usage, struct arena *a,
                            struct dialect_splice *out, size_t max);
+    // What a fallback to another model leaves out beside (providers/README.md G7c): signed
+    // reasoning. `edits` are those of edit_request; returns the number of all splices, merged and
+    // sorted, in the arena at *ret; n: there is nothing to leave out. NULL: this dialect's requests
+    // hold none.
+    size_t (*strip_request)(struct slice body, const struct dialect_splice *edits, size_t n,
+                            struct arena *a, struct dialect_splice **ret);
     // Provider side: is there a request of this dialect for the endpoint? MESSAGES and CHAT are one
     // canonical request, so a provider of either kind serves both.
     bool (*serves)(enum dialect_endpoint ep);

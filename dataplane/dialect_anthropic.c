@@ -3,6 +3,7 @@
 //
 //   here                          the vtable, what passes through, error bodies
 //   dialect_anthropic_answer.c    looking at answers and events that pass through
+//   dialect_anthropic_strip.c     cutting signed reasoning out of a body that passes through
 //   dialect_anthropic_client.c    client's body -> canonical request  (+ _blocks.c)
 //   dialect_anthropic_reply.c     canonical answers and events -> client
 //   dialect_anthropic_write.c     canonical request -> body  (+ _turns.c, _schema.c)
@@ -16,6 +17,7 @@
 #include "dataplane/dialect_anthropic_client.h"
 #include "dataplane/dialect_anthropic_read.h"
 #include "dataplane/dialect_anthropic_reply.h"
+#include "dataplane/dialect_anthropic_strip.h"
 #include "dataplane/dialect_anthropic_write.h"
 #include "dataplane/dialect_limits.h"
 
@@ -106,6 +108,7 @@ const struct dialect dialect_anthropic = {
     .name = "anthropic",
     .parse_request = parse_request,
     .edit_request = edit_request,
+    .strip_request = dialect_anthropic_strip,
     .serves = serves,
     .write_path = write_path,
     .observe_event = dialect_anthropic_answer_event,
