@@ -15,7 +15,7 @@ import subprocess
 import pytest
 
 import sluice
-from relay import Relay
+from middleman import Middleman
 from sluice import BIN, SLOW, Control, Proxy, Redis, Stack, chat, request, wait_for
 
 M = "PLANTED"  # every secret text has it in it, so that a new one is found without a list
@@ -83,7 +83,7 @@ class World:
         self.redis.url = f"redis://default:{REDIS}@127.0.0.1:{self.redis_port}"
         self.control = Control(dir, "control", self.redis, self.keys, self.config, env)
         self.redis.url = unix
-        self.relay = Relay(self.control.port)
+        self.relay = Middleman(self.control.port)
         self.proxy = Proxy(dir, "proxy", [self.relay.endpoint], self.keys, env={**env, "WORK_KEY": ENV}, config=self.config)
 
     @property

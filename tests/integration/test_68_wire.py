@@ -14,7 +14,7 @@ import pytest
 
 import planewire as pw
 import sluice
-from relay import Relay
+from middleman import Middleman
 from sluice import Control, Proxy, Redis, chat, request, wait_for
 
 CONFIG = """\
@@ -54,7 +54,7 @@ class Wire:
         config.write_text(CONFIG)
         self.redis = Redis(self.dir)
         self.control = Control(self.dir, "control", self.redis, self.keys, config, mock.env())
-        self.relay = Relay(self.control.port)
+        self.relay = Middleman(self.control.port)
         self.proxies = [Proxy(self.dir, f"proxy{i}", [self.relay.endpoint], self.keys) for i in range(proxies)]
         self.proxy = self.proxies[0]
         self.made = []
