@@ -432,6 +432,7 @@ struct api *api_new(const struct api_config *c, struct err *e)
         mem_free(a);
         return NULL;
     }
+    arena_init(&a->catalog_arena, 65536, 0);
     a->tokens = tokens_new(c->loop, c->store);
     a->events = api_events_new(a);
     return a;
@@ -464,5 +465,6 @@ void api_free(struct api **ap)
     httpd_free(&a->http);
     api_events_free(&a->events);
     tokens_free(&a->tokens);
+    arena_done(&a->catalog_arena);
     mem_free(a);
 }

@@ -58,11 +58,25 @@ static struct env *variables(struct api_call *c, bool alone)
     return env;
 }
 
+// Parsed once: it is most of the work of reading a small document.
+const struct catalog *api_file_catalog(struct api *a)
+{
+    struct problem_list problems;
+
+    if (!a->has_catalog) {
+        problem_list_init(&problems);
+        a->has_catalog = catalog_load(&a->catalog, NULL, &a->catalog_arena, &problems);
+        problem_list_done(&problems);
+    }
+    return a->has_catalog ? &a->catalog : NULL;
+}
+
 struct config *api_file_parse(struct api_call *c, const char *name, struct slice text, bool alone)
 {
     struct env *env = variables(c, alone);
     const struct config_options o = {.env = env,
                                      .read = document_no_files,
+                                     .catalog = api_file_catalog(c->api),
                                      .demo = c->api->from.demo,
                                      .has_provider = has_provider,
                                      .has_ctx = store_state(c->api->store)};

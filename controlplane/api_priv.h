@@ -39,6 +39,9 @@ struct api {
     struct tokens *tokens;         // owned
     struct api_events *events;     // owned
     struct api_config_source from; // of PUT /config
+    struct catalog catalog;        // the built-in one, loaded at the first need
+    struct arena catalog_arena;    // of it
+    bool has_catalog;
     void (*fill_gauges)(void *arg, struct meters_gauges *g);
     void *fill_arg;
     uint8_t token_hash[32]; // keyed, so that comparing takes the same time for any token
@@ -206,6 +209,8 @@ void api_write_common(struct api_call *c, struct buf *b, struct store_change *re
 // Parses a text as the file of this control plane would be, without reading files; or (alone) as
 // text that knows no variables, where providers may be those of the state. Never NULL.
 struct config *api_file_parse(struct api_call *c, const char *name, struct slice text, bool alone);
+// The built-in catalogue. NULL: it cannot be loaded.
+const struct catalog *api_file_catalog(struct api *a);
 // Notes the errors of a configuration in the call's report, their paths without `prefix`.
 void api_file_note(struct api_call *c, const struct config *config, const char *prefix);
 // "warnings": [...]

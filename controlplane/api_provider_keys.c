@@ -210,13 +210,19 @@ static void test_start(struct api_call *c, const struct resource_provider *p,
 
 void api_provider_keys_test(struct api_call *c)
 {
+    struct json_at body = json_root(c->doc);
     struct state *s = store_state(c->api->store);
     const struct resource *r = state_find(s, RESOURCE_PROVIDER_KEY, slice_str(c->param));
     const struct resource *p =
         r == NULL ? NULL : state_find(s, RESOURCE_PROVIDER, slice_str(r->u.provider_key->provider));
 
+    if (json_present(&body) && json_want_map(&body, 16, &c->report)) {
+        json_known(&body, NULL, 0, &c->report);
+    }
     if (r == NULL) {
         api_not_found(c, WHAT);
+    } else if (c->report.n > 0) {
+        api_invalid(c);
     } else if (p == NULL) {
         api_error(c, 422, "invalid_fields", "its provider is not configured");
     } else if (r->u.provider_key->value == NULL) {

@@ -29,10 +29,11 @@ static bool id_ok(struct slice id)
 static bool read_id(const struct json_at *body, struct slice *ret, struct json_report *r)
 {
     struct json_at id = json_member(body, "id"), name = json_member(body, "name");
-    bool given = !json_present_null(&id) && json_present(&id);
+    bool given = json_present(&id);
     const struct json_at *from = given ? &id : &name;
+    bool named = json_require(&name, r);
 
-    if (!json_require(&name, r) || !json_want_text(from, 1, NAME_MAX, ret, r)) {
+    if (!json_want_text(from, 1, NAME_MAX, ret, r) || !named) {
         return false;
     }
     if (!id_ok(*ret)) {
@@ -88,7 +89,7 @@ struct resource *owner_from_body(enum resource_kind kind, const struct json_at *
     }
     json_known(body, fields, ARRAY_LEN(fields), r);
     if (base == NULL && !read_id(body, &id, r)) {
-        return NULL;
+        id = SLICE("?"); // noted: nothing comes of it, but the rest is looked at all the same
     }
     if (base != NULL) {
         refuse_id(body, base, r);

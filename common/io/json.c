@@ -315,6 +315,11 @@ static bool has_hostile_char(struct slice s)
     return false;
 }
 
+bool json_text_is_plain(struct slice s)
+{
+    return !has_hostile_char(s);
+}
+
 bool json_want_text(const struct json_at *a, size_t min, size_t max, struct slice *ret,
                     struct json_report *r)
 {
@@ -566,7 +571,8 @@ void json_out_value(struct json_out *o, const struct json_value *v)
 {
     separate(o);
     // Cannot fail: the tree is valid and dump_piece never refuses.
-    (void)json_dump_callback(tree(v), dump_piece, o->b, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+    (void)json_dump_callback(tree(v), dump_piece, o->b,
+                             JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
 }
 
 void json_out_field(struct json_out *o, const char *name, struct slice s)

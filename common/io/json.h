@@ -74,6 +74,9 @@ void json_path(const struct json_at *a, char out[JSON_PATH_MAX]);
 // Text: length in bytes; no C0/C1 controls, no bidirectional overrides. Borrowed from the document.
 bool json_want_text(const struct json_at *a, size_t min, size_t max, struct slice *ret,
                     struct json_report *r);
+// Does a text hold none of the characters that json_want_text refuses? For names that come by other
+// ways; s is valid UTF-8.
+bool json_text_is_plain(struct slice s);
 // Text of any characters.
 bool json_want_raw_text(const struct json_at *a, size_t min, size_t max, struct slice *ret,
                         struct json_report *r);

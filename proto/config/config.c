@@ -59,7 +59,9 @@ static void build(struct config *c, const struct config_options *o)
     conf_init(&ctx, &c->arena, &c->problems);
     (void)conf_read(&ctx, &schema_table, c->root, &c->schema);
     (void)boot_check(&ctx, &c->schema.boot);
-    if (!catalog_load(&c->catalog, o->catalog_dir, &c->arena, &c->problems)) {
+    if (o->catalog != NULL) {
+        c->catalog = *o->catalog;
+    } else if (!catalog_load(&c->catalog, o->catalog_dir, &c->arena, &c->problems)) {
         return;
     }
     config_compile(c, &ctx, o);

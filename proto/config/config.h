@@ -29,7 +29,8 @@ struct config_options {
     env_read_fn read;        // config_parse: for file:/path and keys[].file; NULL: the file system.
                              // For texts that come over the network: document_no_files.
     const char *catalog_dir; // NULL: the built-in catalogue
-    bool any_provider;       // routers may name providers that nobody has described
+    const struct catalog *catalog; // loaded already; outlives the config; NULL: it is loaded
+    bool any_provider;             // routers may name providers that nobody has described
     // Is there a provider of this name besides the document and the catalogue (made through the
     // API)? NULL: none.
     bool (*has_provider)(void *ctx, struct slice name);
