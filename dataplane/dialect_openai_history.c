@@ -340,11 +340,18 @@ static void put_call(struct writer *s, const struct canon_part *p)
     jwrite_object_end(s->w);
 }
 
+// In whatever form the vendor wants it: that is the quirk editor's.
+static bool wants_reasoning(const struct canon_target *t)
+{
+    return t->wants_reasoning ||
+           (t->quirks != NULL && t->quirks->reasoning_history != RESOURCE_HISTORY_DROP);
+}
+
 static void put_assistant(struct writer *s, const struct canon_message *m)
 {
     bool calls = canon_has_tool_calls(m->parts), text = has_text_of(m->parts, CANON_TEXT);
     bool refusal = has_text_of(m->parts, CANON_REFUSAL);
-    bool reasoning = s->t->wants_reasoning && has_text_of(m->parts, CANON_REASONING);
+    bool reasoning = wants_reasoning(s->t) && has_text_of(m->parts, CANON_REASONING);
 
     if (!calls && !text && !refusal && !reasoning) {
         return; // nothing that this provider can be told

@@ -8,6 +8,7 @@
 #include "common/base/text.h"
 #include "common/io/crypto.h"
 #include "dataplane/dialect_openai_history.h"
+#include "dataplane/dialect_quirks.h"
 #include "proto/resource.h"
 
 #define STOPS_MAX 4u  // OpenAI's bound
@@ -63,9 +64,19 @@ static bool put_max_tokens(struct sender *s)
     return true;
 }
 
+static bool has_trait(const struct sender *s, uint64_t trait)
+{
+    return s->t->traits != NULL && (s->t->traits->flags & trait) != 0;
+}
+
+static enum canon_effort effort_of(const struct canon_request *r);
+
 // gpt-5.1 and later of its line take sampling again when they do not reason.
 static bool refuses_sampling(const struct sender *s)
 {
+    if (has_trait(s, RESOURCE_SAMPLING_UNREASONED) && effort_of(s->r) == CANON_EFFORT_NONE) {
+        return false;
+    }
     return s->t->no_sampling || s->t->reasoning_model;
 }
 
@@ -264,10 +275,18 @@ static enum canon_effort effort_of(const struct canon_request *r)
     return is_foreign(r) ? CANON_EFFORT_NOT_GIVEN : r->effort;
 }
 
-static void put_effort(struct sender *s)
+static void put_effort(struct sender *s, bool tools)
 {
     enum canon_effort effort = effort_of(s->r);
 
+    // Tools while it reasons are not served through Chat Completions: the tools count.
+    if (tools && has_trait(s, RESOURCE_TOOLS_BY_RESPONSES) &&
+        s->t->traits->thinking_off != RESOURCE_OFF_NEVER && effort != CANON_EFFORT_NONE) {
+        if (effort != CANON_EFFORT_NOT_GIVEN && s->r->effort_name != NULL) {
+            canon_drop(s->o, s->r->effort_name);
+        }
+        effort = CANON_EFFORT_NONE;
+    }
     if (effort != CANON_EFFORT_NOT_GIVEN) {
         jwrite_string_in(&s->w, "reasoning_effort", slice_str(canon_effort_names[effort]));
     }
@@ -380,35 +399,58 @@ static void put_embeddings(struct sender *s)
     put_param(s, "user", &s->r->user);
 }
 
-bool dialect_openai_send_request(const struct canon_request *r, const struct canon_target *t,
-                                 struct canon_outcome *o, struct buf *out)
+static bool write_body(struct sender *s)
 {
-    struct sender s = {.w = jwrite_to(out), .r = r, .t = t, .o = o};
     bool tools;
 
-    jwrite_object(&s.w);
-    jwrite_string_in(&s.w, "model", t->model);
-    if (r->endpoint == DIALECT_EMBEDDINGS) {
-        put_embeddings(&s);
-        jwrite_object_end(&s.w);
+    jwrite_object(&s->w);
+    jwrite_string_in(&s->w, "model", s->t->model);
+    if (s->r->endpoint == DIALECT_EMBEDDINGS) {
+        put_embeddings(s);
+        jwrite_object_end(&s->w);
         return true;
     }
-    if (!dialect_openai_history_write(&s.w, r, t, o) || !put_max_tokens(&s) ||
-        !put_tools(&s, &tools)) {
+    if (!dialect_openai_history_write(&s->w, s->r, s->t, s->o) || !put_max_tokens(s) ||
+        !put_tools(s, &tools)) {
         return false;
     }
     if (tools) {
-        put_choice(&s);
+        put_choice(s);
     }
-    put_sampling(&s);
-    put_stop(&s);
-    put_effort(&s);
-    put_format(&s);
-    put_own(&s);
-    put_user(&s);
-    put_tier(&s);
-    put_extras(&s);
-    put_stream(&s);
-    jwrite_object_end(&s.w);
+    put_sampling(s);
+    put_stop(s);
+    put_effort(s, tools);
+    put_format(s);
+    put_own(s);
+    put_user(s);
+    put_tier(s);
+    put_extras(s);
+    put_stream(s);
+    jwrite_object_end(&s->w);
     return true;
+}
+
+bool dialect_openai_send_request(const struct canon_request *r, const struct canon_target *t,
+                                 struct canon_outcome *o, struct buf *out)
+{
+    struct buf made;
+    struct sender s = {.w = jwrite_to(&made), .r = r, .t = t, .o = o};
+    bool ok;
+
+    buf_init(&made, SIZE_MAX);
+    ok = write_body(&s);
+    if (ok) {
+        switch (dialect_quirks_edit(buf_slice(&made), r->endpoint, r, t, o, out)) {
+        case DIALECT_QUIRKS_NONE:
+            buf_move(out, &made);
+            break;
+        case DIALECT_QUIRKS_EDITED:
+            break;
+        case DIALECT_QUIRKS_REFUSED:
+            ok = false;
+            break;
+        }
+    }
+    buf_done(&made);
+    return ok;
 }

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// One body under edit. Private to dialect_quirks*.c, which copy members of the tape to the writer,
+// or something else in their place, and then set `touched`.
+#ifndef SLUICE_DATAPLANE_DIALECT_QUIRKS_EDITOR_H
+#define SLUICE_DATAPLANE_DIALECT_QUIRKS_EDITOR_H
+
+#include <stdbool.h>
+
+#include "common/base/cdefs.h"
+#include "dataplane/canon.h"
+#include "dataplane/tape.h"
+#include "proto/resource.h"
+
+struct dialect_quirks_ids; // of tool calls
+
+struct dialect_quirks_editor {
+    const struct tape *t;
+    const struct resource_quirks *q; // never NULL
+    const struct resource_traits *tr;
+    const struct canon_target *target;
+    const struct canon_request *r; // NULL between equal dialects
+    struct canon_outcome *o;
+    struct arena *a;
+    struct jwrite w;
+    bool touched, failed;
+    bool stream;
+    enum canon_effort effort; // asked for
+    struct slice only;        // of the tools this one stays; SLICE_NULL: all
+    bool no_tools;            // none does
+    struct slice schema;      // raw: to be told in words, the vendor takes no schema
+    struct dialect_quirks_ids *ids;
+};
+
+static inline bool dialect_quirks_has(const struct dialect_quirks_editor *e, uint64_t flag)
+{
+    return (e->q->flags & flag) != 0;
+}
+
+static inline bool dialect_quirks_model(const struct dialect_quirks_editor *e, uint64_t trait)
+{
+    return e->tr != NULL && (e->tr->flags & trait) != 0;
+}
+
+// messages (dialect_quirks_message.c)
+void dialect_quirks_message_list(struct dialect_quirks_editor *e, uint32_t messages);
+// reasoning_effort in the vendor's form (dialect_quirks_reason.c): `value` TAPE_NONE where the
+// client asked for none.
+void dialect_quirks_reason_effort(struct dialect_quirks_editor *e, uint32_t value);
+// The nearest effort that the vendor and the model take.
+const char *dialect_quirks_reason_nearest(const struct dialect_quirks_editor *e,
+                                          enum canon_effort effort);
+
+#endif
