@@ -3,6 +3,8 @@
 // their size is bounded by the catalogue.
 #include "dataplane/models_api.h"
 
+#include <string.h>
+
 #include "common/base/mono.h"
 #include "common/base/text.h"
 #include "dataplane/models_anthropic.h"
@@ -14,32 +16,69 @@
 
 struct listing {
     struct buf *out;
+    uint64_t wall_us;
     struct slice only; // one model's id, or SLICE_NULL
     const char *separator;
     bool anthropic;
     size_t n;
 };
 
-static void put_price(struct buf *b, const char *name, uint64_t pico)
+// USD for one token, as a string; nothing where `absent` is the price.
+static void put_price(struct buf *b, const char *name, uint64_t pico, uint64_t absent)
 {
     char text[40];
 
-    if (pico != UINT64_MAX) {
-        buf_printf(b, "%s\"%s\":\"%s\"", b->p[b->off + b->n - 1] == '{' ? "" : ",", name,
-                   price_format_usd(pico, text));
+    if (pico != absent) {
+        buf_printf(b, ",\"%s\":\"%s\"", name, price_format_usd(pico, text));
     }
 }
 
-static void put_modalities(struct buf *b, const struct resource_model *m)
+// OpenRouter's members; null where unpriced.
+static void put_pricing(struct buf *b, const struct resource_price *p)
+{
+    char text[40];
+
+    if (p->input == UINT64_MAX || p->output == UINT64_MAX) {
+        buf_append_str(b, "\"pricing\":{\"prompt\":null,\"completion\":null}");
+        return;
+    }
+    buf_printf(b, "\"pricing\":{\"prompt\":\"%s\"", price_format_usd(p->input, text));
+    put_price(b, "completion", p->output, UINT64_MAX);
+    put_price(b, "input_cache_read", p->cached, UINT64_MAX);
+    put_price(b, "input_cache_write", p->cache_write, UINT64_MAX);
+    put_price(b, "internal_reasoning", p->reasoning, 0);
+    put_price(b, "audio", p->audio_input, 0);
+    buf_append_char(b, '}');
+}
+
+static void put_modalities(struct buf *b, const char *const *list, size_t n)
 {
     buf_append_char(b, '[');
-    for (size_t i = 0; i < m->n_modalities; i++) {
+    for (size_t i = 0; i < n; i++) {
         if (i > 0) {
             buf_append_char(b, ',');
         }
-        text_json_string(b, slice_str(m->modalities[i]));
+        text_json_string(b, slice_str(list[i]));
     }
     buf_append_char(b, ']');
+}
+
+static void put_architecture(struct buf *b, const struct resource_model *m)
+{
+    static const char *const text[] = {"text"};
+    bool vectors = m->kind != NULL && strcmp(m->kind, "embeddings") == 0;
+
+    buf_append_str(b, "\"architecture\":{\"input_modalities\":");
+    put_modalities(b, m->modalities, m->n_modalities);
+    buf_append_str(b, ",\"output_modalities\":");
+    if (vectors) {
+        buf_append_str(b, "[\"embeddings\"]");
+    } else if (m->n_outputs > 0) {
+        put_modalities(b, m->outputs, m->n_outputs);
+    } else {
+        put_modalities(b, text, 1);
+    }
+    buf_append_char(b, '}');
 }
 
 static void put_count(struct buf *b, uint32_t n)
@@ -52,7 +91,8 @@ static void put_count(struct buf *b, uint32_t n)
 }
 
 // OpenAI's shape with OpenRouter's extra members.
-static void put_model(struct buf *b, const struct resource *m, const struct resource_model_at *at)
+static void put_model(struct buf *b, const struct resource *m, const struct resource_model_at *at,
+                      uint64_t wall_us)
 {
     const struct resource_model *x = m->u.model;
 
@@ -60,7 +100,8 @@ static void put_model(struct buf *b, const struct resource *m, const struct reso
     text_json_escape(b, slice_str(at->provider));
     buf_append_char(b, '/');
     text_json_escape(b, slice_str(at->id));
-    buf_append_str(b, "\",\"object\":\"model\",\"created\":0,\"owned_by\":");
+    buf_printf(b, "\",\"object\":\"model\",\"created\":%llu,\"owned_by\":",
+               (unsigned long long)(x->released_wall_us / 1000000));
     text_json_string(b, slice_str(at->provider));
     buf_append_str(b, ",\"canonical_slug\":");
     text_json_string(b, slice_str(m->id));
@@ -68,21 +109,28 @@ static void put_model(struct buf *b, const struct resource *m, const struct reso
     text_json_string(b, slice_str(m->id));
     buf_append_str(b, ",\"context_length\":");
     put_count(b, x->context);
-    buf_append_str(b, ",\"architecture\":{\"input_modalities\":");
-    put_modalities(b, x);
-    buf_append_str(b, ",\"output_modalities\":[\"text\"]},\"pricing\":{");
-    put_price(b, "prompt", at->price.input);
-    put_price(b, "completion", at->price.output);
-    put_price(b, "input_cache_read", at->price.cached);
-    put_price(b, "input_cache_write", at->price.cache_write);
-    buf_append_str(b, "},\"top_provider\":{\"context_length\":");
+    buf_append_char(b, ',');
+    put_architecture(b, x);
+    buf_append_char(b, ',');
+    put_pricing(b, price_at(at, wall_us));
+    buf_append_str(b, ",\"top_provider\":{\"context_length\":");
     put_count(b, x->context);
     buf_append_str(b, ",\"max_completion_tokens\":");
     put_count(b, x->max_output);
     buf_append_str(b, "}}");
 }
 
-// "provider/id", or the canonical name (its first place).
+static bool is_alias(const struct resource_model *m, struct slice name)
+{
+    for (size_t i = 0; i < m->n_aliases; i++) {
+        if (slice_eq_str(name, m->aliases[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// "provider/id", or the canonical name or an alias (its first place).
 static bool is_wanted(const struct listing *l, const struct resource *m,
                       const struct resource_model_at *at)
 {
@@ -91,7 +139,7 @@ static bool is_wanted(const struct listing *l, const struct resource *m,
     if (l->only.p == NULL) {
         return true;
     }
-    if (slice_eq_str(l->only, m->id)) {
+    if (slice_eq_str(l->only, m->id) || is_alias(m->u.model, l->only)) {
         return l->n == 0;
     }
     return l->only.n > provider.n && slice_starts(l->only, provider) &&
@@ -105,7 +153,11 @@ static void list_model(void *ctx, const struct resource *m, const struct resourc
 
     if (is_wanted(l, m, at)) {
         buf_append_str(l->out, l->n == 0 ? "" : l->separator);
-        (l->anthropic ? models_anthropic_put : put_model)(l->out, m, at);
+        if (l->anthropic) {
+            models_anthropic_put(l->out, m, at);
+        } else {
+            put_model(l->out, m, at, l->wall_us);
+        }
         l->n++;
     }
 }
@@ -136,7 +188,8 @@ static void answer_anthropic_models(struct req *r)
 static void answer_models(struct req *r)
 {
     struct buf body;
-    struct listing l = {&body, SLICE_NULL, ",", false, 0};
+    struct listing l = {
+        .out = &body, .wall_us = loop_wall_us(r->w->loop), .only = SLICE_NULL, .separator = ","};
 
     if (r->route.anthropic) {
         answer_anthropic_models(r);
@@ -161,7 +214,11 @@ static struct slice decoded(struct arena *a, struct slice s)
 static void answer_model(struct req *r)
 {
     struct buf body;
-    struct listing l = {&body, decoded(&r->arena, r->route.rest), ",", r->route.anthropic, 0};
+    struct listing l = {.out = &body,
+                        .wall_us = loop_wall_us(r->w->loop),
+                        .only = decoded(&r->arena, r->route.rest),
+                        .separator = ",",
+                        .anthropic = r->route.anthropic};
 
     buf_init(&body, BODY_MAX);
     route_models(r->snap, r->router, r->key, list_model, &l);

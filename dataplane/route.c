@@ -320,7 +320,7 @@ static void apply_order(struct route_plan *p, const struct dialect_request *r)
 }
 
 struct near {
-    struct slice names[512];
+    struct slice names[1024];
     size_t n;
     struct arena *a;
 };
@@ -329,12 +329,10 @@ static bool add_near(void *ctx, const struct resource *m)
 {
     struct near *n = ctx;
 
+    n->names[n->n++] = slice_str(m->id);
     for (size_t i = 0; i < m->u.model->n_at && n->n < ARRAY_LEN(n->names); i++) {
         n->names[n->n++] = slice_str(
             arena_printf(n->a, "%s/%s", m->u.model->at[i].provider, m->u.model->at[i].id));
-    }
-    if (n->n < ARRAY_LEN(n->names)) {
-        n->names[n->n++] = slice_str(m->id);
     }
     return n->n < ARRAY_LEN(n->names);
 }

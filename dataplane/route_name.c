@@ -4,6 +4,7 @@
 //   "openai/gpt-4o:nitro"   suffix off      -> provider openai, id gpt-4o
 //   "gpt-4o", an alias      no provider     -> the catalogue's model, wherever it is served
 //   "google/gemini-x"       google is none  -> looked up whole, then as "gemini-x"
+//   "gpt-4o-2024-08-06"     not listed      -> gpt-4o, but asked for by this id at its vendor
 #include "dataplane/route_name.h"
 
 #include <string.h>
@@ -48,6 +49,61 @@ static bool decode_slashes(struct slice name, struct arena *a, struct slice *ret
     return true;
 }
 
+static bool are_digits(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] < '0' || s.p[i] > '9') {
+            return false;
+        }
+    }
+    return true;
+}
+
+// "-2024-08-06", "-20250929", "@20250929" and "@default" at the end of an id. False: it has none.
+static bool strip_date(struct slice id, struct slice *ret)
+{
+    struct slice end;
+
+    if (slice_ends(id, SLICE("@default"))) {
+        *ret = slice_head(id, id.n - 8);
+        return ret->n > 0;
+    }
+    if (id.n > 11) {
+        end = slice_from(id, id.n - 11);
+        if (end.p[0] == '-' && end.p[5] == '-' && end.p[8] == '-' &&
+            are_digits(slice_head(slice_from(end, 1), 4)) &&
+            are_digits(slice_head(slice_from(end, 6), 2)) && are_digits(slice_from(end, 9))) {
+            *ret = slice_head(id, id.n - 11);
+            return true;
+        }
+    }
+    if (id.n > 9) {
+        end = slice_from(id, id.n - 9);
+        if ((end.p[0] == '-' || end.p[0] == '@') && are_digits(slice_from(end, 1))) {
+            *ret = slice_head(id, id.n - 9);
+            return true;
+        }
+    }
+    return false;
+}
+
+// The undated model of a dated id.
+static void look_up_undated(const struct snapshot *s, struct route_name *w)
+{
+    struct slice undated;
+
+    if (!strip_date(w->id, &undated)) {
+        return;
+    }
+    if (w->provider.p != NULL ? snapshot_model_at(s, w->provider, undated, &w->known) ||
+                                    snapshot_model_by_name(s, undated, &w->known)
+                              : snapshot_model_by_name(s, undated, &w->known)) {
+        w->dated = true;
+    } else {
+        w->known = (struct snapshot_model){NULL, NULL};
+    }
+}
+
 // Fills in what `w->full` means.
 static void look_up(const struct snapshot *s, struct route_name *w)
 {
@@ -68,6 +124,7 @@ static void look_up(const struct snapshot *s, struct route_name *w)
     if (slash == SIZE_MAX ||
         !snapshot_model_by_name(s, slice_from(w->full, slash + 1), &w->known)) {
         w->known = (struct snapshot_model){NULL, NULL};
+        look_up_undated(s, w);
     }
 }
 
@@ -114,7 +171,9 @@ struct route_id route_name_at(const struct route_name *w, const struct snapshot_
     const struct resource_model_at *at = entry_at(w, name);
 
     if (at != NULL) {
-        return (struct route_id){slice_str(at->id), at};
+        bool as_asked = w->dated && (w->provider.p != NULL || at == w->known.res->u.model->at);
+
+        return (struct route_id){as_asked ? w->id : slice_str(at->id), at};
     }
     if (slice_eq(w->provider, name) ||
         (w->provider.p == NULL && lists_model(p->res->u.provider, w->full))) {

@@ -17,6 +17,8 @@ struct route_name {
     struct slice provider;       // "openai" where the part before the first '/' is a provider
     struct slice id;             // the rest, or all of it
     struct snapshot_model known; // res NULL: not in the catalogue
+    bool dated;                  // id names a snapshot of `known` ("gpt-4o-2024-08-06"): where the
+                                 // model is first served, the id stays as it was asked for
     enum resource_strategy sort; // by suffix, or 0
 };
 
@@ -26,8 +28,9 @@ struct route_id {
     const struct resource_model_at *at; // entry of the catalogue; NULL: none
 };
 
-// "%2F" stands for '/' where the name is not known as written. A name like "google/gemini-x" whose
-// first part is no provider of ours is looked up by its last part as well.
+// Dated ids that the catalogue does not list have the price of the undated one. "%2F" stands for
+// '/' where the name is not known as written. A name like "google/gemini-x" whose first part is no
+// provider of ours is looked up by its last part as well.
 struct route_name route_name_resolve(const struct snapshot *s, struct slice model, struct arena *a);
 // Without mappings: the catalogue says so, or it was named with this provider (unknown models of a
 // known provider pass through), or a glob of the provider's takes a bare name.

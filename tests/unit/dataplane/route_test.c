@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -176,6 +177,16 @@ static void unified_names(void **state)
         {"openai/gpt-4o-2024-08-06", "openai/gpt-4o-2024-08-06[ok1] "
                                      "openai/gpt-4o-2024-08-06[ok2]"},
         {"openai/brand-new", "openai/brand-new[ok1] openai/brand-new[ok2]"}, // passes through
+        // dated ids that are not listed
+        {"openai/gpt-4o-mini-2025-01-02", "openai/gpt-4o-mini-2025-01-02[ok1] "
+                                          "openai/gpt-4o-mini-2025-01-02[ok2]"},
+        {"anthropic/claude-haiku-20250102", "anthropic/claude-haiku-20250102[an]"},
+        {"gpt-4o-mini-2025-01-02", "azure/mini-deployment[az] openai/gpt-4o-mini-2025-01-02[ok1] "
+                                   "openai/gpt-4o-mini-2025-01-02[ok2] "
+                                   "vllm/gpt-4o-mini-2025-01-02[]"},
+        {"openai/gpt-4o-mini-2025-1-2", "openai/gpt-4o-mini-2025-1-2[ok1] "
+                                        "openai/gpt-4o-mini-2025-1-2[ok2]"},
+        {"openai/-2025-01-02", "openai/-2025-01-02[ok1] openai/-2025-01-02[ok2]"},
         {"bedrock/claude-haiku", "bedrock/us.anthropic.haiku-v1:0[br]"},
         {"bedrock/us.anthropic.haiku-v1:0", "bedrock/us.anthropic.haiku-v1:0[br]"},
         {"together/meta-llama/Llama-3", "together/meta-llama/Llama-3[tg]"},
@@ -202,6 +213,38 @@ static void unified_names(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         expect(cases[i].model, true, cases[i].expected);
+    }
+}
+
+// A dated id has the price of the undated one, one of its own where it is listed, none where nobody
+// knows what it is.
+static void dated_ids_have_a_price(void **state)
+{
+    static const struct {
+        const char *model;
+        uint64_t input;
+    } cases[] = {
+        {"openai/gpt-4o-mini-2025-01-02", 15},    {"gpt-4o-mini-2025-01-02", 15},
+        {"openai/gpt-4o-2024-08-06", 2},          {"openai/gpt-4o-2024-11-20", 1},
+        {"anthropic/claude-haiku@20250102", 9},   {"anthropic/claude-haiku@default", 9},
+        {"openai/brand-new-2025-01-02", UNKNOWN},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct ask a = {.model = cases[i].model, .unified = true};
+        uint64_t input = UNKNOWN;
+        struct route_plan p;
+
+        assert_int_equal(plan(&a), ROUTE_OK);
+        assert_int_equal(route_plan(&a.q, &arena, &p, &a.e), ROUTE_OK);
+        for (size_t k = 0; k < p.n && input == UNKNOWN; k++) {
+            if (strcmp(p.candidates[k].provider->res->id, "azure") != 0 &&
+                p.candidates[k].price != NULL) {
+                input = p.candidates[k].price->input;
+            }
+        }
+        assert_true(input == cases[i].input);
     }
 }
 
@@ -630,6 +673,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(unified_names),
+        T(dated_ids_have_a_price),
         T(suffixes_choose_the_strategy),
         T(key_weights),
         T(routers_map),
