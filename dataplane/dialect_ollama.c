@@ -16,7 +16,7 @@ static bool serves(enum dialect_endpoint ep)
 
 static void write_path(const struct dialect_call *c, struct buf *out)
 {
-    buf_append_str(out, c->endpoint == DIALECT_EMBEDDINGS ? "api/embed" : "api/chat");
+    buf_append_str(out, c->endpoint == DIALECT_EMBEDDINGS ? "embed" : "chat"); // below api/
 }
 
 // --- request: messages -------------------------------------------------------------------------

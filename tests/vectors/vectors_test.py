@@ -18,7 +18,7 @@ SIDES = {"openai->anthropic": ("openai", "anthropic"), "openai->gemini": ("opena
          "openai->ollama": ("openai", "ollama"), "openai->openai-compatible": ("openai", "openai"),
          "anthropic-client->openai": ("anthropic", "openai")}
 # Base paths that a provider's base-url ends in (catalog/providers.yaml).
-BASES = {"anthropic": "/v1/", "openai": "/v1/", "gemini": "/v1beta/", "ollama": "/"}
+BASES = {"anthropic": "/v1/", "openai": "/v1/", "gemini": "/v1beta/", "ollama": "/api/"}
 
 
 class Differs(Exception):
