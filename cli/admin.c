@@ -14,7 +14,7 @@
 #include "common/io/fetch.h"
 #include "common/io/proc.h"
 
-#define ANSWER_MAX  ((size_t)16 << 20)
+#define ANSWER_MAX  ((size_t)64 << 20)
 #define ANSWER_DEEP 32u
 #define DATA_DIR    ".sluice"
 #define PAGE        "limit=1000"
@@ -244,7 +244,8 @@ static int finish(struct admin *a, const struct fetch_response *r, struct json_v
 int admin_call(struct admin *a, const char *method, const char *path, const struct buf *body,
                struct json_value **ret)
 {
-    const char *headers[] = {a->auth, "content-type: application/json"};
+    char *type = join("content-type: ", a->type == NULL ? "application/json" : a->type, "");
+    const char *headers[] = {a->auth, type};
     char *url = url_of(a, method, path);
     struct fetch_request rq = {.method = method,
                                .url = url,
@@ -266,6 +267,7 @@ int admin_call(struct admin *a, const char *method, const char *path, const stru
         fetch_done(&r);
     }
     mem_free(url);
+    mem_free(type);
     return code;
 }
 
@@ -378,6 +380,39 @@ void admin_table(const struct admin *a, const struct json_value *answer,
             (void)printf("%s%*s%s", tail, c + 1 < n ? (int)(widths[c] - shown.n - strlen(tail)) : 0,
                          "", c + 1 < n ? "  " : "\n");
         }
+    }
+    buf_done(&text);
+}
+
+#define TAIL_WIDTH 12
+
+static int width_of(const struct admin_column *c)
+{
+    return strcmp(c->field, "time") == 0 ? 20 : strcmp(c->field, "status") == 0 ? 6 : TAIL_WIDTH;
+}
+
+void admin_titles(const struct admin_column *columns, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        (void)printf("%-*s%s", i + 1 < n ? width_of(&columns[i]) : 0, columns[i].title,
+                     i + 1 < n ? "  " : "\n");
+    }
+}
+
+void admin_row(const struct json_at *row, const struct admin_column *columns, size_t n)
+{
+    struct buf text;
+
+    buf_init(&text, ANSWER_MAX);
+    for (size_t i = 0; i < n; i++) {
+        struct json_at at = json_member(row, columns[i].field);
+
+        cell(&at, &text);
+        struct slice shown = cut_cell(buf_slice(&text));
+        int pad = width_of(&columns[i]) - (int)shown.n;
+
+        print_text(stdout, shown);
+        (void)printf("%*s%s", i + 1 < n && pad > 0 ? pad : 0, "", i + 1 < n ? "  " : "\n");
     }
     buf_done(&text);
 }

@@ -20,6 +20,7 @@ struct admin {
     const char *data_dir;   // borrowed; NULL: ".sluice"
     const char *wait;       // "5s" or NULL: ?wait= on changes
     bool json;              // -o json: the answer as it came
+    const char *type;       // of bodies; NULL: application/json
     char *base;             // owned: "http://127.0.0.1:8081/admin/v1"
     char *auth;             // owned, secret: the whole header line; wiped by admin_close
 };
@@ -45,6 +46,9 @@ struct admin_column {
 // Prints the rows of {"data": [...]} (or of one object) as a table; nothing with -o json.
 void admin_table(const struct admin *a, const struct json_value *answer,
                  const struct admin_column *columns, size_t n);
+// One row, and the titles above, with fixed widths: for rows that come one at a time.
+void admin_titles(const struct admin_column *columns, size_t n);
+void admin_row(const struct json_at *row, const struct admin_column *columns, size_t n);
 // GET path page by page and a table of it.
 MUST_CHECK int admin_list(struct admin *a, const char *path, const struct admin_column *columns,
                           size_t n);

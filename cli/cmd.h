@@ -15,8 +15,13 @@ int cmd_proxies(int argc, char **argv);
 int cmd_routers(int argc, char **argv);
 // recover --adopt
 int cmd_recover(int argc, char **argv);
-// config check FILE
+// config check FILE, docs; and what cmd_apply does
 int cmd_config(int argc, char **argv);
+// config diff|apply FILE, revisions, rollback SEQ, show: at a control plane
+int cmd_apply(int argc, char **argv);
+// requests [tail|ID], usage
+int cmd_requests(int argc, char **argv);
+int cmd_usage(int argc, char **argv);
 // `sluice --check-config FILE`.
 int cmd_check_config(const char *file);
 // init DIR

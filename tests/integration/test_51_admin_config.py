@@ -477,3 +477,64 @@ def test_a_stream_of_events_does_not_hold_up_the_end(tmp_path, mock):
     while e.r.readline():
         pass
     e.close()
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+
+def test_cli_config(up, tmp_path):
+    f = tmp_path / "next.yaml"
+    f.write_text(CONFIG.replace("latency, providers: [openai, anthropic]", "priority, providers: [openai]").replace("  other:", "  renamed:"))
+    old = revisions(up)[0]["seq"]
+    seq = up.admin("GET", "/config").json()["seq"]
+    r = up.cli("config", "diff", str(f)).stdout
+    assert "+ router renamed" in r and "- router other" in r and "~ router production" in r, r
+    assert '    load-balance.chat.strategy: "latency" -> "priority"' in r, r
+    assert up.cli("config", "apply", str(f), "--dry-run").stdout == r
+    assert up.admin("GET", "/config").json()["seq"] == seq
+    r = up.cli("config", "apply", str(f), "--wait", "5s")
+    assert "CREATED" in r.stdout and routed(up, "renamed").status == 200
+    assert json.loads(up.cli("config", "apply", str(f), "-o", "json").stdout)["updates"] == 0
+    r = up.cli("config", "revisions").stdout.splitlines()
+    assert r[0].split()[:2] == ["SEQ", "CURRENT"] and any("PUT /config" in line and "true" in line for line in r)
+    assert "- router renamed" in up.cli("config", "rollback", str(old), "--dry-run").stdout
+    up.cli("config", "rollback", str(old), "--wait", "5s")
+    assert routed(up, "renamed").code == "router_not_found" and routed(up, "other").status == 200
+    assert "no changes" in up.cli("config", "rollback", str(old), "--dry-run").stdout
+    assert "routers" in json.loads(up.cli("config", "show").stdout)["config"]
+    f.write_text("routers: {x: {load-balance: {chat: {strategy: nope, providers: [openai]}}}}")
+    r = up.cli("config", "apply", str(f), check=False)
+    assert r.returncode == 1 and "routers.x.load-balance.chat.strategy" in r.stderr and "line 1" in r.stderr, r
+    assert up.cli("config", "apply", str(tmp_path / "none.yaml"), check=False).returncode == 1
+    assert up.cli("config", "apply", check=False).returncode == 2
+    assert up.cli("config", "rollback", "1e9", check=False).returncode == 1
+    assert up.cli("config", "--help").returncode == 0 and up.cli("config", "apply", "--help").returncode == 0
+
+
+def test_cli_usage_and_requests(up):
+    import os
+    import signal
+    import subprocess
+    a = routed(up, "other", "for the table")
+    assert a.status == 200
+    id = a.headers["x-request-id"]
+    wait_for(lambda: up.admin("GET", f"/requests/{id}").status == 200, 15, "the request")
+    lines = up.cli("requests", "--router", "other", "--limit", "5").stdout.splitlines()
+    assert lines[0].startswith("TIME") and any(id in line and "200" in line for line in lines[1:]), lines
+    assert json.loads(up.cli("requests", id).stdout)["router"] == "other"
+    assert up.cli("requests", "no-such-id", check=False).returncode == 1
+    assert json.loads(up.cli("requests", "-o", "json").stdout)["data"]
+    lines = up.cli("usage", "--by", "router,provider", "--bucket", "day").stdout.splitlines()
+    assert lines[0].split()[:3] == ["BUCKET", "router", "provider"] and any(" other " in line for line in lines[1:]), lines
+    assert up.cli("usage", "--by", "nothing", check=False).returncode == 1
+    assert up.cli("usage", "word", check=False).returncode == 2
+    env = {**os.environ, "SLUICE_ADMIN_URL": f"http://127.0.0.1:{up.admin_port}", "SLUICE_ADMIN_TOKEN": up.token}
+    p = subprocess.Popen([str(sluice.BIN / "sluice"), "requests", "tail", "-o", "json", "--limit", "1"], stdout=subprocess.PIPE, env=env, text=True)
+    try:
+        assert json.loads(p.stdout.readline())["id"]
+        ids = [routed(up, "other", f"tailed {i}").headers["x-request-id"] for i in range(3)]
+        seen = [json.loads(p.stdout.readline())["id"] for _ in range(3)]
+        assert seen == ids, (seen, ids)
+    finally:
+        p.send_signal(signal.SIGINT)
+        p.wait(20 * sluice.SLOW)
