@@ -14,7 +14,8 @@ import uuid
 import pytest
 
 import sluice
-from sluice import Cluster, request, wait_for
+from sluice import Cluster, Control, request, wait_for
+from slowredis import SlowRedis
 
 # A write is answered within this, whatever Redis does; sanitizers and two busy cores cost something.
 WRITE_S = 1.0 + 0.25 * sluice.SLOW
@@ -285,6 +286,75 @@ def test_a_redis_that_takes_no_writes(cluster, harm):
     assert all_keys(control, "during") == {f"during-{i}": 1 for i in range(len(repeats))}
     assert make_key(control, "after", query="?wait=5s").status == 201
     assert not traffic.stop().bad, traffic.bad[:3]
+
+
+@pytest.fixture
+def slow(cluster, tmp_path):
+    """A cluster whose only control plane reaches Redis by a slow way."""
+    c = cluster(controls=0, proxies=0)
+    c.slow = SlowRedis(c.redis)
+    c.controls.append(Control(tmp_path, "control0", c.slow, c.keys, c.config, c.env))
+    c.add_proxy("proxy0")
+    yield c
+    c.slow.delay = 0
+    c.slow.stop()
+
+
+def test_a_redis_that_is_slow_but_not_too_slow(slow):
+    """100 ms each way: everything works, each change within a second; reads do not notice."""
+    control, proxy = slow.controls[0], slow.proxies[0]
+    key = make_key(control, "before", query="?wait=5s").json()
+    slow.slow.delay = 0.1
+    traffic = Traffic(proxy, key=key["key"])
+    for i in range(4):
+        r, took = timed_write(control, f"slow-{i}")
+        assert r.status == 201 and took < WRITE_S, (r, took)
+        began = time.monotonic()
+        assert control.admin("GET", f"/keys/{r.json()['id']}").status == 200  # one reads one's own write
+        assert time.monotonic() - began < 0.1 * sluice.SLOW
+    slow.slow.dribble = 7
+    r, took = timed_write(control, "by-drops")
+    assert r.status in (201, 503) and took < WRITE_S, (r, took)
+    assert not traffic.stop().bad, traffic.bad[:3]
+
+
+def test_a_redis_that_is_too_slow(slow):
+    """A second and more for an answer: each write ends with 503 within a second, whatever it is, and its repeat is safe.
+    Reads, traffic, readiness and liveness go on; when it is fast again, nothing has to be done."""
+    control, proxy = slow.controls[0], slow.proxies[0]
+    key = make_key(control, "before", query="?wait=5s").json()
+    team = control.admin("POST", "/teams", {"name": "t"}).json()
+    traffic = Traffic(proxy, key=key["key"])
+    config = slow.config.read_bytes() + b"  late: {load-balance: {chat: {strategy: priority, providers: [openai]}}}\n"
+    slow.slow.delay = 0.7
+    repeats = [str(uuid.uuid4()) for _ in range(3)]
+    writes = [("POST", "/keys", {"name": f"late-{i}"}, {"idempotency-key": r}) for i, r in enumerate(repeats)] + [
+        ("PATCH", f"/teams/{team['id']}", {"name": "t2"}, {}), ("DELETE", "/teams/t", None, {}), ("PUT", "/routers/late-2", {}, {}),
+        ("PUT", "/config", config, {"content-type": "application/yaml"}), ("POST", "/tokens", {"name": "x", "scopes": ["read"]}, {}),
+        ("POST", f"/keys/{key['id']}/disable?wait=5s", {}, {}), ("POST", "/config/revisions/1/rollback", None, {}), ("POST", "/recovery", {"action": "adopt"}, {})]
+    for method, path, body, headers in writes:
+        began = time.monotonic()
+        r = control.admin(method, path, body, headers)
+        took = time.monotonic() - began
+        assert r.status == 503 or (path == "/recovery" and r.status == 409), (path, r)
+        assert took < WRITE_S, f"{path}: answered after {took:.2f} s"
+        began = time.monotonic()
+        assert control.admin("GET", f"/keys/{key['id']}").status == 200 and control.admin("GET", "/config").status == 200
+        assert time.monotonic() - began < 0.2 * sluice.SLOW
+    began = time.monotonic()
+    assert control.admin("GET", "/audit").status == 503 and time.monotonic() - began < WRITE_S
+    assert request(control.admin_port, "GET", "/healthz").status == 200
+    assert request(control.admin_port, "GET", "/readyz").status == 200
+    assert proxy.live() and proxy.ready()
+    slow.slow.delay = 0
+    for i, repeat in enumerate(repeats):
+        wait_for(lambda: make_key(control, f"late-{i}", repeat).status == 201, 15, "writes")
+    assert all_keys(control, "late") == {f"late-{i}": 1 for i in range(len(repeats))}
+    assert make_key(control, "after", query="?wait=5s").status == 201
+    bad = traffic.stop().bad
+    # The key was disabled by a write whose end nobody knew: then, and only then, it is refused.
+    disabled = control.admin("GET", f"/keys/{key['id']}").json()["state"] == "disabled"
+    assert all(disabled and getattr(r, "status", 0) == 401 for r in bad), bad[:3]
 
 
 def status_is(control, status):
