@@ -34,9 +34,10 @@ struct attempt {
     bool started;                 // a call was made (still or not any more running)
 
     // What is sent, by attempt_prepare.
-    const struct dialect *dialect; // the provider's
-    struct xlate *xlate;           // NULL: equal dialects
-    struct buf body;               // translated or edited; empty: the client's bytes, spliced
+    const struct dialect *dialect;       // the provider's
+    struct xlate *xlate;                 // NULL: equal dialects
+    struct buf body;                     // translated or edited; empty: the client's bytes, spliced
+    const struct canon_outcome *outcome; // what was left out; NULL: nothing
 
     // Facts.
     bool head_in, ended, paused;

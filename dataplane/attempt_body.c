@@ -6,6 +6,7 @@
 
 #include "dataplane/attempt.h"
 #include "dataplane/attempt_body.h"
+#include "dataplane/dialect_quirks.h"
 #include "dataplane/facts.h"
 #include "dataplane/req_priv.h"
 
@@ -77,6 +78,7 @@ static bool translate(struct req *r, const struct route_candidate *c, const char
                        ret_code, ret_param, e)) {
         return false;
     }
+    r->at.outcome = &r->at.xlate->outcome;
     if (r->rq.usage_in_body) {
         r->at.xlate->context.cost = req_cost_text;
         r->at.xlate->context.cost_ctx = r;
@@ -112,11 +114,47 @@ static void strip(struct req *r, const struct route_candidate *c)
     }
 }
 
+// Equal dialects, but a vendor or model that wants some of OpenAI's members otherwise.
+static bool apply_quirks(struct req *r, const struct route_candidate *c, const char **ret_code,
+                         const char **ret_param, struct err *e)
+{
+    struct slice pieces[UPSTREAM_BODY_PIECES];
+    struct canon_outcome *o;
+    struct canon_target target;
+    struct buf spliced;
+    size_t n, bytes = 0;
+    bool ok;
+
+    facts_of_target(r->snap, c->provider->res, c->model, r->router, &r->arena, &target);
+    if (!dialect_quirks_may_touch(&r->rq.top, httpd_body(r->q), &target)) {
+        return true;
+    }
+    o = arena_zalloc(&r->arena, sizeof(*o));
+    o->arena = &r->arena;
+    n = attempt_pieces(r, c, pieces, &bytes);
+    buf_init(&spliced, bytes + 1);
+    for (size_t i = 0; i < n; i++) {
+        buf_append(&spliced, pieces[i]);
+    }
+    // Only writes to at.body when it edits.
+    ok = dialect_quirks_edit(buf_slice(&spliced), r->route.endpoint, NULL, &target, o,
+                             &r->at.body) != DIALECT_QUIRKS_REFUSED;
+    buf_done(&spliced);
+    r->at.outcome = o;
+    if (!ok) {
+        *ret_code = o->code;
+        *ret_param = o->param;
+        return err_set(e, ERR_INVALID, "%s", o->message);
+    }
+    return true;
+}
+
 bool attempt_prepare(struct req *r, const struct route_candidate *c, const char **ret_code,
                      const char **ret_param, struct err *e)
 {
     r->at.dialect = attempt_dialect(r, c->provider->res->u.provider);
     r->at.xlate = NULL;
+    r->at.outcome = NULL;
     buf_done(&r->at.body);
     buf_init(&r->at.body, XLATE_BODY_MAX);
     if (r->at.dialect != r->dialect) {
@@ -125,7 +163,7 @@ bool attempt_prepare(struct req *r, const struct route_candidate *c, const char 
     if (r->dialect->strip_request != NULL && is_other_model(r, c)) {
         strip(r, c);
     }
-    return true;
+    return r->at.dialect != &dialect_openai || apply_quirks(r, c, ret_code, ret_param, e);
 }
 
 size_t attempt_pieces(struct req *r, const struct route_candidate *c, struct slice *pieces,

@@ -270,7 +270,7 @@ static bool is_name(struct slice s)
 // Parameters that the provider could not take.
 static void add_dropped(struct req *r, struct reply_head *h)
 {
-    const struct canon_outcome *o = r->at.xlate == NULL ? NULL : &r->at.xlate->outcome;
+    const struct canon_outcome *o = r->at.outcome;
     struct buf b;
 
     if (o == NULL || o->n_dropped == 0) {
