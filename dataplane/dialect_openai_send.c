@@ -319,6 +319,16 @@ static void put_format(struct sender *s)
 
 // --- the rest ----------------------------------------------------------------------------------
 
+static size_t characters(struct slice s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.n; i++) {
+        n += ((unsigned char)s.p[i] & 0xC0) != 0x80; // no continuation byte
+    }
+    return n;
+}
+
 static void put_user(struct sender *s)
 {
     struct slice user = jtext_decode(s->r->user_text, s->o->arena);
@@ -329,7 +339,7 @@ static void put_user(struct sender *s)
     if (user.n == 0) {
         return;
     }
-    if (text_utf8_len(user) > USER_MAX) {
+    if (characters(user) > USER_MAX) {
         crypto_sha256(hash, &user, 1);
         text_hex(hash, sizeof(hash), hex);
         user = (struct slice){hex, sizeof(hex)};
