@@ -111,10 +111,18 @@ static bool take_id(struct ids *open, struct slice id)
 
 static bool check_calls(struct mock_request *q, const struct json_at *calls, struct ids *open)
 {
+    static const char *const members[] = {"id", "type", "function", "custom", NULL};
+
     for (size_t k = 0; k < json_size(calls); k++) {
         struct json_at call = json_element(calls, k), fn = json_member(&call, "function");
-        struct slice id = mock_tree_text(&call, "id");
+        struct slice id = mock_tree_text(&call, "id"), unknown = mock_tree_unknown(&call, members);
 
+        if (is_strict(q) && unknown.p != NULL) {
+            return mock_shape_refuse(q, 400,
+                                     "Additional properties are not allowed ('" SLICE_FMT
+                                     "' was unexpected) - 'tool_calls.%zu'",
+                                     SLICE_ARG(unknown), k);
+        }
         if (id.n == 0 || id.n > 64 || mock_tree_text(&call, "type").p == NULL) {
             return mock_shape_refuse_code(q, 400, CODE,
                                           "Invalid 'tool_calls[%zu].id': 1 to 64 "

@@ -452,6 +452,8 @@ def test_openai_tool_loop_and_formats(mock):
     ({"response_format": {"type": "xml"}}, "'xml'"), ({"model": "strict", "top_k": 5}, "top_k"), ({"top_k": 5}, None),
     ({"model": "gpt-5+strict", "max_tokens": 5}, "max_tokens"), ({"model": "strict", "stream_options": {"include_usage": True}}, "stream_options"),
     ({"model": "strict", "messages": [{"role": "assistant", "content": "x", "thinking_blocks": []}]}, "thinking_blocks"),
+    ({"model": "strict", "messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": None, "tool_calls": [
+        {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}, "extra_content": {}}]}]}, "extra_content"),
     ({"model": "strict", "response_format": {"type": "json_object"}}, "word 'json'")])
 def test_openai_refuses(mock, more, why):
     status, e, raw = openai(mock, **more)
