@@ -334,7 +334,7 @@ static void put_user(struct sender *s)
     struct slice user = jtext_decode(s->r->user_text, s->o->arena);
     const char *name = s->t->openai ? "safety_identifier" : "user";
     uint8_t hash[CRYPTO_SHA256_BYTES];
-    char hex[2 * CRYPTO_SHA256_BYTES];
+    char hex[2 * CRYPTO_SHA256_BYTES + 1];
 
     if (user.n == 0) {
         return;
@@ -342,7 +342,7 @@ static void put_user(struct sender *s)
     if (characters(user) > USER_MAX) {
         crypto_sha256(hash, &user, 1);
         text_hex(hash, sizeof(hash), hex);
-        user = (struct slice){hex, sizeof(hex)};
+        user = slice_str(hex);
     }
     jwrite_string_in(&s->w, name, user);
 }

@@ -175,6 +175,9 @@ static void edit_top_p(struct dialect_quirks_editor *e, uint32_t name)
 
 static const char *bound_name(const struct dialect_quirks_editor *e, uint32_t name)
 {
+    if (!e->chat) { // the newer name is Chat Completions'
+        return "max_tokens";
+    }
     if (dialect_quirks_model(e, RESOURCE_COMPLETION_TOKENS)) {
         return "max_completion_tokens";
     }

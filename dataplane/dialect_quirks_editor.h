@@ -23,7 +23,7 @@ struct dialect_quirks_editor {
     struct arena *a;
     struct jwrite w;
     bool touched, failed;
-    bool stream;
+    bool stream, chat;
     enum canon_effort effort; // asked for
     struct slice only;        // of the tools this one stays; SLICE_NULL: all
     bool no_tools;            // none does

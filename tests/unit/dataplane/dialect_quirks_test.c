@@ -364,6 +364,24 @@ static void refusals_can_be_drops(void **state)
     arena_done(&a);
 }
 
+static void completions_of_old(void **state)
+{
+    struct canon_target target = {.model = SLICE("m"), .quirks = &cerebras};
+    struct canon_outcome o = {.n_dropped = 0};
+    struct arena a;
+    struct buf out;
+
+    (void)state;
+    arena_init(&a, 4096, 0);
+    buf_init(&out, 1 << 20);
+    o.arena = &a;
+    assert_int_equal(dialect_quirks_edit(SLICE(X("\"max_tokens\":2")), DIALECT_COMPLETIONS, NULL,
+                                         &target, &o, &out),
+                     DIALECT_QUIRKS_NONE);
+    buf_done(&out);
+    arena_done(&a);
+}
+
 // Of a request that was translated the client's own words are named.
 static void names_of_the_client(void **state)
 {
@@ -400,6 +418,7 @@ int main(void)
         cmocka_unit_test(edits),
         cmocka_unit_test(edits_are_final),
         cmocka_unit_test(refusals_can_be_drops),
+        cmocka_unit_test(completions_of_old),
         cmocka_unit_test(names_of_the_client),
     };
 
