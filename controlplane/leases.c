@@ -19,7 +19,7 @@
 #include "controlplane/scripts.h"
 
 #define CHUNK         256u
-#define ARGS_EACH     9u
+#define ARGS_EACH     10u
 #define PROXY_MAX     64u // bytes of a proxy's name that tell it from others
 #define LEASE_MIN_US  (10 * MONO_MS)
 #define LEASE_MAX_US  (5 * MONO_SEC)
@@ -45,7 +45,7 @@ struct item {
     const char *limit_id, *key;
     struct resource_limit limit; // a copy: the state may change meanwhile
     uint64_t anchor_us;
-    uint64_t want, returned, debt, window;
+    uint64_t want, returned, debt, window, batch;
     bool answered, again;
 };
 
@@ -194,7 +194,7 @@ static struct slice bounds_of(struct leases *l, struct arena *arena,
                                   (unsigned long long)t[3]));
 }
 
-// The nine arguments of lua/lease.lua.
+// The ten arguments of lua/lease.lua.
 static void add_item(struct leases *l, struct args *a, const struct item *it)
 {
     const struct resource_limit *limit = &it->limit;
@@ -209,6 +209,7 @@ static void add_item(struct leases *l, struct args *a, const struct item *it)
     add_u64(a, it->returned);
     add_u64(a, it->debt);
     add_u64(a, it->window);
+    add_u64(a, it->batch);
     if (limit->calendar == RESOURCE_ROLLING) {
         add_u64(a, it->anchor_us);
     } else {
@@ -279,6 +280,7 @@ static void take_answer(struct ask *k, struct item *it, const struct redis_reply
         .reset_us = (uint64_t)redis_int(redis_item(r, 3)),
         .empty_until_us = (uint64_t)redis_int(redis_item(r, 4)),
         .window = (uint64_t)redis_int(redis_item(r, 5)),
+        .batch = (uint64_t)redis_int(redis_item(r, 6)),
     };
 }
 
@@ -397,6 +399,7 @@ static bool fill_item(struct ask *k, struct item *it, const struct message_lease
         .returned = from->returned < limit->amount ? from->returned : limit->amount,
         .debt = from->debt,
         .window = from->window,
+        .batch = from->batch,
     };
     it->limit.time_zone = arena_strdup(&k->arena, limit->time_zone);
     return true;

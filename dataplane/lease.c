@@ -8,6 +8,7 @@
 #define WINDOW_EMPTY_US (2 * MONO_SEC)    // a window gets back what other proxies did not spend
 #define BUCKET_MAX_US   (3600 * MONO_SEC) // longer limits are windows (interfaces.md section 7)
 #define TIME_MAX_US     (400 * 86400 * MONO_SEC) // times from outside are cut here
+#define WORTH_KEEPING   2 // units spent in the length of a lease, from which some are kept ready
 
 static uint64_t at_most(uint64_t v, uint64_t max)
 {
@@ -19,10 +20,20 @@ static bool is_window(const struct lease *l)
     return l->window_us == 0 || l->window_us > BUCKET_MAX_US;
 }
 
+// Units of a lease that is over. Nobody asks which of all that is owed came from which grant: all
+// of it counts as of the oldest one.
+static void owe_back(struct lease *l, uint64_t units, uint64_t batch)
+{
+    if (units > 0) {
+        l->owed_batch = l->owed == 0 || batch < l->owed_batch ? batch : l->owed_batch;
+        l->owed += units;
+    }
+}
+
 void lease_end(struct lease *l)
 {
     if (l->units > 0) {
-        l->owed += (uint64_t)l->units;
+        owe_back(l, (uint64_t)l->units, l->batch);
         l->rest += (uint64_t)l->units;
         l->units = 0;
     }
@@ -80,7 +91,8 @@ static void owe(struct lease *l, uint64_t units)
     }
 }
 
-void lease_put_back(struct lease *l, uint32_t no, enum resource_unit unit, int64_t units)
+void lease_put_back(struct lease *l, uint32_t no, uint64_t batch, enum resource_unit unit,
+                    int64_t units)
 {
     if (l->unit != unit) {
         return; // configured to count something else meanwhile
@@ -96,7 +108,7 @@ void lease_put_back(struct lease *l, uint32_t no, enum resource_unit unit, int64
     if (no == l->no && l->until_us != 0) {
         l->units += units;
     } else if (!is_window(l) || (int32_t)(no - l->first_no) >= 0) { // else: of an earlier window
-        l->owed += (uint64_t)units;
+        owe_back(l, (uint64_t)units, batch);
     }
 }
 
@@ -105,21 +117,51 @@ bool lease_is_asked_for(const struct lease *l, uint64_t now_us)
     return l->asked_at_us != 0 && now_us < l->asked_at_us + ASK_AGAIN_US;
 }
 
+// Half of the limit or more is left: what is kept ready here is nobody's loss.
+static bool is_plenty(const struct lease *l)
+{
+    return l->heard_us != 0 && l->rest >= l->amount / 2;
+}
+
+// Units spent in the length of a lease, an average over about that time.
+static double pace(const struct lease *l, uint64_t now_us)
+{
+    uint64_t elapsed_us = now_us > l->paced_us ? now_us - l->paced_us : 0;
+
+    return l->length_us == 0
+               ? 0
+               : (l->pace + (double)l->spent) / (1 + (double)elapsed_us / (double)l->length_us);
+}
+
 bool lease_wants_renewal(const struct lease *l, uint64_t now_us)
 {
     bool half = l->units * 2 < (int64_t)l->full;
     bool ending = l->until_us != 0 && l->until_us < now_us + l->length_us / 4;
 
-    return (half || ending) && now_us >= l->empty_until_us;
+    return (half || ending) && now_us >= l->empty_until_us &&
+           (is_plenty(l) || pace(l, now_us) >= WORTH_KEEPING);
 }
 
-// What was spent since the last question is asked for twice over: a lease that lasts to its half
-// keeps its size, one that ran dry doubles. Beyond what is needed now a lease is at most 1 % of the
-// limit: so much and no more can be lying with a proxy when the rest is gone.
+// What to ask for beyond the need of the moment; at most 1 % of the limit. While there is plenty:
+// twice what was spent since the last question, so that a lease that lasts to its half keeps its
+// size and one that ran dry doubles. When units are short, with many proxies, most of what each
+// keeps ready would be missing elsewhere: no more than it spends in the length of a lease, and
+// nothing where that is next to nothing.
+static uint64_t keep_ready(const struct lease *l, uint64_t now_us)
+{
+    uint64_t most = l->amount < 100 ? 1 : l->amount / 100;
+    double p;
+
+    if (is_plenty(l)) {
+        return at_most(2 * l->spent, most);
+    }
+    p = pace(l, now_us);
+    return p < WORTH_KEEPING ? 0 : at_most((uint64_t)p, most);
+}
+
 bool lease_question(struct lease *l, uint64_t need, uint64_t now_us, struct limit_ask *ret)
 {
-    uint64_t share = at_most(2 * l->spent, l->amount < 100 ? 1 : l->amount / 100);
-    uint64_t want = need == 0 || lease_is_asked_for(l, now_us) ? 0 : need + share;
+    uint64_t want = need == 0 || lease_is_asked_for(l, now_us) ? 0 : need + keep_ready(l, now_us);
     uint64_t debt = l->units < 0 ? (uint64_t)-l->units : 0;
 
     if (want == 0 && l->owed == 0 && debt == 0) {
@@ -129,11 +171,14 @@ bool lease_question(struct lease *l, uint64_t need, uint64_t now_us, struct limi
     ret->returned = l->owed;
     ret->debt = debt;
     ret->window = l->window;
-    l->owed = 0;
+    ret->batch = l->owed_batch;
+    l->owed = l->owed_batch = 0;
     l->units += (int64_t)debt;
     if (want > 0) {
         l->asked_at_us = now_us;
         l->wanted = ret->want;
+        l->pace = pace(l, now_us);
+        l->paced_us = now_us;
         l->spent = 0;
     }
     return true;
@@ -141,7 +186,7 @@ bool lease_question(struct lease *l, uint64_t need, uint64_t now_us, struct limi
 
 void lease_not_asked(struct lease *l, const struct limit_ask *q)
 {
-    l->owed += q->returned;
+    owe_back(l, q->returned, q->batch);
     owe(l, q->debt);
     if (q->want > 0) {
         l->asked_at_us = 0;
@@ -158,7 +203,7 @@ void lease_lost(struct lease *l, const struct limit_ask *q, uint64_t now_us)
 // A window has begun since the last answer: what is left of the one before is worth nothing.
 static void turn(struct lease *l, uint64_t window)
 {
-    if (l->window != 0 && window != l->window) {
+    if (is_window(l) && l->window != 0 && window != l->window) {
         l->units = l->units < 0 ? l->units : 0;
         l->owed = 0;
         l->until_us = 0;
@@ -176,6 +221,7 @@ static void add(struct lease *l, const struct limit_grant *g, uint64_t asked_us,
     if (!same) {
         lease_end(l);
         l->no++;
+        l->batch = g->batch;
         l->length_us = length_us;
         l->until_us = is_window(l) ? asked_us + length_us
                                    : at_most(now_us + length_us, asked_us + 2 * length_us);
@@ -204,8 +250,12 @@ void lease_granted(struct lease *l, const struct limit_grant *g, uint64_t now_us
         add(l, g, asked_us, now_us);
     } else if (g->empty_us > 0) {
         uint64_t known_us = is_window(l) ? WINDOW_EMPTY_US : TIME_MAX_US;
+        // The next unit may be there very soon, but so many proxies wait for it: who is told that
+        // there is none lets some gather.
+        uint64_t pause_us = is_window(l) ? 0 : at_most(g->lease_us, TIME_MAX_US) / 4;
 
-        l->empty_until_us = now_us + at_most(g->empty_us, known_us);
+        l->empty_until_us =
+            now_us + at_most(g->empty_us > pause_us ? g->empty_us : pause_us, known_us);
     }
 }
 

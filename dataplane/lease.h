@@ -36,17 +36,21 @@ struct lease {
     enum resource_calendar calendar; // then window_us is 0
     bool open_on_loss;
 
-    int64_t units;      // left; negative = debt
-    uint32_t no;        // counts leases, so that who took units knows from which
-    uint32_t first_no;  // the first lease of this window
-    uint64_t window;    // names this window; 0 = a bucket, or not known
-    uint64_t until_us;  // 0 = over
-    uint64_t length_us; // of the current one
-    uint64_t owed;      // units of leases that are over, to be given back
-    uint64_t full;      // units after the last grant: renewal at half
-    uint64_t rest;      // of the whole limit, as last heard (a lower bound later)
+    int64_t units;       // left; negative = debt
+    uint32_t no;         // counts leases, so that who took units knows from which
+    uint32_t first_no;   // the first lease of this window
+    uint64_t window;     // names this window; 0 = a bucket, or not known
+    uint64_t until_us;   // 0 = over
+    uint64_t length_us;  // of the current one
+    uint64_t batch;      // of the first grant of the current one
+    uint64_t owed;       // units of leases that are over, to be given back
+    uint64_t owed_batch; // of the oldest of them
+    uint64_t full;       // units after the last grant: renewal at half
+    uint64_t rest;       // of the whole limit, as last heard (a lower bound later)
     uint64_t empty_until_us, reset_at_us;
-    uint64_t spent;       // since the last question: what the next one asks for
+    uint64_t spent;       // since the last question
+    double pace;          // units spent in the length of a lease, as of paced_us: lease.c
+    uint64_t paced_us;    // the last question
     uint64_t unmet;       // what the waiting requests are short of; kept by limit.c
     uint64_t asked_at_us; // 0 = no question open
     uint64_t wanted;      // by the last question
@@ -63,9 +67,10 @@ void lease_expire(struct lease *l, uint64_t now_us);
 void lease_end(struct lease *l);
 // False, and nothing taken: there are too few.
 MUST_CHECK bool lease_take(struct lease *l, uint64_t units);
-// The difference between what was taken from lease number `no` and what was used; negative: more
-// was used.
-void lease_put_back(struct lease *l, uint32_t no, enum resource_unit unit, int64_t units);
+// The difference between what was taken from lease number `no`, which had that batch, and what was
+// used; negative: more was used.
+void lease_put_back(struct lease *l, uint32_t no, uint64_t batch, enum resource_unit unit,
+                    int64_t units);
 bool lease_is_asked_for(const struct lease *l, uint64_t now_us);
 // Half is spent, or it is in its last quarter, and more is to be had.
 bool lease_wants_renewal(const struct lease *l, uint64_t now_us);

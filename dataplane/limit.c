@@ -290,7 +290,7 @@ static enum limit_result deny(struct limit_pass *p, const struct lease *l, uint6
 
 static void hold(struct limit_pass *p, struct entry *e, uint64_t units)
 {
-    p->holds[p->n++] = (struct limit_hold){e, units, e->lease.no, e->lease.unit};
+    p->holds[p->n++] = (struct limit_hold){e, units, e->lease.batch, e->lease.no, e->lease.unit};
     e->pins++;
 }
 
@@ -412,7 +412,7 @@ static void give_back(const struct limit_hold *h, int64_t units)
 
     pthread_mutex_lock(&e->shard->lock);
     e->pins--;
-    lease_put_back(&e->lease, h->lease, h->unit, units);
+    lease_put_back(&e->lease, h->lease, h->batch, h->unit, units);
     pthread_mutex_unlock(&e->shard->lock);
 }
 

@@ -31,6 +31,7 @@ struct limit_ask {
     uint64_t returned;    // units of an earlier lease given back
     uint64_t debt;        // units used beyond what was leased: to be taken from the limit
     uint64_t window;      // that `returned` came from; 0: a bucket
+    uint64_t batch;       // that `returned` came from, the oldest; 0: a window
 };
 struct limit_grant {
     struct slice limit_id;
@@ -41,6 +42,7 @@ struct limit_grant {
     uint64_t empty_us;  // granted == 0: nothing before this time from now
     uint64_t reset_us;  // until the limit is whole again, from now
     uint64_t window;    // names the window; 0: a bucket
+    uint64_t batch;     // numbers what a bucket has granted
 };
 
 struct limit_config {
@@ -73,6 +75,7 @@ struct limit_query {
 struct limit_hold {
     void *entry;    // pinned
     uint64_t taken; // reservation
+    uint64_t batch; // that lease's
     uint32_t lease; // number of the lease they came from
     enum resource_unit unit;
 };

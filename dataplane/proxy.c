@@ -103,6 +103,7 @@ static void on_lease(void *arg, const struct message_grant *grants, size_t n, ui
             .empty_us = grants[i].empty_until_us,
             .reset_us = grants[i].reset_us,
             .window = grants[i].window,
+            .batch = grants[i].batch,
         };
 
         limit_granted(p->shared.limits, &g, 1, now_us);
@@ -114,8 +115,8 @@ static void on_lease_lost(void *arg, const struct message_lease_item *items, siz
     struct proxy *p = arg;
 
     for (size_t i = 0; i < n; i++) {
-        struct limit_ask a = {items[i].limit_id, items[i].want, items[i].returned, items[i].debt,
-                              items[i].window};
+        struct limit_ask a = {items[i].limit_id, items[i].want,   items[i].returned,
+                              items[i].debt,     items[i].window, items[i].batch};
 
         limit_lost(p->shared.limits, &a, 1, mono_now_us());
     }
@@ -148,8 +149,8 @@ static bool ask_leases(void *arg, const struct limit_ask *items, size_t n)
         return false;
     }
     for (size_t i = 0; i < n; i++) {
-        m[i] = (struct message_lease_item){items[i].limit_id, items[i].want, items[i].returned,
-                                           items[i].debt, items[i].window};
+        m[i] = (struct message_lease_item){items[i].limit_id, items[i].want,   items[i].returned,
+                                           items[i].debt,     items[i].window, items[i].batch};
     }
     return link_lease(p->shared.link, m, n);
 }

@@ -39,6 +39,7 @@ static const struct conv_field heartbeat_fields[] = {
     CONV_U(message_heartbeat, Pb__Heartbeat, seq),
     CONV_U(message_heartbeat, Pb__Heartbeat, digest),
     CONV_U(message_heartbeat, Pb__Heartbeat, wall_us),
+    CONV_U(message_heartbeat, Pb__Heartbeat, live),
 };
 static const struct conv_table heartbeat_table =
     CONV_TABLE(message_heartbeat, pb__heartbeat, heartbeat_fields);
@@ -164,6 +165,7 @@ static const struct conv_field lease_item_fields[] = {
     CONV_U(message_lease_item, Pb__LeaseItem, returned),
     CONV_U(message_lease_item, Pb__LeaseItem, debt),
     CONV_U(message_lease_item, Pb__LeaseItem, window),
+    CONV_U(message_lease_item, Pb__LeaseItem, batch),
 };
 static const struct conv_table lease_item_table =
     CONV_TABLE(message_lease_item, pb__lease_item, lease_item_fields);
@@ -180,6 +182,7 @@ static const struct conv_field grant_fields[] = {
     CONV_U(message_grant, Pb__Grant, lease_us), CONV_U(message_grant, Pb__Grant, remaining),
     CONV_U(message_grant, Pb__Grant, amount),   CONV_U(message_grant, Pb__Grant, empty_until_us),
     CONV_U(message_grant, Pb__Grant, reset_us), CONV_U(message_grant, Pb__Grant, window),
+    CONV_U(message_grant, Pb__Grant, batch),
 };
 static const struct conv_table grant_table = CONV_TABLE(message_grant, pb__grant, grant_fields);
 

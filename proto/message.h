@@ -61,6 +61,7 @@ struct message_delta {
 
 struct message_heartbeat {
     uint64_t seq, digest, wall_us;
+    uint64_t live; // proxies heard by this control plane; 0: not known (yet)
 };
 
 struct message_sync_request {
@@ -167,6 +168,7 @@ struct message_lease_item {
     uint64_t returned; // units of an earlier lease given back
     uint64_t debt;     // units used beyond what was leased
     uint64_t window;   // of what is returned; 0: of a bucket
+    uint64_t batch;    // of what is returned to a bucket: the oldest
 };
 struct message_lease_request {
     const char *proxy;
@@ -183,6 +185,7 @@ struct message_grant {
     uint64_t empty_until_us; // from now; 0: not empty
     uint64_t reset_us;       // until the limit is whole again, from now
     uint64_t window;         // names the window; 0: a bucket
+    uint64_t batch;          // numbers what a bucket has granted
 };
 struct message_lease_grant {
     const struct message_grant *grants;

@@ -4,30 +4,33 @@
 --
 -- KEYS  1 clock   2.. one per question
 -- ARGV  1 caller (one monotonic clock)   2 its monotonic time, us   3 proxy that asks
---       then per question, 9 each:
+--       then per question, 10 each:
 --         kind      "b" bucket | "w" window anchored at `arg` | "c" window among `arg` boundaries
 --         amount    units
 --         per       us: refill time of a bucket, length of a window
 --         lease     us
 --         want, returned, debt   units
 --         window    that `returned` was granted in, as told then
+--         batch     that `returned` was granted in, as told then: the oldest
 --         arg       "w": anchor us, 0 = first use; "c": "t0,t1,t2,t3", three windows, ascending
 --
--- Returns {clock us, clock error us, {granted, lease, remaining, reset, empty, window}, ...}; times in us,
--- from now. granted -1: no given window holds the clock's time (ask again with others); -2: no grants
--- for the length of a lease after another state of Redis was adopted (adopt.lua).
+-- Returns {clock us, clock error us, {granted, lease, remaining, reset, empty, window, batch}, ...};
+-- times in us, from now. granted -1: no given window holds the clock's time (ask again with others);
+-- -2: no grants for the length of a lease after another state of Redis was adopted (adopt.lua).
 --
 -- A bucket is   v level (negative: debt)   t when that was   a, b units granted in this slot of two
---               leases and in the one before   e end of this slot   p:<proxy> the same for one proxy,
---               in slots of one lease
--- a + b is never less than what proxies may still spend, so v <= amount - (a + b) means that level
--- and outstanding leases together never exceed the amount. What a proxy gives back counts only as far
--- as its own slots still have it: late, it would be a unit that the refill has replaced already.
+--               leases and in the one before   e end of this slot   r units granted before that and
+--               not replaced by the refill yet   k what was ever granted, in amounts   n the amount
+-- a + b is never less than what proxies may still spend, and v + a + b + r never more than the amount:
+-- what is in v comes from the refill in place of the oldest units. A unit may be given back as late
+-- as it likes, but not after that: a batch is named by k at its end, at most k - batch units are
+-- younger than it, so that at least a + b + r less those are of it, or older.
 local TOLERANCE = 2000000   -- us Redis's clock may differ from the caller's between two calls
 local KEEP_MS = 604800000   -- forgotten after a week without use, so that no jump of the clock does it
 local TIME_MAX = 9e15       -- us: fits an integer
-local PROXIES_MAX = 64      -- with a field of their own before dead ones are looked for
+local PROXIES_MIN = 64      -- with a field in a window before dead ones are looked for
 local LEASE_MAX = 5000000   -- us: leases_length_us gives no longer ones
+local BATCHES = 100000000   -- numbers for as many units as a bucket holds
 
 local function fmt(x)
   return string.format('%.17g', x)
@@ -102,43 +105,41 @@ local function until_one(v, a, b, e, slot, amount, per, size)
   return math.max(1, math.ceil(at + (1 - v) * per / amount - clock))
 end
 
--- What this proxy was granted and may give back: "a b e".
-local function read_own(text, lease)
-  local a, b, e = string.match(text or '', '^(%S+) (%S+) (%S+)$')
-  a, b, e = tonumber(a or '0'), tonumber(b or '0'), tonumber(e or '0')
-  while a + b > 0 and clock >= e do
-    a, b, e = 0, a, e + lease
-  end
-  if a + b <= 0 then
-    e = clock + lease
-  end
-  return a, b, e
-end
-
--- Fields of proxies that can give nothing back any more.
+-- Fields of proxies not heard for a minute. Looked for when there are twice as many fields as the
+-- last look left, so that a question costs the same however many proxies there are.
 local function forget_proxies(key)
-  local all = redis.call('HGETALL', key)
+  local all, left = redis.call('HGETALL', key), 0
   for i = 1, #all, 2 do
-    local e = string.match(all[i + 1], '^%S+ %S+ (%S+)$')
-    if string.sub(all[i], 1, 2) == 'p:' and (not e or tonumber(e) + 60000000 < clock) then
-      redis.call('HDEL', key, all[i])
+    if string.sub(all[i], 1, 2) == 'p:' then
+      local e = string.match(all[i + 1], '^%S+ %S+ (%S+)')
+      if not e or tonumber(e) + 60000000 < clock then
+        redis.call('HDEL', key, all[i])
+      else
+        left = left + 1
+      end
     end
   end
+  redis.call('HSET', key, 'f', fmt(math.max(PROXIES_MIN, 2 * left)))
 end
 
-local function bucket(key, amount, per, lease, want, returned, debt)
+local function bucket(key, amount, per, lease, want, returned, debt, batch)
   -- What a lease may be spent late by, in whole units; small buckets rely on a + b alone.
   local size = amount - math.floor(amount * lease / per)
   local slot = 2 * lease
-  local saved = redis.call('HMGET', key, 'v', 't', 'a', 'b', 'e', own_field)
+  local saved = redis.call('HMGET', key, 'v', 't', 'a', 'b', 'e', 'r', 'k', 'n')
   local v, t = tonumber(saved[1] or fmt(size)), tonumber(saved[2] or fmt(clock))
   local a, b = tonumber(saved[3] or '0'), tonumber(saved[4] or '0')
-  local e = tonumber(saved[5] or '0')
+  local e, r = tonumber(saved[5] or '0'), tonumber(saved[6] or '0')
+  local k = tonumber(saved[7] or '1')
+  if tonumber(saved[8] or '0') ~= amount then
+    k, r = k + 3, 0 -- numbers given under another amount are of no use
+  end
 
   -- From t to now, in pieces: the cap rises where a slot's leases have died, and what was full
   -- until then has not been filling.
   while a + b > 0 and clock >= e do
     v = fill(v, t, e, amount, per, math.min(size, amount - a - b))
+    r = math.max(0, math.min(r, amount - a - b - v)) + b
     t, a, b, e = math.max(t, e), 0, a, e + slot
   end
   if a + b <= 0 then
@@ -149,24 +150,23 @@ local function bucket(key, amount, per, lease, want, returned, debt)
   if v > cap then -- the limit was lowered
     v = math.max(cap, math.min(v, 0))
   end
+  r = math.max(0, math.min(r, amount - a - b - v)) -- the refill has replaced the others
 
-  -- Given back: only what still counts as outstanding, from the older slots first.
-  local pa, pb, pe = read_own(saved[6], lease)
-  if late <= lease then
-    local back = math.min(returned, a + b, pa + pb)
+  -- Given back: units that were not replaced. Where they are counted is not known; taken from r
+  -- first, a + b stays large enough.
+  if late <= lease and returned > 0 and batch <= k * BATCHES then
+    local younger = k * amount - (batch + 1) / BATCHES * amount
+    local back = math.max(0, math.min(returned, math.floor(a + b + r - math.max(0, younger))))
+    local rest = math.max(0, back - r)
     v = math.min(size, v + back)
-    a, b = a - math.max(0, back - b), math.max(0, b - back)
-    pa, pb = pa - math.max(0, back - pb), math.max(0, pb - back)
+    r = math.max(0, r - back)
+    a, b = a - math.max(0, rest - b), math.max(0, b - rest)
   end
   v = v - debt
   local granted = math.max(0, math.floor(math.min(want, v)))
-  v = v - granted
-  a, pa = a + granted, pa + granted
-  redis.call('HSET', key, 'v', fmt(v), 't', fmt(clock), 'a', fmt(a), 'b', fmt(b), 'e', fmt(e),
-             own_field, fmt(pa) .. ' ' .. fmt(pb) .. ' ' .. fmt(pe))
-  if redis.call('HLEN', key) > PROXIES_MAX + 5 then
-    forget_proxies(key)
-  end
+  v, a, k = v - granted, a + granted, k + granted / amount
+  redis.call('HSET', key, 'v', fmt(v), 't', fmt(clock), 'a', fmt(a), 'b', fmt(b), 'e', fmt(e), 'r',
+             fmt(r), 'k', fmt(k), 'n', fmt(amount))
 
   local empty = 0
   if granted == 0 and want >= 1 then
@@ -174,11 +174,11 @@ local function bucket(key, amount, per, lease, want, returned, debt)
   end
   local reset = math.max(0, math.ceil((size - v) * per / amount))
   return {granted, lease, math.max(0, math.floor(v)), math.min(reset, TIME_MAX),
-          math.min(empty, TIME_MAX), 0}
+          math.min(empty, TIME_MAX), 0, math.floor(k * BATCHES)}
 end
 
 local function window(key, amount, starts, ends, lease, want, returned, debt, from)
-  local saved = redis.call('HMGET', key, 'w', 'u', own_field)
+  local saved = redis.call('HMGET', key, 'w', 'u', own_field, 'f')
   local used = tonumber(saved[2] or '0')
   if tonumber(saved[1] or '-1') ~= starts then
     used = 0
@@ -195,29 +195,29 @@ local function window(key, amount, starts, ends, lease, want, returned, debt, fr
   local granted = math.max(0, math.floor(math.min(want, amount - used)))
   used, own = used + granted, own + granted
   redis.call('HSET', key, 'w', fmt(starts), 'u', fmt(used), own_field, fmt(own) .. ' 0 ' .. fmt(ends))
-  if redis.call('HLEN', key) > PROXIES_MAX + 3 then
+  if redis.call('HLEN', key) > tonumber(saved[4] or PROXIES_MIN) + 4 then
     forget_proxies(key)
   end
   local left = math.ceil(ends - clock)
   return {granted, math.min(lease, left), math.max(0, amount - used), left,
-          granted == 0 and want >= 1 and left or 0, starts}
+          granted == 0 and want >= 1 and left or 0, starts, 0}
 end
 
 local out = {clock, clock_error}
 for i = 2, #KEYS do
-  local p = 4 + (i - 2) * 9
+  local p = 4 + (i - 2) * 10
   local key, kind = KEYS[i], ARGV[p]
   local amount, per, lease = tonumber(ARGV[p + 1]), tonumber(ARGV[p + 2]), tonumber(ARGV[p + 3])
   local want, returned, debt = tonumber(ARGV[p + 4]), tonumber(ARGV[p + 5]), tonumber(ARGV[p + 6])
-  local from = tonumber(ARGV[p + 7])
+  local from, batch, arg = tonumber(ARGV[p + 7]), tonumber(ARGV[p + 8]), ARGV[p + 9]
   local keep = KEEP_MS
 
   if paused and clock < paused + lease then
-    out[#out + 1] = {-2, 0, 0, 0, 0, 0}
+    out[#out + 1] = {-2, 0, 0, 0, 0, 0, 0}
   elseif kind == 'b' then
-    out[#out + 1] = bucket(key, amount, per, lease, want, returned, debt)
+    out[#out + 1] = bucket(key, amount, per, lease, want, returned, debt, batch)
   elseif kind == 'w' then
-    local anchor = tonumber(ARGV[p + 8])
+    local anchor = tonumber(arg)
     if anchor == 0 then
       redis.call('HSETNX', key, 'n', fmt(clock))
       anchor = tonumber(redis.call('HGET', key, 'n'))
@@ -227,10 +227,10 @@ for i = 2, #KEYS do
     keep = keep + 2 * math.ceil(per / 1000)
   else
     local t = {}
-    for x in string.gmatch(ARGV[p + 8], '[^,]+') do
+    for x in string.gmatch(arg, '[^,]+') do
       t[#t + 1] = tonumber(x)
     end
-    local answer = {-1, 0, 0, 0, 0, 0}
+    local answer = {-1, 0, 0, 0, 0, 0, 0}
     for j = 1, #t - 1 do
       if clock >= t[j] and clock < t[j + 1] then
         answer = window(key, amount, t[j], t[j + 1], lease, want, returned, debt, from)

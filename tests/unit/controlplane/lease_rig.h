@@ -37,7 +37,7 @@ struct lease_rig {
 };
 
 struct lease_answer {
-    int64_t granted, lease_us, remaining, reset_us, empty_us, window;
+    int64_t granted, lease_us, remaining, reset_us, empty_us, window, batch;
 };
 
 static inline void lease_rig_start(struct lease_rig *r)
@@ -85,7 +85,7 @@ struct lease_question {
     const char *key;
     const char *proxy; // NULL: "p"
     const struct resource_limit *limit;
-    uint64_t want, returned, debt, window;
+    uint64_t want, returned, debt, window, batch;
     const char *bounds; // calendar
     uint64_t anchor_us; // long windows
 };
@@ -106,7 +106,8 @@ static inline void lease_rig_on_reply(void *arg, const struct redis_reply *r, co
     w->rig->clock_error = redis_int(redis_item(r, 1));
     w->answer = (struct lease_answer){redis_int(redis_item(one, 0)), redis_int(redis_item(one, 1)),
                                       redis_int(redis_item(one, 2)), redis_int(redis_item(one, 3)),
-                                      redis_int(redis_item(one, 4)), redis_int(redis_item(one, 5))};
+                                      redis_int(redis_item(one, 4)), redis_int(redis_item(one, 5)),
+                                      redis_int(redis_item(one, 6))};
     w->rig->waiting = false;
 }
 
@@ -119,7 +120,7 @@ static inline const char *lease_rig_number(char out[24], uint64_t v)
 static inline struct lease_answer lease_rig_ask(struct lease_rig *r, const struct lease_question *q)
 {
     struct lease_wait w = {.rig = r};
-    char n[11][24];
+    char n[12][24];
     const char *kind = q->bounds != NULL ? "c" : q->limit->per_us > 3600 * MONO_SEC ? "w" : "b";
     const struct slice argv[] = {
         SLICE("{sluice}:clock"),
@@ -135,6 +136,7 @@ static inline struct lease_answer lease_rig_ask(struct lease_rig *r, const struc
         slice_str(lease_rig_number(n[5], q->returned)),
         slice_str(lease_rig_number(n[6], q->debt)),
         slice_str(lease_rig_number(n[10], q->window)),
+        slice_str(lease_rig_number(n[11], q->batch)),
         slice_str(q->bounds != NULL ? q->bounds : lease_rig_number(n[7], q->anchor_us)),
         slice_str(lease_rig_number(n[8], r->redis_us / MONO_SEC)),
         slice_str(lease_rig_number(n[9], r->redis_us % MONO_SEC)),

@@ -33,6 +33,7 @@ static int teardown(void **state)
 struct proxy {
     const char *name;
     uint64_t units, until_us; // on its own clock
+    uint64_t batch;           // of the units
     uint64_t empty_until_us;
 };
 
@@ -85,6 +86,7 @@ static void ask(struct simulation *s, struct proxy *p, uint64_t need)
     struct lease_answer a;
 
     q.returned = p->units;
+    q.batch = p->batch;
     q.want = need + s->limit.amount / 200;
     p->units = 0;
     step(s, delay(s)); // others are not served meanwhile: their requests come later
@@ -93,6 +95,7 @@ static void ask(struct simulation *s, struct proxy *p, uint64_t need)
     step(s, delay(s));
     assert_true(a.granted >= 0 && (uint64_t)a.granted <= q.want);
     p->units = (uint64_t)a.granted;
+    p->batch = (uint64_t)a.batch;
     p->until_us = s->now_us + (uint64_t)a.lease_us;
     p->empty_until_us = a.granted == 0 ? s->now_us + (uint64_t)a.empty_us : 0;
 }
@@ -305,6 +308,12 @@ static void debt_blocks_until_it_is_repaid(void **state)
     assert_int_equal(lease_rig_ask(rig, &q).granted, 1);
 }
 
+static void on_count(void *arg, const struct redis_reply *r, const struct err *e)
+{
+    assert_null(e);
+    *(int64_t *)arg = redis_int(r);
+}
+
 static void what_comes_back_in_time_counts_again(void **state)
 {
     struct lease_rig *rig = *state;
@@ -314,6 +323,7 @@ static void what_comes_back_in_time_counts_again(void **state)
     struct lease_answer a = lease_rig_ask(rig, &q);
 
     assert_int_equal(a.granted, 100);
+    q.batch = (uint64_t)a.batch;
     q.want = 60;
     q.returned = 60;
     assert_int_equal(lease_rig_ask(rig, &q).granted, 60);
@@ -324,10 +334,97 @@ static void what_comes_back_in_time_counts_again(void **state)
     assert_int_equal(lease_rig_ask(rig, &q).granted, 100);
     q.returned = 0;
     assert_int_equal(lease_rig_ask(rig, &q).granted, 0);
-    // More than was ever given out.
+    // The same, now that there is room again: what was spent since is not given out twice.
+    lease_rig_advance(rig, 10 * MONO_SEC);
+    q.returned = 60;
+    assert_in_range(lease_rig_ask(rig, &q).granted, 14, 17);
+    // More than was ever given out; a number that was never given.
     q.returned = 100000;
     a = lease_rig_ask(rig, &q);
     assert_true(a.granted <= 100);
+    q.batch = UINT64_C(1) << 52;
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 0);
+    q.batch = 0; // a proxy that does not say
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 0);
+}
+
+// A reservation that ends long after its lease, while the limit is short all the time: no other
+// unit has come in its place, so it counts again. Spent in an instant, all of it stays under the
+// bound.
+static void a_late_refund_counts_while_nothing_replaced_it(void **state)
+{
+    struct lease_rig *rig = *state;
+    const struct resource_limit limit = {
+        .unit = RESOURCE_TOKENS, .amount = 6000, .per_us = 60 * MONO_SEC};
+    struct lease_question q = {.key = "{sluice}:late", .limit = &limit, .want = 6000};
+    struct lease_answer a = lease_rig_ask(rig, &q);
+    uint64_t first = (uint64_t)a.batch;
+
+    assert_in_range(a.granted, 5970, 6000);
+    q.want = 0;
+    // 20 s later a third has been refilled. 3,000 come back: 5,000.
+    lease_rig_advance(rig, 20 * MONO_SEC);
+    q.returned = 3000;
+    q.batch = first;
+    a = lease_rig_ask(rig, &q);
+    assert_in_range(a.remaining, 4900, 5000);
+    // After 15 s more it is full, so the refill has replaced some: 2,000 more are worth nothing.
+    lease_rig_advance(rig, 15 * MONO_SEC);
+    q.returned = 2000;
+    a = lease_rig_ask(rig, &q);
+    assert_in_range(a.remaining, 5960, 6000);
+    q.returned = 0;
+    q.want = 6000;
+    assert_in_range(lease_rig_ask(rig, &q).granted, 5960, 6000);
+    q.returned = 1000; // the margin's worth was not replaced
+    assert_in_range(lease_rig_ask(rig, &q).granted, 0, 30);
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 0);
+}
+
+// Another amount: numbers of before mean nothing.
+static void another_amount_begins_new_numbers(void **state)
+{
+    struct lease_rig *rig = *state;
+    const struct resource_limit more = {
+        .unit = RESOURCE_REQUESTS, .amount = 1000, .per_us = 60 * MONO_SEC};
+    const struct resource_limit less = {
+        .unit = RESOURCE_REQUESTS, .amount = 10, .per_us = 60 * MONO_SEC};
+    struct lease_question q = {.key = "{sluice}:n", .limit = &more, .want = 1000};
+    struct lease_answer a = lease_rig_ask(rig, &q);
+
+    assert_in_range(a.granted, 990, 1000);
+    lease_rig_advance(rig, 2 * MONO_SEC); // its lease is over
+    q.limit = &less;
+    q.want = 0;
+    q.returned = 10;
+    q.batch = (uint64_t)a.batch;
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 0);
+    q.limit = &more;
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 0);
+}
+
+// However many proxies there are, a bucket stays a handful of fields.
+static void a_bucket_does_not_grow_with_proxies(void **state)
+{
+    struct lease_rig *rig = *state;
+    const struct resource_limit limit = {
+        .unit = RESOURCE_REQUESTS, .amount = 1000, .per_us = 60 * MONO_SEC};
+    const struct slice argv[] = {SLICE("HLEN"), SLICE("{sluice}:many")};
+    int64_t fields = -1;
+
+    for (int i = 0; i < 200; i++) {
+        char name[16];
+        struct lease_question q = {
+            .key = "{sluice}:many", .proxy = name, .limit = &limit, .want = 1};
+
+        (void)snprintf(name, sizeof(name), "p%d", i);
+        assert_int_equal(lease_rig_ask(rig, &q).granted, 1);
+    }
+    redis_command(rig->redis, argv, ARRAY_LEN(argv), MONO_SEC, on_count, &fields);
+    while (fields < 0) {
+        loop_turn(rig->loop, 20 * MONO_MS);
+    }
+    assert_in_range(fields, 1, 10);
 }
 
 static void windows_are_whole_at_their_start(void **state)
@@ -511,6 +608,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_denial_says_when, setup, teardown),
         cmocka_unit_test_setup_teardown(debt_blocks_until_it_is_repaid, setup, teardown),
         cmocka_unit_test_setup_teardown(what_comes_back_in_time_counts_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_late_refund_counts_while_nothing_replaced_it, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(another_amount_begins_new_numbers, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_bucket_does_not_grow_with_proxies, setup, teardown),
         cmocka_unit_test_setup_teardown(windows_are_whole_at_their_start, setup, teardown),
         cmocka_unit_test_setup_teardown(windows_take_back_what_they_gave, setup, teardown),
         cmocka_unit_test_setup_teardown(calendar_windows_need_the_right_bounds, setup, teardown),

@@ -234,8 +234,9 @@ static void lengths(void **state)
 static void one_request_answers_many_questions(void **state)
 {
     const struct message_lease_item items[] = {
-        {"r:prod:0:key1", 10, 0, 0, 0}, {"r:none:0:key1", 10, 0, 0, 0}, {"k:key1:0", 300, 0, 0, 0},
-        {"k:key1:1", 100, 0, 0, 0},     {"t:blue:0", 0, 0, 0, 0},
+        {"r:prod:0:key1", 10, 0, 0, 0, 0}, {"r:none:0:key1", 10, 0, 0, 0, 0},
+        {"k:key1:0", 300, 0, 0, 0, 0},     {"k:key1:1", 100, 0, 0, 0, 0},
+        {"t:blue:0", 0, 0, 0, 0, 0},
     };
     struct fixture *f = *state;
 
@@ -263,7 +264,7 @@ static void large_requests_are_cut_into_calls(void **state)
 
     for (size_t i = 0; i < ARRAY_LEN(items); i++) {
         (void)snprintf(ids[i], sizeof(ids[i]), "g:0:p%zu", i);
-        items[i] = (struct message_lease_item){ids[i], 1, 0, 0, 0};
+        items[i] = (struct message_lease_item){ids[i], 1, 0, 0, 0, 0};
     }
     ask(f, items, ARRAY_LEN(items));
     assert_int_equal(f->n, ARRAY_LEN(items));
@@ -274,7 +275,7 @@ static void large_requests_are_cut_into_calls(void **state)
 
 static void nobody_waits_for_a_redis_that_is_away(void **state)
 {
-    const struct message_lease_item item = {"r:prod:0:key1", 10, 0, 0, 0};
+    const struct message_lease_item item = {"r:prod:0:key1", 10, 0, 0, 0, 0};
     struct fixture *f = *state;
     uint64_t began;
 

@@ -29,7 +29,7 @@ static void grant(struct lease *l, uint64_t units, uint64_t now_us)
 {
     struct limit_grant g = {.granted = units,
                             .lease_us = MONO_SEC,
-                            .remaining = 100 - units,
+                            .remaining = l->amount - units,
                             .limit = 100,
                             .reset_us = 60 * MONO_SEC};
 
@@ -84,13 +84,114 @@ static void asks_by_the_pace_of_spending(void **state)
     assert_int_equal(q.want, 10000); // never more than the limit
 }
 
+// With less than half of the limit left nothing is kept ready that is not soon spent.
+static void is_thrifty_when_units_are_short(void **state)
+{
+    static const struct resource_limit many = {
+        .unit = RESOURCE_REQUESTS, .amount = 10000, .per_us = 60 * MONO_SEC};
+    struct limit_grant g = {.granted = 1, .lease_us = MONO_SEC, .remaining = 4000};
+    struct lease l = {.unit = 0};
+    uint64_t now = NOW;
+    struct limit_ask q;
+
+    (void)state;
+    lease_configure(&l, &many);
+    // One each ten seconds: just that one, and no renewal.
+    for (int i = 0; i < 5; i++, now += 10 * MONO_SEC) {
+        assert_true(lease_question(&l, 1, now, &q));
+        assert_int_equal(q.want, 1);
+        lease_granted(&l, &g, now);
+        assert_true(lease_take(&l, 1));
+        assert_false(lease_wants_renewal(&l, now));
+    }
+    // A hundred a second: what is spent in a lease, which is a second long.
+    for (int i = 0; i < 400; i++, now += 10 * MONO_MS) {
+        assert_true(lease_question(&l, 1, now, &q));
+        g.granted = 1;
+        lease_granted(&l, &g, now);
+        assert_true(lease_take(&l, 1));
+    }
+    assert_true(lease_wants_renewal(&l, now));
+    assert_true(lease_question(&l, 1, now, &q));
+    assert_in_range(q.want, 80, 101);
+    // And it forgets.
+    now += 60 * MONO_SEC;
+    lease_granted(&l, &g, now);
+    assert_true(lease_question(&l, 1, now, &q));
+    assert_int_equal(q.want, 1);
+    // Plenty: twice what was spent.
+    g.remaining = 5000;
+    lease_granted(&l, &g, now);
+    assert_true(lease_take(&l, 1));
+    assert_true(lease_wants_renewal(&l, now));
+    assert_true(lease_question(&l, 1, now, &q));
+    assert_int_equal(q.want, 3);
+}
+
+// Units of many hands gather a little before somebody who was refused asks again.
+static void an_empty_bucket_is_not_asked_at_once(void **state)
+{
+    struct limit_grant none = {.granted = 0, .empty_us = 60, .lease_us = 300 * MONO_MS};
+    struct lease l = fresh();
+    struct limit_ask q;
+
+    (void)state;
+    assert_true(lease_question(&l, 1, NOW, &q));
+    lease_granted(&l, &none, NOW);
+    assert_int_equal(l.empty_until_us, NOW + 75 * MONO_MS);
+    none.empty_us = MONO_SEC;
+    lease_granted(&l, &none, NOW);
+    assert_int_equal(l.empty_until_us, NOW + MONO_SEC);
+}
+
+// What goes back says from which grant it is: the oldest, when there are several.
+static void what_is_owed_names_its_batch(void **state)
+{
+    struct limit_grant g = {.granted = 10, .lease_us = MONO_SEC, .remaining = 90, .batch = 500};
+    struct lease l = fresh();
+    struct limit_ask q;
+    uint32_t no;
+
+    (void)state;
+    lease_granted(&l, &g, NOW);
+    no = l.no;
+    g.batch = 600;
+    lease_granted(&l, &g, NOW + MONO_MS); // joins
+    assert_int_equal(l.batch, 500);
+    assert_true(lease_take(&l, 15));
+    lease_expire(&l, NOW + 2 * MONO_SEC);
+    g.batch = 700;
+    lease_granted(&l, &g, NOW + 2 * MONO_SEC);
+    assert_int_equal(l.batch, 700);
+    lease_end(&l);
+    assert_true(lease_question(&l, 0, NOW + 2 * MONO_SEC, &q));
+    assert_int_equal(q.returned, 15);
+    assert_int_equal(q.batch, 500);
+    // A refund long after.
+    lease_put_back(&l, no, 500, RESOURCE_REQUESTS, 3);
+    assert_true(lease_question(&l, 0, NOW + 3 * MONO_SEC, &q));
+    assert_int_equal(q.returned, 3);
+    assert_int_equal(q.batch, 500);
+    lease_not_asked(&l, &q);
+    lease_put_back(&l, no, 700, RESOURCE_REQUESTS, 1);
+    assert_true(lease_question(&l, 0, NOW + 3 * MONO_SEC, &q));
+    assert_int_equal(q.returned, 4);
+    assert_int_equal(q.batch, 500);
+    // A number is no window.
+    g.batch = 800;
+    lease_granted(&l, &g, NOW + 4 * MONO_SEC);
+    assert_int_equal(l.units, 10);
+}
+
 static void renews_at_half_and_near_the_end(void **state)
 {
     struct lease l = fresh();
-    struct limit_grant none = {.granted = 0, .empty_us = 5 * MONO_SEC};
+    struct limit_grant none = {.granted = 0, .empty_us = MONO_SEC, .lease_us = MONO_SEC};
+    struct limit_ask q;
 
     (void)state;
     assert_false(lease_wants_renewal(&l, NOW));
+    assert_true(lease_question(&l, 1, NOW, &q));
     grant(&l, 10, NOW);
     assert_true(lease_take(&l, 5));
     assert_false(lease_wants_renewal(&l, NOW));
@@ -99,7 +200,8 @@ static void renews_at_half_and_near_the_end(void **state)
     lease_granted(&l, &none, NOW);
     assert_false(lease_wants_renewal(&l, NOW)); // there is nothing to be had
     assert_int_equal(l.units, 4);               // what is left may be spent
-    assert_true(lease_wants_renewal(&l, NOW + 6 * MONO_SEC));
+    assert_true(lease_wants_renewal(&l, NOW + 1100 * MONO_MS));
+    assert_false(lease_wants_renewal(&l, NOW + 6 * MONO_SEC)); // for whom?
 
     l = fresh();
     grant(&l, 10, NOW);
@@ -123,10 +225,10 @@ static void what_is_over_is_owed(void **state)
     assert_int_equal(l.units, 0);
     assert_int_equal(l.owed, 6);
     // A refund after the end goes the same way, before and after the next lease began.
-    lease_put_back(&l, no, RESOURCE_REQUESTS, 1);
+    lease_put_back(&l, no, 0, RESOURCE_REQUESTS, 1);
     assert_int_equal(l.owed, 7);
     grant(&l, 5, NOW + 2 * MONO_SEC);
-    lease_put_back(&l, no, RESOURCE_REQUESTS, 2);
+    lease_put_back(&l, no, 0, RESOURCE_REQUESTS, 2);
     assert_int_equal(l.owed, 9);
     assert_int_equal(l.units, 5);
     assert_true(lease_question(&l, 0, NOW, &q));
@@ -209,15 +311,15 @@ static void a_window_that_is_over_is_forgotten(void **state)
     assert_true(lease_question(&l, 0, NOW + 6 * MONO_SEC, &q)); // the same day
     assert_int_equal(q.returned, 10);
     assert_int_equal(q.window, 7);
-    lease_put_back(&l, no, RESOURCE_TOKENS, 30);
+    lease_put_back(&l, no, 0, RESOURCE_TOKENS, 30);
     g.window = 8; // the next one
     lease_granted(&l, &g, NOW + 21 * MONO_SEC);
-    lease_put_back(&l, no, RESOURCE_TOKENS, 5); // a request that began yesterday
+    lease_put_back(&l, no, 0, RESOURCE_TOKENS, 5); // a request that began yesterday
     assert_int_equal(l.owed, 0);
     assert_int_equal(l.units, 50);
-    lease_put_back(&l, no, RESOURCE_TOKENS, -5); // what it used too much counts
+    lease_put_back(&l, no, 0, RESOURCE_TOKENS, -5); // what it used too much counts
     assert_int_equal(l.units, 45);
-    lease_put_back(&l, l.no, RESOURCE_TOKENS, 5);
+    lease_put_back(&l, l.no, 0, RESOURCE_TOKENS, 5);
     assert_int_equal(l.units, 50);
 }
 
@@ -246,7 +348,7 @@ static void debt_is_sent_once(void **state)
     (void)state;
     grant(&l, 10, NOW);
     assert_true(lease_take(&l, 10));
-    lease_put_back(&l, l.no, RESOURCE_REQUESTS, -25);
+    lease_put_back(&l, l.no, 0, RESOURCE_REQUESTS, -25);
     assert_int_equal(l.units, -25);
     assert_false(lease_take(&l, 0)); // blocks
     assert_true(lease_question(&l, 0, NOW, &q));
@@ -260,7 +362,7 @@ static void debt_is_sent_once(void **state)
     assert_true(lease_question(&l, 1, NOW, &q));
     assert_int_equal(q.debt, 25);
     // A grant that comes before the debt was sent pays it.
-    lease_put_back(&l, l.no, RESOURCE_REQUESTS, -5);
+    lease_put_back(&l, l.no, 0, RESOURCE_REQUESTS, -5);
     grant(&l, 8, NOW);
     assert_int_equal(l.units, 3);
 }
@@ -303,7 +405,7 @@ static void changed_configuration(void **state)
     lease_configure(&l, &less);
     assert_int_equal(l.units, 0);
     assert_int_equal(l.owed, 8);
-    lease_put_back(&l, no, RESOURCE_REQUESTS, 2);
+    lease_put_back(&l, no, 0, RESOURCE_REQUESTS, 2);
     assert_int_equal(l.owed, 10);
     lease_granted(&l, &none, NOW);
     assert_true(l.empty_until_us > NOW);
@@ -311,7 +413,7 @@ static void changed_configuration(void **state)
     assert_int_equal(l.empty_until_us, 0);
     lease_configure(&l, &tokens);
     assert_int_equal(l.owed, 0);
-    lease_put_back(&l, no, RESOURCE_REQUESTS, 2); // units of another kind
+    lease_put_back(&l, no, 0, RESOURCE_REQUESTS, 2); // units of another kind
     assert_int_equal(l.owed, 0);
     assert_int_equal(l.units, 0);
 }
@@ -356,7 +458,7 @@ static void hostile_numbers(void **state)
     assert_true(l.units > 0 && l.until_us > NOW && l.reset_at_us > NOW);
     assert_int_equal(lease_remaining(&l, NOW), 100);
     for (int i = 0; i < 40; i++) {
-        lease_put_back(&l, l.no, RESOURCE_REQUESTS, -(int64_t)LEASE_UNITS_MAX);
+        lease_put_back(&l, l.no, 0, RESOURCE_REQUESTS, -(int64_t)LEASE_UNITS_MAX);
         lease_lost(&l, &q, NOW);
     }
     assert_true(l.units < 0);
@@ -398,7 +500,7 @@ static void nothing_is_lost_or_doubled(void **state)
                 }
                 break;
             case 2:
-                lease_put_back(&l, no, RESOURCE_REQUESTS, held - (int64_t)n);
+                lease_put_back(&l, no, 0, RESOURCE_REQUESTS, held - (int64_t)n);
                 used += (int64_t)n;
                 held = 0;
                 break;
@@ -426,6 +528,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_what_is_there),
         cmocka_unit_test(asks_by_the_pace_of_spending),
+        cmocka_unit_test(is_thrifty_when_units_are_short),
+        cmocka_unit_test(an_empty_bucket_is_not_asked_at_once),
+        cmocka_unit_test(what_is_owed_names_its_batch),
         cmocka_unit_test(renews_at_half_and_near_the_end),
         cmocka_unit_test(what_is_over_is_owed),
         cmocka_unit_test(grants_do_not_lengthen_a_lease),

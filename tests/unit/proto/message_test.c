@@ -58,10 +58,10 @@ static const struct message_usage_record records[] = {
      .tags = "",
      .estimated = true},
 };
-static const struct message_lease_item asks[] = {{"r:production:0:anonymous", 10, 2, 1, 0}};
+static const struct message_lease_item asks[] = {{"r:production:0:anonymous", 10, 2, 1, 0, 0}};
 static const struct message_grant grants[] = {
-    {"r:production:0:anonymous", 10, 600000, 980, 1000, 0, 60000000, 0},
-    {"k:7Gk2:0", 0, 0, 0, 5, 17000000, 17000000, 0},
+    {"r:production:0:anonymous", 10, 600000, 980, 1000, 0, 60000000, 0, 0},
+    {"k:7Gk2:0", 0, 0, 0, 5, 17000000, 17000000, 0, 0},
 };
 static const struct message_probe probes[] = {
     {"vllm", true, 1200, ""},
@@ -71,7 +71,7 @@ static const char epoch[16] = "0123456789abcdef";
 
 static const struct message samples[] = {
     {MESSAGE_DELTA, {.delta = {41, 42, items, 2, refs, 1, false}}},
-    {MESSAGE_HEARTBEAT, {.heartbeat = {42, 0xfedcba9876543210, 1795000000000000}}},
+    {MESSAGE_HEARTBEAT, {.heartbeat = {42, 0xfedcba9876543210, 1795000000000000, 0}}},
     {MESSAGE_SYNC_REQUEST, {.sync_request = {"proxy-1", 9, 3, 77, true}}},
     {MESSAGE_SYNC_CHUNK,
      {.sync_chunk = {9, 3, true, false, 42, 77, 100000, {epoch, 16}, items, 2}}},
@@ -132,6 +132,27 @@ static struct message through(const struct message *m, struct arena *arena)
     assert_true(message_decode(m->type, buf_slice(&b), arena, &back, NULL));
     buf_done(&b);
     return back;
+}
+
+// Fields that came after the golden bytes: absent there, and zero; written when they are not.
+static void newer_fields_survive(void **state)
+{
+    const struct message_lease_item item = {.limit_id = "k:1:0", .returned = 3, .batch = 7000000};
+    const struct message_grant grant = {.limit_id = "k:1:0", .granted = 3, .batch = 7000001};
+    const struct message sent[] = {
+        {MESSAGE_HEARTBEAT, {.heartbeat = {.seq = 42, .live = 3}}},
+        {MESSAGE_LEASE_REQUEST, {.lease_request = {"proxy-1", &item, 1}}},
+        {MESSAGE_LEASE_GRANT, {.lease_grant = {&grant, 1}}},
+    };
+    struct arena arena;
+
+    (void)state;
+    arena_init(&arena, 1024, 0);
+    assert_int_equal(through(&sent[0], &arena).u.heartbeat.live, 3);
+    assert_int_equal(through(&sent[1], &arena).u.lease_request.items[0].batch, 7000000);
+    assert_int_equal(through(&sent[2], &arena).u.lease_grant.grants[0].batch, 7000001);
+    assert_int_equal(through(&samples[1], &arena).u.heartbeat.live, 0);
+    arena_done(&arena);
 }
 
 static void fields_survive(void **state)
@@ -218,6 +239,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_round_trips_and_matches_golden),
+        cmocka_unit_test(newer_fields_survive),
         cmocka_unit_test(fields_survive),
         cmocka_unit_test(bounds_hold),
         cmocka_unit_test(item_blocks),
