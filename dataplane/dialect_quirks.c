@@ -594,8 +594,14 @@ enum dialect_quirks_result dialect_quirks_edit(struct slice body, enum dialect_e
 {
     enum dialect_quirks_result result = DIALECT_QUIRKS_NONE;
     struct tape tape = {.tokens = NULL};
-    struct dialect_quirks_editor e = {
-        .t = &tape, .q = t->quirks, .tr = t->traits, .target = t, .r = r, .o = o, .a = o->arena};
+    struct dialect_quirks_editor e = {.t = &tape,
+                                      .q = t->quirks,
+                                      .tr = t->traits,
+                                      .target = t,
+                                      .r = r,
+                                      .o = o,
+                                      .a = o->arena,
+                                      .chat = ep != DIALECT_COMPLETIONS || r != NULL};
 
     if (t->quirks != NULL && has_body(ep) && tape_parse(&tape, body, NULL) &&
         tape_is(&tape, 0, SCAN_OBJECT)) {
