@@ -29,8 +29,9 @@
 #include "controlplane/senders.h"
 #include "controlplane/shelf.h"
 
-#define BIND_TRIES  16
-#define REPLIES_MAX 65536u
+#define BIND_TRIES   16
+#define REPLIES_MAX  65536u
+#define SAY_AGAIN_US (60 * MONO_SEC) // the same complaint in the log
 
 struct publish {
     struct publish_config conf;
@@ -51,6 +52,7 @@ struct publish {
     void (*on_usage)(void *arg, const struct message_usage_report *r, struct publish_reply *reply);
     void *usage_arg;
     struct publish_stats stats;
+    uint64_t said_us[ENVELOPE_VERDICTS];     // when each reason was last logged
     struct arena arena;                      // of the message at hand
     struct buf body, plain, wire, resources; // scratch
 };
@@ -244,6 +246,17 @@ static void on_beat(struct loop_timer *t)
 
 // ---- freshness -------------------------------------------------------------------------------
 
+static void say_refused(struct publish *p, enum envelope_verdict v)
+{
+    uint64_t now = loop_now_us(p->conf.loop);
+
+    if (v != ENVELOPE_OK && (p->said_us[v] == 0 || now - p->said_us[v] >= SAY_AGAIN_US)) {
+        p->said_us[v] = now;
+        LOG(WARN, "publish.refused", LOG_STR("reason", envelope_verdict_name(v)),
+            LOG_UINT("so_far", p->stats.verdicts[v]));
+    }
+}
+
 // Opens a message from a proxy and checks that it is new. Body in p->body.
 static bool take_in(struct publish *p, struct slice bytes, enum senders_socket socket,
                     struct envelope *ret)
@@ -255,9 +268,7 @@ static bool take_in(struct publish *p, struct slice bytes, enum senders_socket s
         v = ENVELOPE_REPLAYED;
     }
     p->stats.verdicts[v]++;
-    if (v != ENVELOPE_OK) {
-        LOG(DEBUG, "publish.refused", LOG_STR("verdict", envelope_verdict_name(v)));
-    }
+    say_refused(p, v);
     return v == ENVELOPE_OK;
 }
 

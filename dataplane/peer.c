@@ -35,6 +35,7 @@
 #define HELD_BYTES_MAX  (4u * 1024 * 1024)
 #define CALLS_MAX       4096u
 #define REFUSED_WAIT_US (250 * MONO_MS) // before greeting somebody who is not ready again
+#define SAY_AGAIN_US    (60 * MONO_SEC) // the same complaint in the log
 
 // An authentic broadcast of a process we have no session with (yet).
 struct held {
@@ -67,8 +68,9 @@ struct peer {
     uint64_t opened_us;             // when the sockets were made
     uint64_t heard_us;
     bool greeting, session, dead;
-    uint8_t control[ENVELOPE_ID_BYTES]; // process of the session, or of the last one
-    uint64_t pub_count;                 // of `control`: last broadcast seen
+    uint8_t control[ENVELOPE_ID_BYTES];  // process of the session, or of the last one
+    uint64_t pub_count;                  // of `control`: last broadcast seen
+    uint64_t said_us[ENVELOPE_VERDICTS]; // when each reason was last logged
     struct arena arena;
     struct buf body, plain, wire;
 };
@@ -369,6 +371,23 @@ static void on_timer(struct loop_timer *t)
 
 // ---- receiving -------------------------------------------------------------------------------
 
+// What is never normal is for a person to know: damage, other people's messages, keys that are
+// missing.
+static void say_refused(struct peer *p, enum envelope_verdict v)
+{
+    uint64_t now = loop_now_us(p->conf->loop);
+    char at[ENDPOINT_TEXT_MAX];
+
+    if (v == ENVELOPE_OK || v == ENVELOPE_OLD ||
+        (p->said_us[v] != 0 && now - p->said_us[v] < SAY_AGAIN_US)) {
+        return;
+    }
+    p->said_us[v] = now;
+    endpoint_format(&p->ep, at);
+    LOG(WARN, "link.refused", LOG_STR("control", at), LOG_STR("reason", envelope_verdict_name(v)),
+        LOG_UINT("so_far", p->conf->verdicts[v]));
+}
+
 static bool take_in(struct peer *p, enum keys_purpose purpose, struct slice bytes,
                     struct envelope *ret)
 {
@@ -381,6 +400,7 @@ static bool take_in(struct peer *p, enum keys_purpose purpose, struct slice byte
     x.have_seq = have.seq;
     v = envelope_open(p->conf->keys, &x, bytes, ret, &p->body);
     p->conf->verdicts[v]++;
+    say_refused(p, v);
     return v == ENVELOPE_OK;
 }
 

@@ -100,7 +100,7 @@ class Load:
 
     def __init__(self, fleet):
         self.fleet = fleet
-        self.over, self.answers, self.failed, self.made, self.refused = threading.Event(), 0, [], [], []
+        self.over, self.answers, self.failed, self.made, self.refused, self.changes = threading.Event(), 0, [], [], [], 0
         key = fleet.controls[0].admin("POST", "/keys?wait=5s", {"name": "load"}).json()
         self.key = key["key"]
         self.threads = [threading.Thread(target=self.ask, args=(p,)) for p in fleet.proxies]
@@ -124,14 +124,21 @@ class Load:
         c.close()
 
     def change(self):
+        """One key after the other. A 503 is repeated under its Idempotency-Key, as the manual says."""
         i = 0
         while not self.over.is_set():
             i += 1
-            r = self.fleet.controls[i % 2].admin("POST", "/keys?wait=5s", {"name": f"k{i}"})
-            if r.status == 201:
-                self.made.append(r.json()["key"])
-            else:
+            for again in range(100):
+                r = self.fleet.controls[(i + again) % 2].admin("POST", "/keys?wait=5s", {"name": f"k{i}"}, {"idempotency-key": f"{id(self)}-{i}"})
+                if r.status != 503:
+                    break
                 self.refused.append((r.status, r.body[:300]))
+                time.sleep(0.1)
+            self.changes += 1
+            if r.status not in (201, 202):  # 202: a proxy is late
+                self.failed.append(("change", r))
+                return
+            self.made.append(r.json()["key"])
             time.sleep(0.02)
 
     def __enter__(self):
@@ -146,10 +153,12 @@ class Load:
 
     def check(self):
         assert not self.failed, (len(self.failed), self.failed[:5])
-        assert not self.refused, (len(self.refused), self.refused[:5])
+        # Nothing is answered later than after 0.9 s, also where sanitizers and a busy machine make that too short.
+        assert SLOW > 1 or not self.refused, (len(self.refused), self.refused[:5])
+        assert len(self.made) == self.changes, "a change ended in an error"
         assert self.answers > 20 and len(self.made) > 5, (self.answers, len(self.made))
         for p in self.fleet.proxies:
-            assert [k for k in self.made if p.models(k) != 200] == []
+            wait_for(lambda: all(p.models(k) == 200 for k in self.made), 10, "every acknowledged change")
 
 
 @pytest.fixture(scope="module")
@@ -347,3 +356,68 @@ def test_a_providers_key_with_one_proxy_frozen(tmp_path, mock):
     finally:
         over.set()
         cluster.stop()
+
+
+def test_the_tool(tmp_path):
+    """`sluice rotate` changes nothing but the lines it is about, and says what is wrong with what it is given."""
+    def rotate(*args):
+        return subprocess.run([str(BIN / "sluice"), "rotate", *map(str, args)], capture_output=True, text=True, timeout=30 * SLOW)
+
+    keys = tmp_path / "keys"
+    subprocess.run([str(BIN / "sluice"), "init", str(keys)], check=True, capture_output=True, timeout=30 * SLOW)
+    secret, signing, public = (keys / n for n in ("cluster-secret", "signing-key", "control-public-key"))
+    first = secret.read_text()
+    assert rotate("cluster-secret", "add", keys).returncode == 0
+    both = secret.read_text()
+    assert both.startswith(first) and both.count("\n") == first.count("\n") + 1 and secret.stat().st_mode & 0o777 == 0o600
+    assert rotate("cluster-secret", "use", keys).returncode == 0
+    swapped = secret.read_text().split("\n")
+    assert swapped[:2] == first.split("\n")[:2] and swapped[2:4] == both.split("\n")[3:1:-1]
+    assert rotate("cluster-secret", "drop", keys).returncode == 0
+    assert secret.read_text().split("\n") == [*swapped[:3], ""]
+    # Without anything to do they do nothing.
+    for step in ("use", "drop"):
+        assert rotate("cluster-secret", step, keys).returncode == 0
+        assert secret.read_text().split("\n") == [*swapped[:3], ""]
+    # The two halves of the signing key go together.
+    for step in ("add", "use", "drop"):
+        assert rotate("signing-key", step, keys).returncode == 0
+        assert len(signing.read_text().split()) == len(public.read_text().split())
+        ids = rotate("signing-key", "list", keys).stdout
+        assert ids.split("signs ")[1].split(";")[0] == ids.split("trusts ")[1].split()[0], ids
+    # Bounds and mistakes.
+    for _ in range(7):
+        assert rotate("master-key", "add", keys).returncode == 0
+    r = rotate("master-key", "add", keys)
+    assert r.returncode == 1 and "8 keys already" in r.stderr
+    for args in ((), ("cluster-secret",), ("admin-token", "add", keys), ("cluster-secret", "turn", keys), ("cluster-secret", "add", keys, "x")):
+        assert rotate(*args).returncode == 2, args
+    assert rotate("cluster-secret", "add", tmp_path / "nowhere").returncode == 1
+    (keys / "master-key").write_text("# nothing\n")
+    assert rotate("master-key", "use", keys).returncode == 1
+    assert "rotate" in rotate("--help").stdout
+
+
+def test_sluice_up(tmp_path, mock):
+    """The same on one machine: the data directory, and SIGHUP to `sluice up`."""
+    s = sluice.Stack(tmp_path, sluice.PLAIN, mock.env())
+    try:
+        logs = lambda: s.process.text().count("keys.loaded")
+        for what in ("cluster-secret", "signing-key", "master-key"):
+            for step in ("add", "use", "drop"):
+                subprocess.run([str(BIN / "sluice"), "rotate", what, step, str(s.data)], check=True, capture_output=True, timeout=30 * SLOW)
+                before = logs()
+                s.process.signal(signal.SIGHUP)
+                wait_for(lambda: logs() >= before + 2, 10, "both to read their keys")
+                if what == "master-key":
+                    wait_for(lambda: metric(s.admin_port, "sluice_control_records_old_key") == 0, 15)
+                assert s.post("/router/one/chat/completions", chat()).status == 200
+                assert s.admin("POST", "/keys?wait=5s", {"name": f"{what} {step}"}).status == 201
+        assert not [x for x in ("keys.refused", "link.refused", "publish.refused") if x in s.process.text()]
+        s.stop()
+        s.start()  # with the new keys alone
+        assert s.post("/router/one/chat/completions", chat()).status == 200
+        assert len(s.admin("GET", "/keys").json()["data"]) == 9
+        assert metric(s.admin_port, "sluice_control_bad_records") == 0
+    finally:
+        s.stop()

@@ -3,11 +3,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "common/base/mem.h"
 #include "controlplane/record.h"
+#include "tests/unit/proto/golden.h"
 
 static struct record_keys keys_of(uint8_t fill)
 {
@@ -140,11 +143,42 @@ static void master_keys_rotate(void **state)
     resource_unref(&r);
 }
 
+// As for the proxies' file: what an earlier build has written.
+static void the_golden_record_is_read(void **state)
+{
+    struct record_keys k = keys_of(9);
+    struct resource *r = provider_key();
+    struct record rec;
+    struct buf b;
+    struct err e;
+    char path[512];
+
+    (void)state;
+    buf_init(&b, RECORD_BYTES_MAX);
+    golden_path("record-provider_key.bin", path);
+    if (getenv("SLUICE_UPDATE_GOLDEN") != NULL && access(path, F_OK) != 0) {
+        record_encode(r, RECORD_FILE, "a.yaml:12", &k, &b);
+        golden_check("record-provider_key.bin", buf_slice(&b));
+        buf_clear(&b);
+    }
+    golden_read("record-provider_key.bin", &b);
+    if (!record_decode(SLICE("provider_key:pk1"), buf_slice(&b), &k, &rec, &e)) {
+        fail_msg("%s", e.message);
+    }
+    assert_int_equal(rec.res->version, 7);
+    assert_true(slice_eq_str(rec.where, "a.yaml:12"));
+    assert_true(slice_eq_str(secret_reveal(rec.res->u.provider_key->value), "sk-planted-secret"));
+    resource_unref(&rec.res);
+    resource_unref(&r);
+    buf_done(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(secrets_are_sealed_and_come_back),
         cmocka_unit_test(master_keys_rotate),
+        cmocka_unit_test(the_golden_record_is_read),
         cmocka_unit_test(others_are_in_clear),
     };
 

@@ -3,17 +3,21 @@
 // with a reason; the older generation steps in; no secret is readable in it.
 #include "dataplane/lkg.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/io/proc.h"
+#include "tests/unit/proto/golden.h"
 #include "tests/unit/proto/keydir.h"
 
 static const uint8_t epoch[16] = {7, 7};
@@ -216,6 +220,101 @@ static void the_older_generation_steps_in(void **state)
     assert_false(lkg_epoch(f->dir, f->keys, was));
 }
 
+// The first secret seals, all open; a file under an older one says so.
+static void the_secret_is_rotated(void **state)
+{
+    static const char a[] = "cluster=c\n"
+                            "YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=\n";
+    static const char ba[] = "cluster=c\n"
+                             "YmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmI=\n"
+                             "YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=\n";
+    static const char b[] = "cluster=c\n"
+                            "YmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmI=\n";
+    struct fixture *f = *state;
+    struct keys *old, *both, *fresh;
+    struct snapshot *s = make_snapshot(1, 3), *got;
+    bool stale = true;
+    struct lkg *l;
+    struct err e;
+
+    keydir_write(f->dir, "cluster-secret", a);
+    old = keydir_load(f->dir, false);
+    keydir_write(f->dir, "cluster-secret", ba);
+    both = keydir_load(f->dir, false);
+    keydir_write(f->dir, "cluster-secret", b);
+    fresh = keydir_load(f->dir, false);
+    l = lkg_new(f->dir, old, NULL);
+    lkg_save(l, s);
+    while (lkg_is_busy(l)) {
+        (void)sched_yield();
+    }
+    got = lkg_load(f->dir, old, &stale, &e);
+    assert_non_null(got);
+    assert_false(stale);
+    drop(&got);
+    got = lkg_load(f->dir, both, &stale, &e);
+    assert_non_null(got);
+    assert_true(stale);
+    drop(&got);
+    assert_null(lkg_load(f->dir, fresh, NULL, &e));
+    lkg_set_keys(l, both);
+    keys_unref(&both); // it holds its own
+    keys_unref(&old);
+    lkg_save(l, s);
+    lkg_free(&l);
+    got = lkg_load(f->dir, fresh, &stale, &e);
+    assert_non_null(got);
+    assert_false(stale);
+    drop(&got);
+    drop(&s);
+    keys_unref(&fresh);
+}
+
+// A file that an earlier build has written is read by every later one. It cannot be written twice
+// alike (nonces), so it is made once: SLUICE_UPDATE_GOLDEN=1 where it is missing.
+static void the_golden_file_is_read(void **state)
+{
+    static const char secret[] = "cluster=golden\n"
+                                 "Z29sZGVuZ29sZGVuZ29sZGVuZ29sZGVuZ29sZGVuZ28=\n";
+    struct fixture *f = *state;
+    struct keys *keys;
+    struct snapshot *s;
+    struct buf bytes;
+    char path[512];
+    struct err e;
+
+    keydir_write(f->dir, "cluster-secret", secret);
+    keys = keydir_load(f->dir, false);
+    golden_path("last-known-good.bin", path);
+    if (getenv("SLUICE_UPDATE_GOLDEN") != NULL && access(path, F_OK) != 0) {
+        struct lkg *l = lkg_new(f->dir, keys, NULL);
+
+        s = make_snapshot(42, 3);
+        lkg_save(l, s);
+        lkg_free(&l);
+        drop(&s);
+        buf_init(&bytes, 1 << 20);
+        assert_true(proc_read_file(f->path, 1 << 20, &bytes, NULL));
+        golden_check("last-known-good.bin", buf_slice(&bytes));
+        buf_done(&bytes);
+    }
+    buf_init(&bytes, 1 << 20);
+    golden_read("last-known-good.bin", &bytes);
+    put_file(f, buf_slice(&bytes));
+    s = lkg_load(f->dir, keys, NULL, &e);
+    if (s == NULL) {
+        fail_msg("%s", e.message);
+    }
+    assert_int_equal(snapshot_seq(s), 42);
+    assert_int_equal(snapshot_count(s, RESOURCE_TEAM), 3);
+    assert_true(slice_eq_str(
+        secret_reveal(snapshot_find(s, RESOURCE_PROVIDER_KEY, SLICE("pk"))->u.provider_key->value),
+        "sk-planted-secret-0123456789"));
+    drop(&s);
+    buf_done(&bytes);
+    keys_unref(&keys);
+}
+
 // Of several that wait only the last is written.
 static void the_latest_wins(void **state)
 {
@@ -256,6 +355,8 @@ int main(void)
         TEST(every_cut_and_flip_is_noticed),
         TEST(another_key_is_told_as_such),
         TEST(the_older_generation_steps_in),
+        TEST(the_secret_is_rotated),
+        TEST(the_golden_file_is_read),
         TEST(the_latest_wins),
         TEST(an_unwritable_directory_is_no_catastrophe),
     };

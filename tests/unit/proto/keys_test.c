@@ -139,6 +139,41 @@ static void rotation_accepts_both(void **state)
     keydir_remove(dir);
 }
 
+static void files_are_read_again(void **state)
+{
+    struct keys *now, *again, *held;
+    struct keys_files f = {.cluster_secret = NULL};
+    struct err e = {0};
+    struct buf text;
+    char dir[64], path[256];
+
+    (void)state;
+    keydir_make(dir);
+    keydir_path(path, dir, "s");
+    f.cluster_secret = path;
+    now = load_secret(dir, "cluster=c\n" HEX_A, NULL);
+    held = keys_ref(now);
+    keydir_write(dir, "s", "cluster=c\n" HEX_B "\n" HEX_A);
+    again = keys_reload(&f, now, &e);
+    assert_non_null(again);
+    assert_int_not_equal(keys_current(again), keys_current(now));
+    assert_non_null(keys_sealing(again, keys_current(now), KEYS_FILE));
+    buf_init(&text, 1000);
+    keys_describe(again, &text);
+    assert_int_equal(text.n, strlen("secrets 01234567 01234567; trusts"));
+    buf_done(&text);
+    keydir_write(dir, "s", "cluster=d\n" HEX_B);
+    assert_null(keys_reload(&f, now, &e));
+    assert_int_equal(e.code, ERR_CONFLICT);
+    keydir_write(dir, "s", "nothing");
+    assert_null(keys_reload(&f, now, &e));
+    keys_unref(&now);
+    assert_non_null(keys_sealing(held, keys_current(held), KEYS_FILE)); // lives on
+    keys_unref(&held);
+    keys_unref(&again);
+    keydir_remove(dir);
+}
+
 static void unfit_files_are_refused(void **state)
 {
     char dir[64], path[256], many[(64 + 1) * (KEYS_MAX + 1) + 1] = "";
@@ -172,9 +207,8 @@ static void unfit_files_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(init_makes_what_both_sides_load),
-        cmocka_unit_test(formats),
-        cmocka_unit_test(rotation_accepts_both),
+        cmocka_unit_test(init_makes_what_both_sides_load), cmocka_unit_test(formats),
+        cmocka_unit_test(rotation_accepts_both),           cmocka_unit_test(files_are_read_again),
         cmocka_unit_test(unfit_files_are_refused),
     };
 
