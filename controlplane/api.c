@@ -212,7 +212,7 @@ static unsigned granted(struct api_call *c)
     if (token == NULL) {
         return 0;
     }
-    c->actor = arena_printf(&c->arena, "token:%s", token->id);
+    c->actor = arena_printf(&c->arena, "%s%s", API_TOKEN_ACTOR, token->id);
     return token->scopes;
 }
 

@@ -165,6 +165,33 @@ static void forget_health(struct api_events *v)
     v->primed = false;
 }
 
+static void end(struct api_call *c)
+{
+    if (c->is_stream && c->q != NULL) {
+        httpd_stream_end(c->q);
+        c->is_stream = false;
+    }
+}
+
+// A token that was revoked, or whose time is over, does not listen on.
+static void end_revoked(struct api_events *v)
+{
+    list_foreach_safe (n, &v->calls) {
+        struct api_call *c = container_of(n, struct api_call, subscribed);
+        struct slice id = slice_str(c->actor);
+        const struct token *token;
+
+        if (!slice_starts(id, SLICE(API_TOKEN_ACTOR))) {
+            continue;
+        }
+        token = tokens_find(v->api->tokens, slice_from(id, sizeof(API_TOKEN_ACTOR) - 1));
+        if (token == NULL ||
+            (token->expires_wall_us != 0 && loop_wall_us(v->loop) >= token->expires_wall_us)) {
+            end(c);
+        }
+    }
+}
+
 static void on_look(struct loop_timer *t)
 {
     struct api_events *v = container_of(t, struct api_events, timer);
@@ -173,6 +200,7 @@ static void on_look(struct loop_timer *t)
         forget_health(v);
         return; // the next who comes sets the timer
     }
+    end_revoked(v);
     if (map_count(&v->health) > LIMITS_MAX) {
         forget_health(v); // targets come and go; those that are there are seen again
     }
@@ -264,12 +292,7 @@ struct api_events *api_events_new(struct api *a)
 void api_events_drain(struct api_events *v)
 {
     list_foreach_safe (n, &v->calls) {
-        struct api_call *c = container_of(n, struct api_call, subscribed);
-
-        if (c->is_stream && c->q != NULL) {
-            httpd_stream_end(c->q);
-            c->is_stream = false;
-        }
+        end(container_of(n, struct api_call, subscribed));
     }
 }
 

@@ -26,8 +26,9 @@
 #include "controlplane/vkey.h"
 #include "proto/config/config.h"
 
-#define API_ANSWER_MAX (64u << 20)
-#define API_WAIT_MAX   (60 * MONO_SEC)
+#define API_ANSWER_MAX  (64u << 20)
+#define API_WAIT_MAX    (60 * MONO_SEC)
+#define API_TOKEN_ACTOR "token:" // and the token's id: who that is in the audit log
 
 struct api {
     struct loop *loop;

@@ -339,16 +339,16 @@ void store_file_apply(struct store *s, const struct store_file *f, store_fn fn, 
                                   .idempotency = f->idempotency,
                                   .digest = f->digest,
                                   .payload = f->payload};
-    char hash[STORE_DIGEST_HEX], audit[200];
+    char hash[STORE_DIGEST_HEX], audit[256], now[32];
     struct buf about, set;
     struct diff d;
 
     store_file_hash(s, f, hash);
     diff_init(&d, s, f);
-    (void)snprintf(
-        audit, sizeof(audit),
-        "{\"action\":\"config.apply\",\"actor\":\"file\",\"changes\":%zu,\"hash\":\"%.16s\"}", d.n,
-        hash);
+    (void)snprintf(audit, sizeof(audit),
+                   "{\"at\":\"%s\",\"action\":\"config.apply\",\"actor\":\"file\",\"changes\":%zu,"
+                   "\"hash\":\"%.16s\"}",
+                   text_format_rfc3339(mono_wall_us(), now), d.n, hash); // fits
     if (change.audit.n == 0) {
         change.audit = slice_str(audit);
     }

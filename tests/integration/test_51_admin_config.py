@@ -411,9 +411,9 @@ def test_wrong_tokens(up):
 
 
 class Events:
-    def __init__(self, up, path="/admin/v1/events"):
+    def __init__(self, up, token=None):
         self.c = http.client.HTTPConnection("127.0.0.1", up.admin_port, timeout=20 * sluice.SLOW)
-        self.c.request("GET", path, headers={"authorization": f"Bearer {up.token}"})
+        self.c.request("GET", "/admin/v1/events", headers={"authorization": f"Bearer {token or up.token}"})
         self.r = self.c.getresponse()
         assert self.r.status == 200 and self.r.getheader("content-type") == "text/event-stream"
 
@@ -468,6 +468,15 @@ def test_events_of_health_and_limits(up, mock):
     mock.mode(2, "up")
     e.close()
     up.admin("DELETE", "/routers/alone")
+
+
+def test_a_revoked_token_does_not_listen_on(up):
+    t = up.admin("POST", "/tokens", {"name": "listener", "scopes": ["read"]}).json()
+    e = Events(up, t["token"])
+    assert up.admin("DELETE", f"/tokens/{t['id']}").status == 200
+    while e.r.readline():
+        pass
+    e.close()
 
 
 def test_a_stream_of_events_does_not_hold_up_the_end(tmp_path, mock):
