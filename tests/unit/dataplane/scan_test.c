@@ -8,12 +8,22 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <time.h>
 
 #include <cmocka.h>
 
 #include "common/base/buf.h"
 #include "common/base/mem.h"
 #include "common/base/mono.h"
+
+// CPU time of this thread: other processes may have the machine.
+static uint64_t cpu_us(void)
+{
+    struct timespec ts;
+
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts), 0);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
 
 static struct arena arena;
 
@@ -425,7 +435,7 @@ static void linear_time(void **state)
 
     (void)state;
     buf_init(&b, 64u << 20);
-    began = mono_now_us();
+    began = cpu_us();
     for (int kind = 0; kind < 5; kind++) {
         buf_clear(&b);
         buf_append_str(&b, "{\"a\":[");
@@ -448,7 +458,7 @@ static void linear_time(void **state)
     buf_append_char(&b, '}');
     assert_true(scan_object(buf_slice(&b), &arena, &o, NULL));
     assert_int_equal(o.n, 4096);
-    assert_true(mono_now_us() - began < 5 * MONO_SEC);
+    assert_true(cpu_us() - began < 5 * MONO_SEC);
     buf_done(&b);
 }
 

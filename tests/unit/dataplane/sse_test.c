@@ -8,11 +8,21 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <time.h>
 
 #include <cmocka.h>
 
 #include "common/base/mem.h"
 #include "common/base/mono.h"
+
+// CPU time of this thread: other processes may have the machine.
+static uint64_t cpu_us(void)
+{
+    struct timespec ts;
+
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts), 0);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
 
 // Events as text: "event|data|flags\n" each; raw bytes are gathered aside.
 struct log {
@@ -297,7 +307,7 @@ static void bound_of_one_event(void **state)
 static void linear_time(void **state)
 {
     static const char *const units[] = {"a", "a\n", "a\r", "\r", "\n", "a\r\n"};
-    uint64_t began = mono_now_us();
+    uint64_t began = cpu_us();
     struct buf b;
 
     (void)state;
@@ -323,7 +333,7 @@ static void linear_time(void **state)
             sse_done(&s);
         }
     }
-    assert_true(mono_now_us() - began < 10 * MONO_SEC);
+    assert_true(cpu_us() - began < 10 * MONO_SEC);
     buf_done(&b);
 }
 
