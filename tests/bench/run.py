@@ -476,6 +476,9 @@ def markdown(report, results):
     if rows:
         out += ["### Start, memory, propagation", "",
                 table(["target", "start to first answer ms", "RSS idle MB", "new key in force P50 ms", "P99 ms"], rows), ""]
+    if report["translation"]:
+        out += ["### Translation (CPU time of a request and its answer, each of about that size; and of one event of a stream)", "",
+                translation_table(report), ""]
     if report["notes"]:
         out += ["Notes:", ""] + [f"- {n}" for n in report["notes"]] + [""]
     return "\n".join(out)
@@ -552,6 +555,23 @@ def measure_propagation(targets, report, quick):
                                              propagation_p99_ms=ms[min(len(ms) - 1, int(len(ms) * 0.99))])
 
 
+def measure_translation(o, report):
+    """CPU time of translating, by bench_translate: {pair: {size or "event": microseconds}}."""
+    seconds = "0.05" if o.quick else "0.5"
+    pin = [] if o.proxy_core is None else ["taskset", "-c", str(o.proxy_core)]
+    r = subprocess.run([*pin, str(o.bin / "bench_translate"), seconds], capture_output=True, text=True, check=True)
+    for line in r.stdout.splitlines():
+        pair, what, us = line.split()
+        report["translation"].setdefault(pair, {})[what] = float(us)
+
+
+def translation_table(report):
+    sizes = ("300", "10000", "100000", "1000000", "event")
+    rows = [[pair.replace("->", " to ").replace("=", " passed to "), *[number(v.get(k), 2) for k in sizes]]
+            for pair, v in report["translation"].items()]
+    return table(["client to provider", "1 KB us", "10 KB", "100 KB", "1 MB", "an event us"], rows)
+
+
 def check_cores(o, report):
     if shutil.which("taskset") is None:
         report["notes"].append("taskset is not installed (util-linux): nothing was pinned.")
@@ -569,11 +589,11 @@ def main():
         for s in scenarios():
             print(f"{s.name:14} {s.what}{' (quick)' if s.quick else ''}")
         return 0
-    for need in ("sluice-mock", "sluice-bench"):
+    for need in ("sluice-mock", "sluice-bench", "bench_translate"):
         if not (o.bin / need).exists():
             sys.exit(f"run.py: no {need} in {o.bin}: run make first, or say --bin")
     rounds = o.rounds or (1 if o.quick else 3)
-    report = {"machine": machine(), "rounds": rounds, "startup": {}, "scenarios": {}, "notes": []}
+    report = {"machine": machine(), "rounds": rounds, "startup": {}, "scenarios": {}, "translation": {}, "notes": []}
     check_cores(o, report)
     results, targets, mock = [], [], None
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as name:
@@ -591,6 +611,8 @@ def main():
                 t.stop()
             if mock is not None:
                 mock.stop()
+    if not o.only:
+        measure_translation(o, report)
     text = markdown(report, results)
     path = o.json or ROOT / "build/bench.json"
     path.parent.mkdir(parents=True, exist_ok=True)
