@@ -363,6 +363,7 @@ static bool check_prefill(struct walk *w, const struct json_at *last)
 bool mock_anthropic_turns(struct mock_request *q, const struct mock_claude_model *m)
 {
     struct json_at list = json_member(q->root, "messages");
+    struct json_at thinking = json_member(q->root, "thinking");
     struct walk w = {
         .q = q, .m = m, .model = mock_behave_of_model(mock_tree_text(q->root, "model"))};
 
@@ -390,7 +391,9 @@ bool mock_anthropic_turns(struct mock_request *q, const struct mock_claude_model
     if (!end_turn(&w)) {
         return false;
     }
-    if (q->wants.think && q->wants.answered && mock_tree_has(q->root, "thinking") && !w.thought) {
+    // Adaptive thinking is not so strict.
+    if (q->wants.answered && !w.thought &&
+        slice_eq(mock_tree_text(&thinking, "type"), SLICE("enabled"))) {
         return mock_shape_refuse(q, 400,
                                  "messages.%zu.content.0.type: Expected `thinking` or "
                                  "`redacted_thinking`, but found `tool_use`. When "

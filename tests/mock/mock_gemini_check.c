@@ -220,16 +220,13 @@ static size_t current_turn(const struct json_at *list)
 
 static bool check_contents(struct mock_request *q, const struct json_at *root)
 {
-    struct json_at list = json_member(root, "contents"), first = json_element(&list, 0);
+    struct json_at list = json_member(root, "contents");
     struct walk w = {.q = q, .model = mock_behave_of_model(q->ask->model)};
 
     if (json_size(&list) == 0) {
         return mock_shape_refuse(q, 400,
                                  "* GenerateContentRequest.contents: contents is not "
                                  "specified");
-    }
-    if (slice_eq(mock_tree_text(&first, "role"), SLICE("model"))) {
-        return mock_shape_refuse(q, 400, "Please ensure that the first content has role user.");
     }
     w.first_of_turn = current_turn(&list);
     for (w.i = 0; w.i < json_size(&list); w.i++) {

@@ -293,7 +293,7 @@ def test_gemini_tool_loop(mock):
 
 @pytest.mark.parametrize("more,why", [
     ({"messages": []}, 'Unknown name "messages"'), ({"stream": True}, 'Unknown name "stream"'), ({"contents": []}, "contents is not specified"),
-    ({"contents": [said("x", "assistant")]}, "valid role"), ({"contents": [said("x", "model")]}, "role user"),
+    ({"contents": [said("x", "assistant")]}, "valid role"), ({"contents": [said("x", "model"), said("y")]}, None),
     ({"contents": [{"role": "user", "parts": []}]}, "parts"), ({"contents": [{"role": "user", "parts": [{}]}]}, "one of"),
     ({"contents": [{"role": "user", "parts": [{"text": "a", "inlineData": {"mimeType": "a/b", "data": "x"}}]}]}, "oneof"),
     ({"contents": [{"role": "user", "parts": [{"type": "text", "text": "a"}]}]}, 'Unknown name "type"'),
