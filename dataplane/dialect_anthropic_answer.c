@@ -247,7 +247,7 @@ struct dialect_event dialect_anthropic_answer_event(struct dialect_stream *s, st
 {
     struct dialect_event ev = {.content = false};
 
-    if (data.n == 0) {
+    if (data.n == 0 || slice_starts(data, SLICE("[DONE]"))) { // other servers' word, behind the end
         return ev;
     }
     if (s->content_seen && slice_eq_str(event, "content_block_delta")) {

@@ -451,7 +451,8 @@ bool dialect_anthropic_read_event(void *reader, struct tape *t, struct slice eve
     struct slice type;
     uint64_t index = 0;
 
-    if (data.n == 0 || x.r->ended) {
+    // Some servers end every stream as OpenAI does, behind message_stop.
+    if (data.n == 0 || x.r->ended || slice_starts(data, SLICE("[DONE]"))) {
         return true;
     }
     if (!tape_parse(t, data, NULL) || !tape_is(t, 0, SCAN_OBJECT)) {

@@ -65,7 +65,7 @@ static void events(void **state)
         {"[]", false, false, false, true, 0},
         {"\"x\"", false, false, false, true, 0},
         {"{\"type\":", false, false, false, true, 0},
-        {"[DONE]", false, false, false, true, 0},
+        {"[DONE]", false, false, false, false, 0},
     };
 
     (void)state;

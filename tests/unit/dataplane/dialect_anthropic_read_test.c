@@ -307,7 +307,7 @@ static void odd_streams(void **state)
     assert_string_equal(TOLD(false, MESSAGE, MESSAGE, WORD("0", "x"), FINISH("end_turn")),
                         "start usage:5/1 usage:5/1 text:x finish:1 usage:5/7");
     assert_string_equal(TOLD(false, MESSAGE, "x", "[]", "[DONE]", ""),
-                        "start usage:5/1 malformed malformed malformed");
+                        "start usage:5/1 malformed malformed");
     assert_string_equal(
         TOLD(false, MESSAGE,
              "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}",
