@@ -14,11 +14,14 @@ import sluice
 
 # name of the provider, a model of it, a model that embeds, the mock's shape
 PROVIDERS = [("openai", "gpt-4o+strict", "text-embedding-3-small"), ("anthropic", "claude-sonnet-4-5", None),
-             ("gemini", "gemini-3.5-flash", "gemini-embedding-001"), ("ollama", "llama3.2", "nomic-embed-text")]
+             ("gemini", "gemini-3.5-flash", "gemini-embedding-001"), ("ollama", "llama3.2", "nomic-embed-text"),
+             # One that the catalogue does not know, and that imitates OpenAI as most do.
+             ("acme", "big-model+vendor", None)]
 CLIENTS = ["cases_openai.py", "cases_openai.mjs", "cases_anthropic.py", "cases_anthropic.mjs", "cases_vercel.mjs", "cases_langchain.py"]
+KIND = {"acme": "openai"}
 # Cases that are known to fail: {(client, provider): {case}}. One that passes must be taken out.
 PENDING = {("cases_openai.py", "ollama"): {"errors"}}  # retry-after of a 429 is not carried over
-PAIRS = [(c, p) for c in CLIENTS for p, _, _ in PROVIDERS]
+PAIRS = [(c, p) for c in CLIENTS for p, _, _ in PROVIDERS if p != "acme" or "anthropic" in c]
 
 CONFIG = """\
 providers:
@@ -26,6 +29,7 @@ providers:
   anthropic: {{base-url: "http://127.0.0.1:{1}/v1/"}}
   gemini: {{base-url: "http://127.0.0.1:{2}/v1beta/"}}
   ollama: {{dialect: ollama, base-url: "http://127.0.0.1:{3}/api/"}}
+  acme: {{base-url: "http://127.0.0.1:{4}/v1/", key-variables: [ACME_API_KEY]}}
 routers:
   all:
     load-balance:
@@ -40,7 +44,7 @@ routers:
 
 @pytest.fixture(scope="module")
 def mock(tmp_path_factory):
-    m = sluice.Mock(tmp_path_factory.mktemp("mock"), n=4)
+    m = sluice.Mock(tmp_path_factory.mktemp("mock"), n=5)
     yield m
     m.stop()
 
@@ -57,7 +61,7 @@ def up(mock, tmp_path_factory):
 def results(up):
     """What each program printed, as soon as it is done; two run at a time."""
     def run(client):
-        of = [{"name": n, "model": f"{n}/{m}", "embed": e and f"{n}/{e}"} for n, m, e in PROVIDERS if (client, n) in PAIRS]
+        of = [{"name": n, "kind": KIND.get(n, n), "model": f"{n}/{m}", "embed": e and f"{n}/{e}"} for n, m, e in PROVIDERS if (client, n) in PAIRS]
         argument = json.dumps({"openai": f"http://127.0.0.1:{up.port}/v1", "anthropic": f"http://127.0.0.1:{up.port}", "providers": of})
         if client.endswith(".py"):
             command, cwd = [clients.python(), clients.HERE / client, argument], clients.HERE
@@ -87,11 +91,11 @@ def test_client(results, client, provider):
 def test_every_provider_was_asked_in_its_own_words(results, mock):
     for f in results.values():
         f.result()
-    paths = {"openai": {"/v1/chat/completions", "/v1/embeddings"}, "anthropic": {"/v1/messages", "/v1/messages/count_tokens"},
+    paths = {"openai": {"/v1/chat/completions", "/v1/embeddings"}, "acme": {"/v1/chat/completions"}, "anthropic": {"/v1/messages", "/v1/messages/count_tokens"},
              "ollama": {"/api/chat", "/api/embed"}}
     for port, (name, _, _) in zip(mock.ports, PROVIDERS):
         asked = [a for a in mock.log(port=port) if a["method"] == "POST"]  # GET: probes
-        assert {a["shape"] for a in asked} == {name}
+        assert {a["shape"] for a in asked} == {KIND.get(name, name)}
         assert {a["path"] for a in asked} == paths.get(name) or name == "gemini" and all(a["path"].startswith("/v1beta/models/") for a in asked)
         # Of keys the log shows the last four characters: the client's ends with "-key", and stays here.
         assert not any(v.endswith("...-key") for a in asked for v in a["headers"].values())
@@ -107,7 +111,7 @@ VERSION = {"anthropic-version": "2023-06-01"}
 def providers_up(mock):
     """Modes set by a test do not outlive it."""
     yield mock
-    for i in range(4):
+    for i in range(5):
         mock.mode(i, "up")
 
 

@@ -91,7 +91,7 @@ ANTHROPIC = {
 
 @pytest.fixture(scope="module")
 def mock(tmp_path_factory):
-    m = sluice.Mock(tmp_path_factory.mktemp("mock"), n=4)
+    m = sluice.Mock(tmp_path_factory.mktemp("mock"), n=5)
     m.scenario(f"{m.ports[0]} * strict\n")
     yield m
     m.stop()

@@ -70,9 +70,14 @@ uint64_t mock_answer_tokens(const struct mock_subject *s)
                : n;
 }
 
+bool mock_answer_whole_calls(const struct mock_subject *s)
+{
+    return s->shape->whole_calls || (s->behave->wishes & MOCK_WISH_VENDOR) != 0;
+}
+
 uint64_t mock_answer_call_events(const struct mock_subject *s, size_t call)
 {
-    return s->shape->whole_calls
+    return mock_answer_whole_calls(s)
                ? call == 0
                : 1 + mock_turn_pieces(mock_turn_args(s->turn, call), piece_size(s));
 }

@@ -64,6 +64,7 @@ enum mock_event {
 // its arguments in pieces (or all calls at once, shape.whole_calls).
 uint64_t mock_answer_events(const struct mock_subject *s);
 uint64_t mock_answer_tokens(const struct mock_subject *s);
+bool mock_answer_whole_calls(const struct mock_subject *s);
 uint64_t mock_answer_call_events(const struct mock_subject *s, size_t call);
 
 // What a content event is.

@@ -95,6 +95,7 @@ static const struct word words[] = {
     {"unsigned", ARG_WISH, MOCK_WISH_UNSIGNED, 0, 0},
     {"until-close", ARG_FLAG, MOCK_UNTIL_CLOSE, 0, 0},
     {"usage", ARG_USAGE, MOCK_USAGE, 0, 0},
+    {"vendor", ARG_WISH, MOCK_WISH_VENDOR, 0, 0},
 };
 
 static const uint32_t fault_flags =

@@ -55,6 +55,7 @@ enum mock_wish {
     MOCK_WISH_STRICT = 1u << 5,   // refuses what OpenAI itself refuses: unknown members, ...
     MOCK_WISH_CACHED = 1u << 6,   // cache_read and cache_write are set
     MOCK_WISH_UNSIGNED = 1u << 7, // does not sign thinking
+    MOCK_WISH_VENDOR = 1u << 8,   // OpenAI's shape with the deviations of its imitators
 };
 
 struct mock_behave {

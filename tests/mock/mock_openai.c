@@ -10,11 +10,25 @@
 #include "tests/mock/mock_reply.h"
 #include "tests/mock/mock_shape.h"
 
+// Deviates as vendors of this shape do: calls come whole and without index, their finish reason is
+// "stop", thinking is called `reasoning`, usage is in the last chunk of the choice, no space
+// follows "data:".
+static bool is_vendor(const struct mock_subject *s)
+{
+    return (s->behave->wishes & MOCK_WISH_VENDOR) != 0;
+}
+
 static const char *finish_reason(const struct mock_subject *s)
 {
     static const char *const names[] = {"stop", "length", "tool_calls", "stop"};
+    enum mock_finish f = mock_answer_finish(s);
 
-    return names[mock_answer_finish(s)];
+    return names[f == MOCK_FINISH_CALLS && is_vendor(s) ? MOCK_FINISH_STOP : f];
+}
+
+static const char *thinking_name(const struct mock_subject *s)
+{
+    return is_vendor(s) ? "\"reasoning\":\"" : "\"reasoning_content\":\"";
 }
 
 static void put_usage(const struct mock_subject *s, struct buf *out)
@@ -115,7 +129,7 @@ static void put_plain_tail(const struct mock_subject *s, struct buf *out)
 static void put_calls(const struct mock_subject *s, struct buf *out)
 {
     for (size_t k = 0; k < s->turn->n_calls; k++) {
-        buf_append_str(out, k > 0 ? ",{" : ",\"tool_calls\":[{");
+        buf_append_str(out, k > 0 ? ",{" : "\"tool_calls\":[{");
         put_call_head(s, k, out);
         text_json_escape(out, mock_turn_args(s->turn, k));
         put(out, "\"}}");
@@ -130,7 +144,8 @@ static void put_chat_tail(const struct mock_subject *s, struct buf *out)
 
     buf_append_str(out, s->turn->quiet ? "" : "\"");
     if (s->behave->think > 0) {
-        put(out, ",\"reasoning_content\":\"");
+        put(out, ",");
+        buf_append_str(out, thinking_name(s));
         for (uint32_t i = 0; i < s->behave->think; i++) {
             put(out, " hmm");
         }
@@ -138,6 +153,7 @@ static void put_chat_tail(const struct mock_subject *s, struct buf *out)
     }
     buf_append_str(out, refusal ? ",\"content\":null,\"annotations\":[]"
                                 : ",\"refusal\":null,\"annotations\":[]");
+    buf_append_str(out, s->turn->n_calls > 0 ? "," : "");
     put_calls(s, out);
     put(out, "},\"logprobs\":");
     put_logprobs(s, 0, mock_answer_tokens(s), out);
@@ -175,7 +191,7 @@ static uint64_t plain(const struct mock_subject *s, struct buf *pre, struct buf 
 
 static void prefix(const struct mock_subject *s, struct buf *out)
 {
-    put(out, "data: ");
+    buf_append_str(out, is_vendor(s) ? "data:" : "data: ");
     put_envelope(s, s->api == MOCK_CHAT ? "chat.completion.chunk" : "text_completion", out);
     if (s->api == MOCK_CHAT) {
         put_fingerprint(s, out);
@@ -191,6 +207,10 @@ static void put_content_delta(const struct mock_subject *s, uint64_t index, stru
         buf_append_str(out, s->turn->refusal ? "\"refusal\":\"" : "\"content\":\"");
         mock_answer_put_token(s, index, out);
         put(out, "\"");
+        return;
+    }
+    if (mock_answer_whole_calls(s)) {
+        put_calls(s, out);
         return;
     }
     put(out, "\"tool_calls\":[{\"index\":");
@@ -216,7 +236,8 @@ static void put_chat_choice(const struct mock_subject *s, enum mock_event kind, 
     } else if (kind == MOCK_EVENT_EMPTY) {
         put(out, "\"content\":\"\"");
     } else if (kind == MOCK_EVENT_THINK) {
-        put(out, "\"reasoning_content\":\" hmm\"");
+        buf_append_str(out, thinking_name(s));
+        put(out, " hmm\"");
     } else if (kind == MOCK_EVENT_CONTENT) {
         put_content_delta(s, index, out);
     }
@@ -256,7 +277,7 @@ static bool put_other_event(const struct mock_subject *s, enum mock_event kind, 
     if (kind == MOCK_EVENT_ROLE && s->api != MOCK_CHAT) {
         return true;
     }
-    if (kind == MOCK_EVENT_USAGE && !s->ask->include_usage) {
+    if (kind == MOCK_EVENT_USAGE && (!s->ask->include_usage || is_vendor(s))) {
         return true;
     }
     if (kind != MOCK_EVENT_BROKEN && kind != MOCK_EVENT_USAGE) {
@@ -292,7 +313,10 @@ static void event(const struct mock_subject *s, enum mock_event kind, uint64_t i
     } else {
         put(out, "null}]");
     }
-    if (s->ask->include_usage && (s->behave->flags & MOCK_NO_USAGE) == 0) {
+    if (is_vendor(s) && kind == MOCK_EVENT_FINISH) {
+        put(out, ",\"usage\":");
+        put_usage(s, out);
+    } else if (s->ask->include_usage && (s->behave->flags & MOCK_NO_USAGE) == 0) {
         put(out, ",\"usage\":null");
     }
     if ((s->behave->flags & MOCK_STAMP) != 0) {

@@ -398,15 +398,15 @@ def openai(mock, **more):
 
 def openai_stream(raw):
     m, reason = {"content": None, "tool_calls": []}, None
-    for e in events(raw)[:-1]:
+    for e in events(raw.replace(b"data:{", b"data: {"))[:-1]:
         for c in json.loads(e)["choices"]:
             d, reason = c["delta"], c["finish_reason"] or reason
-            for key in ("content", "refusal", "reasoning_content"):
+            for key in ("content", "refusal", "reasoning_content", "reasoning"):
                 if d.get(key):
                     m[key] = (m.get(key) or "") + d[key]
             for t in d.get("tool_calls", []):
                 if "id" in t:
-                    assert t["index"] == len(m["tool_calls"])
+                    assert t.get("index", len(m["tool_calls"])) == len(m["tool_calls"])
                     m["tool_calls"].append({"type": t["type"], "function": dict(t["function"])})
                 else:
                     m["tool_calls"][t["index"]]["function"]["arguments"] += t["function"]["arguments"]
@@ -415,7 +415,7 @@ def openai_stream(raw):
 
 @pytest.mark.parametrize("more", [{"tools": O_TOOLS}, {"model": "parallel+preface", "tools": O_TOOLS}, {"model": "refusal"}, {"model": "think-3"},
                                   {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}},
-                                  {"model": "piece-1+parallel", "tools": O_TOOLS}])
+                                  {"model": "piece-1+parallel", "tools": O_TOOLS}, {"model": "vendor+parallel+think-2", "tools": O_TOOLS}])
 def test_openai_stream_says_what_the_plain_answer_says(mock, more):
     status, a, raw = openai(mock, **more)
     assert status == 200, raw
@@ -423,7 +423,7 @@ def test_openai_stream_says_what_the_plain_answer_says(mock, more):
     m, reason = openai_stream(openai(mock, stream=True, **more)[2])
     assert m["content"] == c["message"]["content"] and m.get("refusal") == c["message"]["refusal"] and reason == c["finish_reason"]
     assert m["tool_calls"] == [{"type": t["type"], "function": t["function"]} for t in c["message"].get("tool_calls", [])]
-    assert m.get("reasoning_content") == c["message"].get("reasoning_content")
+    assert [m.get(k) for k in ("reasoning_content", "reasoning")] == [c["message"].get(k) for k in ("reasoning_content", "reasoning")]
 
 
 def test_openai_tool_loop_and_formats(mock):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the Python clients share: the tool, the schema, the values sluice-mock makes from them, and running cases.
 
-A client's program gets one JSON argument {"openai": base URL, "anthropic": base URL, "providers": [{"name", "model",
-"embed"}]} and prints {"provider": {"case": null or why it failed}}."""
+A client's program gets one JSON argument {"openai": base URL, "anthropic": base URL, "providers": [{"name", "kind",
+"model", "embed"}]} and prints {"provider": {"case": null or why it failed}}."""
 import json
 import sys
 import traceback

@@ -42,7 +42,7 @@ function cases(want, p) {
       same(final, 'Tool results: sunny; noon');
     },
     thinking: async () => {
-      if (p.name === 'openai') return;
+      if (p.kind === 'openai') return;
       for (const get of [ask, streamed]) {
         const [m, final] = await loop(get, '', { thinking: { type: 'enabled', budget_tokens: 1024 } });
         same([m.content[0].type, m.content[0].thinking], ['thinking', ' hmm hmm hmm']);

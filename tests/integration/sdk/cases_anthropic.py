@@ -93,14 +93,14 @@ def cases(want, p):
         same(ask(messages=[*user, turn(m), back], tools=TOOLS).type, "message")
 
     def choice():
-        if p["name"] == "ollama":
+        if p["kind"] == "ollama":
             return
         same(uses(ask(tools=TOOLS, tool_choice={"type": "tool", "name": "get_time"}))[0].name, "get_time")
         same(ask(tools=TOOLS, tool_choice={"type": "any"}).stop_reason, "tool_use")
         begins(text_of(ask(tools=TOOLS, tool_choice={"type": "none"})))
 
     def thinking():
-        if p["name"] == "openai":
+        if p["kind"] == "openai":
             m = ask("+think-3")
             same([b.type for b in m.content], ["thinking", "text"])
             same([b.type for b in streamed("+think-3").content], ["thinking", "text"])
@@ -118,7 +118,7 @@ def cases(want, p):
         same(json.loads(text_of(streamed(output_config=fmt))), VALUE)
 
     def usage():
-        if p["name"] == "ollama":
+        if p["kind"] == "ollama":
             return
         u = ask("+usage-200-7+cached-80-0").usage
         same((u.input_tokens, u.cache_read_input_tokens, u.output_tokens), (120, 80, 7))
@@ -152,7 +152,7 @@ def cases(want, p):
         same(uses(m)[0].name, "get_weather")
 
     def documents():
-        if p["name"] in ("openai", "ollama"):
+        if p["kind"] in ("openai", "ollama"):
             return
         pdf = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0xLjQK"}}
         begins(text_of(ask(messages=[{"role": "user", "content": [pdf, {"type": "text", "text": HELLO}]}])))

@@ -93,7 +93,7 @@ def cases(want, p):
     def structured(make):
         schema = {"title": "value", "description": "A value", **SCHEMA}
         same(make().with_structured_output(schema, method="json_schema").invoke(HELLO), VALUE)
-        if p["name"] != "ollama":  # a tool that is forced
+        if p["kind"] != "ollama":  # a tool that is forced
             same(make().with_structured_output(schema, method="function_calling").invoke(HELLO), VALUE)
 
     @each

@@ -114,12 +114,12 @@ def cases(want, p):
         same(len({t["id"] for t in s["tool_calls"]}), 2)
 
     def one_call():
-        if p["name"] in ("gemini", "ollama"):
+        if p["kind"] in ("gemini", "ollama"):
             return  # they have no such switch
         same(len(ask("+parallel", tools=TOOLS, parallel_tool_calls=False).choices[0].message.tool_calls), 1)
 
     def choice():
-        if p["name"] == "ollama":
+        if p["kind"] == "ollama":
             return  # has no tool_choice
         r = ask(tools=TOOLS, tool_choice={"type": "function", "function": {"name": "get_time"}})
         same(r.choices[0].message.tool_calls[0].function.name, "get_time")
@@ -141,11 +141,11 @@ def cases(want, p):
 
     def json_object():
         r = ask(messages=[{"role": "user", "content": "Say it in JSON"}], response_format={"type": "json_object"})
-        if p["name"] != "anthropic":  # there it is asked for in words
+        if p["kind"] != "anthropic":  # there it is asked for in words
             assert isinstance(json.loads(r.choices[0].message.content), dict)
 
     def reasoning():
-        if p["name"] == "openai":
+        if p["kind"] == "openai":
             same(ask("+think-3").choices[0].message.model_dump().get("reasoning_content"), " hmm hmm hmm")
             return
         m = ask(messages=user, reasoning_effort="low", tools=TOOLS, max_tokens=4000).choices[0].message
@@ -161,16 +161,16 @@ def cases(want, p):
         begins(s["content"])
 
     def usage():
-        if p["name"] == "ollama":
+        if p["kind"] == "ollama":
             return
         u = ask("+usage-200-7+cached-80-0").usage
         same((u.prompt_tokens, u.completion_tokens, u.prompt_tokens_details.cached_tokens), (200, 7, 80))
 
     def refusal():
         r = ask("+refusal").choices[0]
-        if p["name"] == "openai":
+        if p["kind"] == "openai":
             begins(r.message.refusal)
-        elif p["name"] in ("anthropic", "gemini"):
+        elif p["kind"] in ("anthropic", "gemini"):
             same(r.finish_reason, "content_filter")
 
     def framing():
@@ -188,7 +188,7 @@ def cases(want, p):
         begins(collect("+event-size-5k")[0]["content"])
 
     def redacted():
-        if p["name"] != "anthropic":
+        if p["kind"] != "anthropic":
             return
         for get in (lambda **k: ask("+redacted", **k).choices[0].message.model_dump(exclude_none=True), lambda **k: collect("+redacted", **k)[0]):
             m = get(reasoning_effort="low", tools=TOOLS, max_tokens=4000)
@@ -199,11 +199,11 @@ def cases(want, p):
 
     def bad_answers():
         # Equal dialects are not read, only passed on.
-        for words, status in (("+html-200", 502), ("+bad-json", 502))[:1 if p["name"] == "openai" else 2]:
+        for words, status in (("+html-200", 502), ("+bad-json", 502))[:1 if p["kind"] == "openai" else 2]:
             e = raises(openai.APIStatusError, lambda w=words: ask(w))
             same(e.status_code, status, words)
         raises(openai.APIError, lambda: ask("+short-body"))
-        raises(ValueError if p["name"] == "openai" else openai.APIError, lambda: list(ask("+bad-json", stream=True)))
+        raises(ValueError if p["kind"] == "openai" else openai.APIError, lambda: list(ask("+bad-json", stream=True)))
         raises(openai.APIError, lambda: list(ask("+end-after-3", stream=True)))
 
     def errors():
@@ -216,7 +216,7 @@ def cases(want, p):
                 same(e.status_code, status, name)
                 assert isinstance(e.body, dict) and e.body.get("message") and "type" in e.body, f"{name}: {e.body!r}"
                 if status == 429:
-                    same(e.response.headers.get("retry-after"), "1" if p["name"] != "gemini" else e.response.headers.get("retry-after"))
+                    same(e.response.headers.get("retry-after"), "1" if p["kind"] != "gemini" else e.response.headers.get("retry-after"))
 
     def broken_streams():
         raises(openai.APIError, lambda: list(ask("+cut-after-3", stream=True)))
