@@ -79,6 +79,15 @@ static enum canon_thinking_off thinking_off(const struct resource_traits *t)
     return CANON_OFF_OMIT;
 }
 
+// OpenAI itself, by its catalogue entry or its address: what only it (and Azure, which serves its
+// models) takes, no vendor of its dialect need know.
+static bool is_openai(const struct resource *provider)
+{
+    return strcmp(provider->id, "openai") == 0 || strcmp(provider->id, "azure") == 0 ||
+           slice_starts(slice_str(provider->u.provider->base_url),
+                        SLICE("https://api.openai.com/"));
+}
+
 void facts_of_target(const struct snapshot *s, const struct resource *provider, struct slice model,
                      const struct resource *router, struct arena *a, struct canon_target *ret)
 {
@@ -104,7 +113,7 @@ void facts_of_target(const struct snapshot *s, const struct resource *provider, 
         .gemini3 = t->thinking == RESOURCE_THINKING_LEVEL,
         .gemini_low = !takes_effort(t, "minimal"),
         .gemini_schema = (t->flags & RESOURCE_OLD_SCHEMA) != 0,
-        .openai = p->quirks.max_tokens_name == RESOURCE_MAX_TOKENS_EITHER,
+        .openai = is_openai(provider),
         .reasoning_model = (t->flags & RESOURCE_COMPLETION_TOKENS) != 0,
         .wants_reasoning = p->quirks.reasoning_history == RESOURCE_HISTORY_REASONING_CONTENT,
         .no_stream_usage = p->no_stream_options,
