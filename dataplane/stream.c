@@ -130,7 +130,12 @@ static struct slice with_cost(struct stream *s, const struct sse_event *e)
     }
     if (whole) {
         buf_append(&s->made, slice_from(e->raw, (size_t)(e->data.p - e->raw.p) + e->data.n));
-    } else {
+    } else { // several lines are one now: in JSON a line end is white space
+        for (size_t i = 0; i < s->made.n; i++) {
+            char *c = &s->made.p[s->made.off + i];
+
+            *c = *c == '\n' ? ' ' : *c;
+        }
         buf_append_str(&s->made, "\n\n");
     }
     return buf_slice(&s->made);

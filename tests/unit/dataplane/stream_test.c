@@ -56,6 +56,56 @@ static void holds_until_content(void **state)
     buf_done(&out);
 }
 
+static struct slice half_a_dollar(void *ctx, const struct dialect_usage *u, char out[40])
+{
+    (void)out;
+    *(uint64_t *)ctx = u->output;
+    return u->output == 2 ? SLICE("0.5") : SLICE_NULL;
+}
+
+// usage: {include: true}: the client sees the cost, the cache's copy stays as it came.
+static void shows_the_cost(void **state)
+{
+    static const struct {
+        const char *event, *shown;
+    } cases[] = {
+        {USAGE, "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2,"
+                "\"cost\":0.5}}\n\n"},
+        {"id: 7\r\ndata:{\"choices\":[],\"usage\":{\"completion_tokens\":2}}\r\nx: y\r\n\r\n",
+         "id: 7\r\ndata:{\"choices\":[],\"usage\":{\"completion_tokens\":2,\"cost\":0.5}}\r\nx: "
+         "y\r\n\r\n"},
+        {"data: {\"choices\":[],\ndata: \"usage\":{\"completion_tokens\":2}}\n\n",
+         "data: {\"choices\":[], \"usage\":{\"completion_tokens\":2,\"cost\":0.5}}\n\n"},
+        // unpriced; the provider's own
+        {"data: {\"choices\":[],\"usage\":{\"completion_tokens\":3}}\n\n",
+         "data: {\"choices\":[],\"usage\":{\"completion_tokens\":3,\"cost\":null}}\n\n"},
+        {"data: {\"choices\":[],\"usage\":{\"completion_tokens\":2,\"cost\":9}}\n\n",
+         "data: {\"choices\":[],\"usage\":{\"completion_tokens\":2,\"cost\":9}}\n\n"},
+        {"data: {\"choices\":[],\"usage\":null}\n\n", "data: {\"choices\":[],\"usage\":null}\n\n"},
+        {"data: [DONE]\n\n", "data: [DONE]\n\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct stream s = begin(false, true);
+        uint64_t seen = 0;
+        struct buf out;
+
+        buf_init(&out, 1u << 20);
+        stream_show_cost(&s, half_a_dollar, &seen);
+        feed(&s, WORD);
+        stream_release(&s, emit, &out);
+        buf_clear(&out);
+        feed(&s, cases[i].event);
+        if (!slice_eq_str(buf_slice(&out), cases[i].shown)) {
+            fail_msg("case %zu: %s", i, buf_cstr(&out));
+        }
+        assert_true(slice_ends(buf_slice(&s.tee), slice_str(cases[i].event)));
+        stream_close(&s);
+        buf_done(&out);
+    }
+}
+
 static void is_overfull_at_its_bound(void **state)
 {
     struct stream s = begin(true, false);
@@ -152,6 +202,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(holds_until_content),
+        cmocka_unit_test(shows_the_cost),
         cmocka_unit_test(is_overfull_at_its_bound),
         cmocka_unit_test(keeps_an_error_to_itself_before_content),
         cmocka_unit_test(passes_an_error_on_after_content),
