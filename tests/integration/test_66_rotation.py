@@ -24,7 +24,7 @@ class Fleet:
     """Two control planes and two proxies, each with a directory of keys of its own."""
 
     def __init__(self, dir, mock):
-        self.dir, self.office = dir, dir / "office"  # where the operator makes keys
+        self.dir, self.office, self.load = dir, dir / "office", None  # office: where the operator makes keys
         subprocess.run([str(BIN / "sluice"), "init", str(self.office)], check=True, capture_output=True, timeout=30 * SLOW)
         config = dir / "ai-gateway-config.yaml"
         config.write_text(sluice.PLAIN)
@@ -71,6 +71,8 @@ class Fleet:
         self.rotate(what, step)
         for one in whom:
             self.hand_out(one, *files)
+            if self.load is not None:
+                self.load.go_on()
 
     def refused(self, reason):
         """Messages refused for this reason, by everybody together."""
@@ -141,12 +143,19 @@ class Load:
             self.made.append(r.json()["key"])
             time.sleep(0.02)
 
+    def go_on(self):
+        """Some more of everything as things are now, through every process."""
+        answers, made = self.answers, len(self.made)
+        wait_for(lambda: self.failed or (self.answers > answers + 20 and len(self.made) > made + 3), 20, "requests and changes to go on")
+
     def __enter__(self):
+        self.fleet.load = self
         for t in self.threads:
             t.start()
         return self
 
     def __exit__(self, *_):
+        self.fleet.load = None
         self.over.set()
         for t in self.threads:
             t.join()
