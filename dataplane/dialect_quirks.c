@@ -2,16 +2,12 @@
 // One walk over the top-level members: each goes over as it is, under another name, with another
 // value, or not at all. What the vendor takes in place of a member that goes is written there.
 //
-//   member --refuse?--> 400 --drop?--> named --own rule?--> edited --rename?--> other name -->
-//   copied
+//   member --refuse?--> 400 --drop?--> named --rule?--> edited --rename?--> renamed --> copied
 #include "dataplane/dialect_quirks.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "dataplane/dialect_quirks_editor.h"
-
-// --- names -------------------------------------------------------------------------------------
 
 static bool in_list(const char *const *list, size_t n, const struct tape *t, uint32_t name)
 {
@@ -21,359 +17,6 @@ static bool in_list(const char *const *list, size_t n, const struct tape *t, uin
         }
     }
     return false;
-}
-
-// What the client calls a member of the body.
-static const char *client_name(const struct dialect_quirks_editor *e, uint32_t name)
-{
-    const struct canon_request *r = e->r;
-    struct slice text = tape_text(e->t, name);
-
-    if (r != NULL) {
-        const struct {
-            const char *ours, *theirs;
-        } names[] = {
-            {"stop", r->stop_name},
-            {"reasoning_effort", r->effort_name},
-            {"response_format", r->format_name},
-            {"max_tokens", r->max_name},
-            {"max_completion_tokens", r->max_name},
-            {"user",
-             r->user.raw.p == NULL && r->endpoint == DIALECT_MESSAGES ? "metadata.user_id" : NULL},
-            {"parallel_tool_calls",
-             r->endpoint == DIALECT_MESSAGES ? "tool_choice.disable_parallel_tool_use" : NULL},
-        };
-
-        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-            if (slice_eq_str(text, names[i].ours) && names[i].theirs != NULL) {
-                return names[i].theirs;
-            }
-        }
-    }
-    return arena_strndup(e->a, text.p, text.n);
-}
-
-static const char *new_name(const struct dialect_quirks_editor *e, uint32_t name)
-{
-    for (size_t i = 0; i < e->q->n_rename; i++) {
-        if (tape_eq(e->t, name, e->q->rename[i].name)) {
-            return e->q->rename[i].value;
-        }
-    }
-    return NULL;
-}
-
-// --- writing -----------------------------------------------------------------------------------
-
-static void begin(struct dialect_quirks_editor *e, uint32_t name)
-{
-    const char *other = new_name(e, name);
-
-    if (other != NULL) {
-        jwrite_name(&e->w, other);
-        e->touched = true;
-    } else {
-        jwrite_name_text(&e->w, tape_text(e->t, name));
-    }
-}
-
-static void keep(struct dialect_quirks_editor *e, uint32_t name)
-{
-    begin(e, name);
-    jwrite_raw(&e->w, tape_raw(e->t, name + 1));
-}
-
-static void change(struct dialect_quirks_editor *e, uint32_t name, struct slice value)
-{
-    begin(e, name);
-    jwrite_raw(&e->w, value);
-    e->touched = true;
-}
-
-static void drop(struct dialect_quirks_editor *e, uint32_t name)
-{
-    e->touched = true;
-    if (!tape_absent(e->t, name + 1)) {
-        canon_drop(e->o, client_name(e, name));
-    }
-}
-
-// --- numbers -----------------------------------------------------------------------------------
-
-static bool number_of(const struct dialect_quirks_editor *e, uint32_t value, double *ret)
-{
-    struct slice raw = tape_raw(e->t, value);
-    char text[40];
-
-    if (!tape_is(e->t, value, SCAN_NUMBER) || raw.n >= sizeof(text)) {
-        return false;
-    }
-    memcpy(text, raw.p, raw.n);
-    text[raw.n] = '\0';
-    *ret = strtod(text, NULL);
-    return true;
-}
-
-static struct slice thousandths(struct arena *a, uint32_t v)
-{
-    struct slice out = slice_str(v % 1000 == 0 ? arena_printf(a, "%u", v / 1000)
-                                               : arena_printf(a, "%u.%03u", v / 1000, v % 1000));
-
-    while (v % 1000 != 0 && slice_ends(out, SLICE("0"))) {
-        out.n--;
-    }
-    return out;
-}
-
-// Between the vendor's bounds; max 0: none.
-static void clamp(struct dialect_quirks_editor *e, uint32_t name, uint32_t min, uint32_t max)
-{
-    double v;
-
-    if (!number_of(e, name + 1, &v)) {
-        keep(e, name);
-    } else if (v * 1000.0 < (double)min) {
-        change(e, name, thousandths(e->a, min));
-    } else if (max != 0 && v * 1000.0 > (double)max) {
-        change(e, name, thousandths(e->a, max));
-    } else {
-        keep(e, name);
-    }
-}
-
-// The model takes the default only.
-static bool refuses_sampling(const struct dialect_quirks_editor *e, uint32_t value)
-{
-    double v;
-
-    if (!dialect_quirks_model(e, RESOURCE_NO_SAMPLING) ||
-        (dialect_quirks_model(e, RESOURCE_SAMPLING_UNREASONED) && e->effort == CANON_EFFORT_NONE)) {
-        return false;
-    }
-    return !number_of(e, value, &v) || v < 1.0 || v > 1.0;
-}
-
-static void edit_temperature(struct dialect_quirks_editor *e, uint32_t name)
-{
-    if (refuses_sampling(e, name + 1)) {
-        drop(e, name);
-    } else {
-        clamp(e, name, e->q->temperature_min, e->q->temperature_max);
-    }
-}
-
-static void edit_top_p(struct dialect_quirks_editor *e, uint32_t name)
-{
-    if (refuses_sampling(e, name + 1)) {
-        drop(e, name);
-    } else {
-        clamp(e, name, 0, e->q->top_p_max);
-    }
-}
-
-// --- the bound of an answer --------------------------------------------------------------------
-
-static const char *bound_name(const struct dialect_quirks_editor *e, uint32_t name)
-{
-    if (!e->chat) { // the newer name is Chat Completions'
-        return "max_tokens";
-    }
-    if (dialect_quirks_model(e, RESOURCE_COMPLETION_TOKENS)) {
-        return "max_completion_tokens";
-    }
-    switch ((enum resource_max_tokens)e->q->max_tokens_name) {
-    case RESOURCE_MAX_TOKENS:
-        return "max_tokens";
-    case RESOURCE_MAX_COMPLETION_TOKENS:
-        return "max_completion_tokens";
-    case RESOURCE_MAX_TOKENS_EITHER:
-        break;
-    }
-    return tape_eq(e->t, name, "max_tokens") ? "max_tokens" : "max_completion_tokens";
-}
-
-static void edit_max_tokens(struct dialect_quirks_editor *e, uint32_t name)
-{
-    const char *wanted = bound_name(e, name);
-    uint64_t v = 0;
-
-    // Of two one is sent: the newer name's.
-    if (tape_eq(e->t, name, "max_tokens") &&
-        tape_given(e->t, 0, "max_completion_tokens") != TAPE_NONE) {
-        e->touched = true;
-        return;
-    }
-    e->touched = e->touched || !tape_eq(e->t, name, wanted);
-    jwrite_name(&e->w, wanted);
-    if (!e->stream && e->q->plain_max_tokens != 0 && tape_u64(e->t, name + 1, &v) &&
-        v > e->q->plain_max_tokens) {
-        jwrite_u64(&e->w, e->q->plain_max_tokens);
-        e->touched = true;
-    } else {
-        jwrite_raw(&e->w, tape_raw(e->t, name + 1));
-    }
-}
-
-static void edit_stop(struct dialect_quirks_editor *e, uint32_t name)
-{
-    uint32_t n = 0;
-
-    TAPE_ITEMS(e->t, name + 1, i)
-    {
-        n++;
-    }
-    if (e->q->stop_max == 0 || n <= e->q->stop_max) {
-        keep(e, name);
-        return;
-    }
-    e->touched = true;
-    begin(e, name);
-    jwrite_array(&e->w);
-    n = 0;
-    TAPE_ITEMS(e->t, name + 1, i)
-    {
-        if (n++ < e->q->stop_max) {
-            jwrite_raw(&e->w, tape_raw(e->t, i));
-        }
-    }
-    jwrite_array_end(&e->w);
-}
-
-// --- tools -------------------------------------------------------------------------------------
-
-static uint32_t choices_taken(const struct dialect_quirks_editor *e)
-{
-    uint32_t all = RESOURCE_CHOICE_AUTO | RESOURCE_CHOICE_NONE | RESOURCE_CHOICE_REQUIRED |
-                   RESOURCE_CHOICE_NAMED;
-    uint32_t taken = e->q->tool_choices == 0 ? all : e->q->tool_choices;
-
-    return dialect_quirks_model(e, RESOURCE_NO_FORCED_TOOLS)
-               ? taken & ~(uint32_t)(RESOURCE_CHOICE_REQUIRED | RESOURCE_CHOICE_NAMED)
-               : taken;
-}
-
-static uint32_t choice_of(const struct tape *t, uint32_t value)
-{
-    if (tape_eq(t, value, "none")) {
-        return RESOURCE_CHOICE_NONE;
-    }
-    if (tape_eq(t, value, "required") || tape_eq(t, value, "any")) {
-        return RESOURCE_CHOICE_REQUIRED;
-    }
-    return tape_is(t, value, SCAN_OBJECT) ? RESOURCE_CHOICE_NAMED : RESOURCE_CHOICE_AUTO;
-}
-
-static struct slice tool_name(const struct tape *t, uint32_t tool)
-{
-    uint32_t inner = tape_given(t, tool, "function");
-
-    inner = inner == TAPE_NONE ? tape_get(t, tool, "custom") : inner;
-    return tape_get_text(t, inner, "name");
-}
-
-// Before the walk: which tools a choice leaves, that cannot be said otherwise.
-static void plan_tools(struct dialect_quirks_editor *e)
-{
-    uint32_t choice = tape_given(e->t, 0, "tool_choice");
-    uint32_t taken = choices_taken(e);
-
-    if (choice == TAPE_NONE || (choice_of(e->t, choice) & taken) != 0) {
-        return;
-    }
-    if (choice_of(e->t, choice) == RESOURCE_CHOICE_NAMED) {
-        e->only = tool_name(e->t, choice);
-    }
-    e->no_tools = choice_of(e->t, choice) == RESOURCE_CHOICE_NONE;
-}
-
-// A choice the vendor does not take becomes the nearest one; named to the client where that is
-// weaker.
-static void edit_choice(struct dialect_quirks_editor *e, uint32_t name)
-{
-    uint32_t choice = choice_of(e->t, name + 1), taken = choices_taken(e);
-
-    if ((choice & taken) != 0) {
-        keep(e, name);
-    } else if (choice == RESOURCE_CHOICE_NONE) {
-        e->touched = true; // the tools go
-    } else if (choice == RESOURCE_CHOICE_NAMED && (taken & RESOURCE_CHOICE_REQUIRED) != 0) {
-        change(e, name, SLICE("\"required\""));
-    } else {
-        canon_drop(e->o, client_name(e, name));
-        change(e, name, SLICE("\"auto\""));
-    }
-}
-
-// A copy without some members; name TAPE-wise at i.
-static void copy_without(struct dialect_quirks_editor *e, uint32_t object, const char *a,
-                         const char *b)
-{
-    jwrite_object(&e->w);
-    TAPE_MEMBERS(e->t, object, i)
-    {
-        if (tape_eq(e->t, i, a) || (b != NULL && tape_eq(e->t, i, b))) {
-            e->touched = true;
-        } else {
-            jwrite_name_text(&e->w, tape_text(e->t, i));
-            jwrite_raw(&e->w, tape_raw(e->t, i + 1));
-        }
-    }
-    jwrite_object_end(&e->w);
-}
-
-static void edit_tool(struct dialect_quirks_editor *e, uint32_t tool)
-{
-    bool marks = dialect_quirks_has(e, RESOURCE_TAKES_CACHE_CONTROL);
-    bool strict = !dialect_quirks_has(e, RESOURCE_NO_TOOL_STRICT);
-
-    if (!tape_is(e->t, tool, SCAN_OBJECT) || (marks && strict)) {
-        jwrite_raw(&e->w, tape_raw(e->t, tool));
-        return;
-    }
-    jwrite_object(&e->w);
-    TAPE_MEMBERS(e->t, tool, i)
-    {
-        if (!marks && tape_eq(e->t, i, "cache_control")) {
-            e->touched = true;
-            continue;
-        }
-        jwrite_name_text(&e->w, tape_text(e->t, i));
-        if (tape_eq(e->t, i, "function") && tape_is(e->t, i + 1, SCAN_OBJECT)) {
-            copy_without(e, i + 1, marks ? "strict" : "cache_control", strict ? NULL : "strict");
-        } else {
-            jwrite_raw(&e->w, tape_raw(e->t, i + 1));
-        }
-    }
-    jwrite_object_end(&e->w);
-}
-
-static void edit_tools(struct dialect_quirks_editor *e, uint32_t name)
-{
-    if (e->no_tools) {
-        e->touched = true;
-        return;
-    }
-    if (dialect_quirks_model(e, RESOURCE_NO_TOOLS) && tape_first(e->t, name + 1) != TAPE_NONE) {
-        e->touched = true;
-        e->failed =
-            !canon_refuse(e->o, e->target, "tools", "tools are not supported by this model");
-        return;
-    }
-    begin(e, name);
-    if (!tape_is(e->t, name + 1, SCAN_ARRAY)) {
-        jwrite_raw(&e->w, tape_raw(e->t, name + 1));
-        return;
-    }
-    jwrite_array(&e->w);
-    TAPE_ITEMS(e->t, name + 1, i)
-    {
-        if (e->only.p == NULL || slice_eq(tool_name(e->t, i), e->only)) {
-            edit_tool(e, i);
-        } else {
-            e->touched = true;
-        }
-    }
-    jwrite_array_end(&e->w);
 }
 
 // --- form of the answer ------------------------------------------------------------------------
@@ -409,11 +52,11 @@ static void put_strict_schema(struct dialect_quirks_editor *e, uint32_t name)
     uint32_t at = tape_get(e->t, name + 1, "json_schema");
 
     if (!tape_is(e->t, at, SCAN_OBJECT) || tape_true(e->t, tape_get(e->t, at, "strict"))) {
-        keep(e, name);
+        dialect_quirks_editor_keep(e, name);
         return;
     }
     e->touched = true;
-    begin(e, name);
+    dialect_quirks_editor_begin(e, name);
     jwrite_object(&e->w);
     jwrite_string_in(&e->w, "type", SLICE("json_schema"));
     jwrite_object_in(&e->w, "json_schema");
@@ -438,11 +81,11 @@ static void edit_format(struct dialect_quirks_editor *e, uint32_t name)
             dialect_quirks_has(e, RESOURCE_SCHEMA_STRICT)) {
             put_strict_schema(e, name);
         } else {
-            keep(e, name);
+            dialect_quirks_editor_keep(e, name);
         }
         return;
     }
-    drop(e, name);
+    dialect_quirks_editor_drop(e, name);
     if (format == RESOURCE_FORMAT_JSON_SCHEMA && takes_format(e, RESOURCE_FORMAT_JSON_OBJECT)) {
         jwrite_object_in(&e->w, "response_format");
         jwrite_string_in(&e->w, "type", SLICE("json_object"));
@@ -455,7 +98,7 @@ static void edit_format(struct dialect_quirks_editor *e, uint32_t name)
 static void edit_effort(struct dialect_quirks_editor *e, uint32_t name)
 {
     if (e->effort == CANON_EFFORT_NOT_GIVEN) {
-        keep(e, name); // a word of the vendor's own
+        dialect_quirks_editor_keep(e, name); // a word of the vendor's own
     } else {
         dialect_quirks_reason_effort(e, name + 1);
     }
@@ -476,7 +119,7 @@ static void edit_stream_options(struct dialect_quirks_editor *e, uint32_t name)
     if (e->target->no_stream_usage) {
         e->touched = true; // it is metered from what it sends
     } else {
-        keep(e, name);
+        dialect_quirks_editor_keep(e, name);
     }
 }
 
@@ -485,13 +128,13 @@ static const struct own {
     void (*edit)(struct dialect_quirks_editor *e, uint32_t name);
 } owns[] = {
     {"messages", edit_messages},
-    {"max_tokens", edit_max_tokens},
-    {"max_completion_tokens", edit_max_tokens},
-    {"temperature", edit_temperature},
-    {"top_p", edit_top_p},
-    {"stop", edit_stop},
-    {"tools", edit_tools},
-    {"tool_choice", edit_choice},
+    {"max_tokens", dialect_quirks_number_max_tokens},
+    {"max_completion_tokens", dialect_quirks_number_max_tokens},
+    {"temperature", dialect_quirks_number_temperature},
+    {"top_p", dialect_quirks_number_top_p},
+    {"stop", dialect_quirks_number_stops},
+    {"tools", dialect_quirks_tool_list},
+    {"tool_choice", dialect_quirks_tool_choice},
     {"response_format", edit_format},
     {"reasoning_effort", edit_effort},
     {"stream_options", edit_stream_options},
@@ -510,7 +153,7 @@ static bool is_neutral(const struct dialect_quirks_editor *e, uint32_t name)
 
 static void refuse(struct dialect_quirks_editor *e, uint32_t name)
 {
-    const char *param = client_name(e, name);
+    const char *param = dialect_quirks_editor_client_name(e, name);
 
     e->touched = true;
     if (!is_neutral(e, name)) {
@@ -525,12 +168,12 @@ static void refuse(struct dialect_quirks_editor *e, uint32_t name)
 static void edit_member(struct dialect_quirks_editor *e, uint32_t name)
 {
     if (tape_absent(e->t, name + 1)) {
-        keep(e, name);
+        dialect_quirks_editor_keep(e, name);
     } else if (in_list(e->q->refuse, e->q->n_refuse, e->t, name)) {
         refuse(e, name);
     } else if (in_list(e->q->drop, e->q->n_drop, e->t, name) ||
                (e->tr != NULL && in_list(e->tr->drop, e->tr->n_drop, e->t, name))) {
-        drop(e, name);
+        dialect_quirks_editor_drop(e, name);
     } else {
         for (size_t i = 0; i < ARRAY_LEN(owns); i++) {
             if (tape_eq(e->t, name, owns[i].name)) {
@@ -538,7 +181,7 @@ static void edit_member(struct dialect_quirks_editor *e, uint32_t name)
                 return;
             }
         }
-        keep(e, name);
+        dialect_quirks_editor_keep(e, name);
     }
 }
 
@@ -565,7 +208,7 @@ static enum dialect_quirks_result edit(struct dialect_quirks_editor *e, struct b
 {
     struct buf made;
 
-    plan_tools(e);
+    dialect_quirks_tool_plan(e);
     plan_format(e);
     e->stream = tape_true(e->t, tape_get(e->t, 0, "stream"));
     e->effort = canon_effort_of(tape_text(e->t, tape_get(e->t, 0, "reasoning_effort")));

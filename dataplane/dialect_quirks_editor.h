@@ -41,6 +41,25 @@ static inline bool dialect_quirks_model(const struct dialect_quirks_editor *e, u
     return e->tr != NULL && (e->tr->flags & trait) != 0;
 }
 
+// A member's name, in the vendor's words; its value must follow.
+void dialect_quirks_editor_begin(struct dialect_quirks_editor *e, uint32_t name);
+// The member as it is; with another value; not at all, and named to the client.
+void dialect_quirks_editor_keep(struct dialect_quirks_editor *e, uint32_t name);
+void dialect_quirks_editor_change(struct dialect_quirks_editor *e, uint32_t name,
+                                  struct slice value);
+void dialect_quirks_editor_drop(struct dialect_quirks_editor *e, uint32_t name);
+const char *dialect_quirks_editor_client_name(const struct dialect_quirks_editor *e, uint32_t name);
+
+// temperature, top_p, max_tokens or max_completion_tokens, stop (dialect_quirks_number.c)
+void dialect_quirks_number_temperature(struct dialect_quirks_editor *e, uint32_t name);
+void dialect_quirks_number_top_p(struct dialect_quirks_editor *e, uint32_t name);
+void dialect_quirks_number_max_tokens(struct dialect_quirks_editor *e, uint32_t name);
+void dialect_quirks_number_stops(struct dialect_quirks_editor *e, uint32_t name);
+// tools and tool_choice; plan: before the walk, what the choice leaves of the tools
+// (dialect_quirks_tool.c)
+void dialect_quirks_tool_plan(struct dialect_quirks_editor *e);
+void dialect_quirks_tool_choice(struct dialect_quirks_editor *e, uint32_t name);
+void dialect_quirks_tool_list(struct dialect_quirks_editor *e, uint32_t name);
 // messages (dialect_quirks_message.c)
 void dialect_quirks_message_list(struct dialect_quirks_editor *e, uint32_t messages);
 // reasoning_effort in the vendor's form (dialect_quirks_reason.c): `value` TAPE_NONE where the
