@@ -175,6 +175,8 @@ struct dialect {
     // Limit headers by getter.
     struct dialect_limits (*observe_limits)(struct slice (*get)(void *ctx, const char *name),
                                             void *ctx, uint64_t wall_us);
+    // HTTP status with which this dialect's clients get a provider's error. NULL: er->status.
+    unsigned (*error_status)(const struct dialect_error *er);
     // Writes a complete error body / an in-stream error event (with framing).
     void (*write_error)(const struct dialect_error *er, struct buf *out);
     void (*write_error_event)(const struct dialect_error *er, struct buf *out);

@@ -10,6 +10,8 @@
 //   dialect_anthropic_read.c      answers, events, errors -> canonical
 //
 // The envelope of a request that passes through (model, stream, our extensions) is OpenAI's.
+#include <string.h>
+
 #include "common/base/check.h"
 #include "common/base/text.h"
 #include "dataplane/dialect.h"
@@ -80,6 +82,36 @@ static const char *error_type(unsigned status)
     }
 }
 
+// Anthropic's own statuses for what other dialects say otherwise (providers/README.md section 3).
+static unsigned error_status(const struct dialect_error *er)
+{
+    if (er->status == 503) {
+        return 529;
+    }
+    if (er->status == 429 && er->code != NULL && strcmp(er->code, "insufficient_quota") == 0) {
+        return 402;
+    }
+    return er->status == 422 ? 400 : er->status;
+}
+
+static bool is_own_error(unsigned status, struct slice body)
+{
+    static const char *const texts[] = {"type", "message"};
+    struct slice type, error, text;
+
+    (void)status;
+    if (!scan_validate(body, NULL) || !scan_get(body, "type", &type) ||
+        !slice_eq_str(type, "\"error\"") || !scan_get(body, "error", &error)) {
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        if (!scan_get(error, texts[i], &text) || scan_type_of(text) != SCAN_STRING) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void write_error(const struct dialect_error *er, struct buf *out)
 {
     buf_append_str(out, "{\"type\":\"error\",\"error\":{\"type\":");
@@ -114,6 +146,8 @@ const struct dialect dialect_anthropic = {
     .observe_event = dialect_anthropic_answer_event,
     .observe_answer = dialect_anthropic_answer_whole,
     .observe_limits = dialect_limits_read,
+    .error_status = error_status,
+    .is_own_error = is_own_error,
     .write_error = write_error,
     .write_error_event = write_error_event,
     .read_request = dialect_anthropic_client_read,

@@ -502,6 +502,9 @@ static void upstream_error(struct req *r)
         return;
     }
     map_error(r, &e);
+    if (r->dialect->error_status != NULL) {
+        e.status = r->dialect->error_status(&e);
+    }
     buf_init(&body, ATTEMPT_ERROR_MAX * 8);
     r->dialect->write_error(&e, &body);
     send_whole(r, e.status, &h, &body);

@@ -92,10 +92,13 @@ static enum dialect_endpoint endpoint_of(struct slice name)
 
 // --- results -----------------------------------------------------------------------------------
 
-static void put_client_error(struct job *j, struct jwrite *w, const struct dialect_error *e)
+static void put_client_error(struct job *j, struct jwrite *w, struct dialect_error *e)
 {
     struct buf b;
 
+    if (j->client->error_status != NULL) {
+        e->status = j->client->error_status(e);
+    }
     buf_init(&b, OUT_MAX);
     j->client->write_error(e, &b);
     jwrite_u64_in(w, "status", e->status);

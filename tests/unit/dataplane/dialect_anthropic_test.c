@@ -224,6 +224,49 @@ static void errors_go_by_their_status(void **state)
     }
 }
 
+static void statuses_of_other_dialects(void **state)
+{
+    static const struct {
+        unsigned status;
+        const char *code;
+        unsigned want;
+    } cases[] = {
+        {503, "overloaded", 529}, {429, "insufficient_quota", 402},
+        {422, NULL, 400},         {429, "rate_limit_exceeded", 429},
+        {429, NULL, 429},         {500, NULL, 500},
+        {401, NULL, 401},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct dialect_error e = {.status = cases[i].status, .code = cases[i].code};
+
+        assert_int_equal(dialect_anthropic.error_status(&e), cases[i].want);
+    }
+}
+
+static void its_own_errors(void **state)
+{
+    static const struct {
+        const char *body;
+        bool want;
+    } cases[] = {
+        {"{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"m\"}}", true},
+        {"{\"type\":\"error\",\"error\":{\"type\":\"api_error\"}}", false},
+        {"{\"type\":\"error\",\"error\":\"m\"}", false},
+        {"{\"error\":{\"type\":\"api_error\",\"message\":\"m\"}}", false},
+        {"{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"m\"}", false},
+        {"<html>", false},
+        {"", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        assert_int_equal(dialect_anthropic.is_own_error(400, slice_str(cases[i].body)),
+                         cases[i].want);
+    }
+}
+
 static void error_events_are_framed(void **state)
 {
     struct dialect_error e = {.status = 500, .message = SLICE("m"), .attempts = 2};
@@ -241,9 +284,14 @@ static void error_events_are_framed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_the_envelope),        cmocka_unit_test(edits_the_model_only),
-        cmocka_unit_test(strips_signed_reasoning),   cmocka_unit_test(paths),
-        cmocka_unit_test(errors_go_by_their_status), cmocka_unit_test(error_events_are_framed),
+        cmocka_unit_test(reads_the_envelope),
+        cmocka_unit_test(edits_the_model_only),
+        cmocka_unit_test(strips_signed_reasoning),
+        cmocka_unit_test(paths),
+        cmocka_unit_test(errors_go_by_their_status),
+        cmocka_unit_test(statuses_of_other_dialects),
+        cmocka_unit_test(its_own_errors),
+        cmocka_unit_test(error_events_are_framed),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
