@@ -13,7 +13,7 @@
 
 #define YAML_BYTES_MAX ((size_t)4 << 20)
 #define YAML_DEPTH_MAX 64u
-#define YAML_NODES_MAX 100000u // copies made by aliases count too
+#define YAML_NODES_MAX 500000u // copies made by aliases count too
 #define YAML_KEY_MAX   1024u   // bytes of a map key
 
 // The tree of `text`, in arena `a` (an empty document is an empty map); `file` names it in
