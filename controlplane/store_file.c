@@ -95,12 +95,17 @@ static bool is_zero(const uint8_t *p, size_t n)
     return true;
 }
 
-// What the hash is keyed with: the installation's key for hashing virtual keys, in force or about
-// to be (made here if need be). It outlives master keys.
-static const uint8_t *hash_key(struct store *s, const struct store_file *f)
+// What the hash is keyed with, copied (encode_wanted takes it out of the resource meanwhile): the
+// installation's key for hashing virtual keys, in force or about to be (made here if need be). It
+// outlives master keys.
+static void hash_key(struct store *s, const struct store_file *f, uint8_t out[32])
 {
     const struct resource *old = state_find(store_state(s), RESOURCE_SETTINGS, SLICE("global"));
 
+    memset(out, 0, 32);
+    if (old != NULL) {
+        memcpy(out, old->u.settings->key_hash_key, 32);
+    }
     for (size_t i = 0; old == NULL && i < f->n; i++) {
         if (f->wanted[i]->kind == RESOURCE_SETTINGS) {
             uint8_t *key = f->wanted[i]->u.settings->key_hash_key;
@@ -108,23 +113,20 @@ static const uint8_t *hash_key(struct store *s, const struct store_file *f)
             if (is_zero(key, 32)) {
                 crypto_random(key, 32);
             }
-            return key;
+            memcpy(out, key, 32);
         }
     }
-    return old == NULL ? NULL : old->u.settings->key_hash_key;
 }
 
 void store_file_hash(struct store *s, const struct store_file *f, char out[STORE_DIGEST_HEX])
 {
     uint8_t *hashes = mem_zalloc_array(f->n + 1, 32);
-    uint8_t whole[32], key[32] = {0};
+    uint8_t whole[32], key[32];
     struct slice all;
     struct buf b;
 
     buf_init(&b, RESOURCE_BYTES_MAX + 65536);
-    if (hash_key(s, f) != NULL) { // copied: encode_wanted takes it out of the resource meanwhile
-        memcpy(key, hash_key(s, f), sizeof(key));
-    }
+    hash_key(s, f, key);
     for (size_t i = 0; i < f->n; i++) {
         struct slice parts[2];
 

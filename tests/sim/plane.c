@@ -123,8 +123,10 @@ struct plane *plane_new(const uint64_t *clock, struct resource *const *all, size
 {
     static const uint8_t master[CRYPTO_KEY_BYTES] = "0123456789abcdef0123456789abcde";
     struct plane *p = mem_zalloc(sizeof(*p));
-    struct store_config c = {.master = master, .init = true, .on_status = on_status};
+    struct record_keys keys = {.n = 0};
+    struct store_config c = {.keys = &keys, .init = true, .on_status = on_status};
 
+    CHECK(record_keys_add(&keys, master));
     the_plane = p;
     p->clock = clock;
     if (!redis_server_start(&p->server, NULL, NULL)) {
