@@ -48,6 +48,8 @@ static uint64_t span(uint64_t from, uint64_t to)
 
 static void write_line(const struct req *r)
 {
+    bool priced = r->cost.known && r->cache != REQ_CACHE_HIT;
+    char usd[40];
     const struct log_field f[] = {
         LOG_SLICE("id", r->request_id),
         LOG_SLICE("peer", r->peer),
@@ -69,8 +71,11 @@ static void write_line(const struct req *r)
         LOG_UINT("duration_us", span(r->began_us, r->now_us)),
         LOG_UINT("bytes_out", r->bytes_out),
         LOG_UINT("input_tokens", r->usage.input),
+        LOG_UINT("cached_tokens", r->usage.cached),
         LOG_UINT("output_tokens", r->usage.output),
         LOG_BOOL("estimated", r->usage_estimated),
+        LOG_STR("cost_usd", priced ? price_format_usd(r->cost.pico, usd) : ""),
+        LOG_SLICE("prices_as_of", priced ? r->prices_as_of : SLICE_NULL),
     };
 
     log_access(f, ARRAY_LEN(f));
@@ -165,6 +170,8 @@ static void count(const struct req *r)
         .generated_us = span(r->first_content_us, r->now_us),
         .overhead_us = r->overhead_us,
         .usage = r->cache == REQ_CACHE_HIT ? NULL : &r->usage,
+        .priced = r->cost.known,
+        .cost_nano = price_nano(r->cost.pico),
         .unasked = r->pass.open,
         .parked_us = r->pass.parked_us,
         .denied = r->fail.code == REPLY_RATE_LIMITED || r->fail.code == REPLY_BUDGET_EXCEEDED,

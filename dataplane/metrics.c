@@ -27,6 +27,8 @@ enum {
     M_TTFT,
     M_PER_TOKEN,
     M_TOKENS,
+    M_COST,
+    M_UNPRICED,
     M_OVERHEAD,
     M_ATTEMPTS,
     M_FALLBACKS,
@@ -76,6 +78,10 @@ static const struct metric_def defs[M_COUNT] = {
     [M_TOKENS] = {"gen_ai_client_token_usage", METRIC_HISTOGRAM,
                   "gen_ai_provider_name,gen_ai_token_type", token_bounds,
                   "Tokens used by a request.", 0},
+    [M_COST] = {"sluice_cost_usd_total", METRIC_COUNTER, "provider", NULL,
+                "What requests cost by the catalogue's prices or the provider's own word.", 1e-9},
+    [M_UNPRICED] = {"sluice_unpriced_total", METRIC_COUNTER, "provider", NULL,
+                    "Requests that used tokens whose price is not known.", 0},
     [M_OVERHEAD] = {"sluice_overhead_seconds", METRIC_HISTOGRAM, "", overhead_bounds,
                     "Our own part of a request's time: request read to upstream head written, plus "
                     "the provider's first needed byte to client head queued.",
@@ -224,6 +230,11 @@ void metrics_request(struct metrics *m, const struct metrics_sample *s)
     }
     if (s->usage != NULL) {
         count_tokens(m, provider, s->usage);
+        if (s->priced) {
+            metric_add(one(m, M_COST, provider), (int64_t)s->cost_nano);
+        } else if (s->usage->input + s->usage->output > 0) {
+            metric_add(one(m, M_UNPRICED, provider), 1);
+        }
         if (s->stream && s->usage->output > 1 && s->ttft_us > 0) {
             metric_observe(one(m, M_PER_TOKEN, provider), s->generated_us / (s->usage->output - 1));
         }

@@ -27,6 +27,8 @@ struct metrics_sample {
     uint64_t parked_us; // waited so long for a lease; 0: not at all
     uint64_t duration_us, ttft_us, generated_us, overhead_us;
     const struct dialect_usage *usage; // NULL: none was used
+    bool priced;
+    uint64_t cost_nano; // 1e-9 USD, of a priced one
 };
 void metrics_request(struct metrics *m, const struct metrics_sample *s);
 // An attempt ended: why is a short static text ("answered", "status", "connect failed").

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "common/base/check.h"
+#include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/mono.h"
 #include "common/base/text.h"
@@ -247,6 +248,9 @@ void req_note_answerer(struct req *r)
     r->priced = c->price != NULL;
     if (r->priced) {
         r->price = price_copy(c->price, &r->arena);
+    }
+    if (log_access_enabled()) {
+        r->prices_as_of = arena_dup(&r->arena, slice_str(snapshot_settings(r->snap)->prices_as_of));
     }
     r->believes_cost = (c->provider->res->u.provider->quirks.flags & RESOURCE_REPORTS_COST) != 0;
 }

@@ -217,7 +217,8 @@ struct req {
     struct slice provider, answered_model; // who answered (arena)
     struct resource_price price;
     bool priced;
-    bool believes_cost; // reports-cost of its quirks
+    bool believes_cost;        // reports-cost of its quirks
+    struct slice prices_as_of; // day of the catalogue's prices, for the access line
     struct price_cost cost;
 };
 

@@ -14,11 +14,13 @@ CONFIG = """\
 providers:
   paid: {base-url: "http://127.0.0.1:%d/v1/"}
   telling: {base-url: "http://127.0.0.1:%d/v1/", quirks: {reports-cost: true}}
+  claude: {dialect: anthropic, base-url: "http://127.0.0.1:%d/v1/"}
 models:
   known: {at: [{provider: paid, id: usage-1000-500, price: {input: 2, output: 10}}], equivalents: [other],
           aliases: [best], context: 4096, max-output: 1024, modalities: [text, image], released: "2026-01-02"}
   tiered: {at: [{provider: paid, id: usage-1001-1, price: {input: 1, output: 1, tiers: [{above: 1000, input: 3, output: 7}]}}]}
   counted: {at: [{provider: paid, id: usage-70-30, price: {input: 100, output: 0}}]}
+  foreign: {at: [{provider: claude, id: usage-400-20, price: {input: 2, output: 10}}], context: 1000, max-output: 100}
   free: {at: [{provider: paid, id: usage-10-10, price: {input: 0, output: 0}}]}
   unknown: {at: [{provider: paid, id: usage-20-20}]}
   changed: {at: [{provider: paid, id: usage-30-30, price: {input: 1, output: 1},
@@ -43,7 +45,7 @@ def mock(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory, mock):
-    s = Stack(tmp_path_factory.mktemp("up"), CONFIG % (mock.ports[0], mock.ports[0]))
+    s = Stack(tmp_path_factory.mktemp("up"), CONFIG % ((mock.ports[0],) * 3), {"CLAUDE_API_KEY": "sk-ant-0123456789"})
     yield s
     s.stop()
 
@@ -52,7 +54,7 @@ INCLUDE = {"usage": {"include": True}}
 
 
 @pytest.mark.parametrize("model,cost", [
-    ("paid/known", 0.007), ("best", 0.007), ("paid/usage-1000-500", 0.007), ("tiered", 0.00301), ("free", 0.0), ("unknown", None),
+    ("paid/known", 0.007), ("best", 0.007), ("paid/usage-1000-500", 0.007), ("tiered", 0.00301), ("free", 0.0), ("unknown", None), ("foreign", 0.001),
     ("changed", 0.00012), ("paid/usage-5-5", None)])
 def test_cost_where_asked(up, model, cost):
     """In the body when asked, in the header when known, in neither when nobody knows it; never 0 for unknown."""
@@ -86,6 +88,19 @@ def test_reports_carry_the_cost(up):
     for i in range(3):
         assert up.post("/ai/chat/completions", chat("counted", text=f"r {i}")).status == 200
     wait_for(lambda: float(spent()["usage-70-30"]["cost_usd"]) == 0.021, 15, "three reports of 0.007 USD")
+
+
+def test_metrics_and_access_lines(up):
+    before, unpriced = up.metric("sluice_cost_usd_total"), up.metric("sluice_unpriced_total")
+    assert up.post("/ai/chat/completions", chat("counted", text="metric")).status == 200
+    assert up.post("/ai/chat/completions", chat("unknown", text="metric")).status == 200
+    wait_for(lambda: abs(up.metric("sluice_cost_usd_total") - before - 0.007) < 1e-9, 10, "the cost in the metrics")
+    wait_for(lambda: up.metric("sluice_unpriced_total") == unpriced + 1, 10, "one unpriced request")
+    def lines():
+        found = [json.loads(l) for l in up.process.text().splitlines() if '"event":"access"' in l and '"model":"counted"' in l]
+        return found and found[-1]
+    line = wait_for(lines, 10, "an access line")
+    assert line["cost_usd"] == "0.007" and re.fullmatch(r"20\d\d-\d\d-\d\d", line["prices_as_of"]), line
 
 
 def test_names(up, mock):

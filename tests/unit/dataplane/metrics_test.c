@@ -30,11 +30,15 @@ static void counts_a_request(void **state)
                                .ttft_us = 400000,
                                .generated_us = 1600000,
                                .overhead_us = 120,
-                               .usage = &usage};
+                               .usage = &usage,
+                               .priced = true,
+                               .cost_nano = 7000000};
     struct buf out;
 
     (void)state;
     buf_init(&out, 1u << 20);
+    metrics_request(m, &s);
+    s.priced = false;
     metrics_request(m, &s);
     metrics_attempt(m, SLICE("openai"), SLICE("answered"), false);
     metrics_attempt(m, SLICE("openai"), SLICE("status"), true);
@@ -42,15 +46,17 @@ static void counts_a_request(void **state)
     metrics_streams(m, 1);
     metric_render(r, &out);
     assert_true(has(&out, "sluice_requests_total{route=\"chat\",provider=\"openai\",model=\"gpt\","
-                          "status=\"200\"} 1"));
-    assert_true(has(&out, "sluice_overhead_seconds_sum 0.00012"));
+                          "status=\"200\"} 2"));
+    assert_true(has(&out, "sluice_cost_usd_total{provider=\"openai\"} 0.007\n"));
+    assert_true(has(&out, "sluice_unpriced_total{provider=\"openai\"} 1\n"));
+    assert_true(has(&out, "sluice_overhead_seconds_sum 0.00024"));
     assert_true(has(&out, "gen_ai_server_time_to_first_token_seconds_sum{gen_ai_provider_name="
-                          "\"openai\"} 0.4"));
+                          "\"openai\"} 0.8"));
     assert_true(has(&out, "gen_ai_server_time_per_output_token_seconds_sum{gen_ai_provider_name="
-                          "\"openai\"} 0.4"));
-    assert_true(has(&out, "gen_ai_token_type=\"input\"} 10"));
-    assert_true(has(&out, "sluice_cache_requests_total{result=\"miss\"} 1"));
-    assert_true(has(&out, "sluice_limit_decisions_total{decision=\"admitted\"} 1"));
+                          "\"openai\"} 0.8"));
+    assert_true(has(&out, "gen_ai_token_type=\"input\"} 20"));
+    assert_true(has(&out, "sluice_cache_requests_total{result=\"miss\"} 2"));
+    assert_true(has(&out, "sluice_limit_decisions_total{decision=\"admitted\"} 2"));
     assert_true(has(&out, "sluice_attempts_total{provider=\"openai\",result=\"status\"} 1"));
     assert_true(has(&out, "sluice_ejections_total{provider=\"openai\"} 1"));
     assert_true(has(&out, "sluice_fallbacks_total{kind=\"degraded\"} 1"));
