@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/hash.h"
 #include "common/base/text.h"
 
 const char *const canon_effort_names[] = {"",       "none", "minimal", "low",
@@ -139,10 +140,63 @@ struct slice canon_make_id(const char *prefix, struct rng *rng, struct arena *a)
     return (struct slice){out, n + ID_RANDOM};
 }
 
+// One id, in two tables: by what it was and by what it became.
 struct canon_id {
-    struct canon_id *next;
+    struct canon_id *next_from, *next_to;
     struct slice from, to;
+    uint64_t from_hash, to_hash;
+    unsigned suffix; // the next one to try for ids that become the same
 };
+
+#define IDS_FIRST 16u // places of the first tables; a power of two, as all are
+
+static struct canon_id *find_from(const struct canon_ids *ids, struct slice from, uint64_t hash)
+{
+    struct canon_id *k = ids->places == 0 ? NULL : ids->from[hash & (ids->places - 1)];
+
+    while (k != NULL && (k->from_hash != hash || !slice_eq(k->from, from))) {
+        k = k->next_from;
+    }
+    return k;
+}
+
+static struct canon_id *find_to(const struct canon_ids *ids, struct slice to)
+{
+    uint64_t hash = hash_bytes(hash_process_key(), to);
+    struct canon_id *k = ids->places == 0 ? NULL : ids->to[hash & (ids->places - 1)];
+
+    while (k != NULL && (k->to_hash != hash || !slice_eq(k->to, to))) {
+        k = k->next_to;
+    }
+    return k;
+}
+
+static void put_id(struct canon_ids *ids, struct canon_id *k)
+{
+    struct canon_id **from = &ids->from[k->from_hash & (ids->places - 1)];
+    struct canon_id **to = &ids->to[k->to_hash & (ids->places - 1)];
+
+    k->next_from = *from;
+    *from = k;
+    k->next_to = *to;
+    *to = k;
+}
+
+static void grow_ids(struct canon_ids *ids)
+{
+    struct canon_id **old = ids->from;
+    size_t n = ids->places;
+
+    ids->places = n == 0 ? IDS_FIRST : n * 2;
+    ids->from = arena_zalloc(ids->arena, ids->places * sizeof(struct canon_id *));
+    ids->to = arena_zalloc(ids->arena, ids->places * sizeof(struct canon_id *));
+    for (size_t i = 0; i < n; i++) {
+        for (struct canon_id *k = old[i], *next; k != NULL; k = next) {
+            next = k->next_from;
+            put_id(ids, k);
+        }
+    }
+}
 
 static bool fits(char c, const char *extra)
 {
@@ -150,48 +204,49 @@ static bool fits(char c, const char *extra)
            (c != '\0' && strchr(extra, c) != NULL);
 }
 
-static bool is_taken(const struct canon_ids *ids, struct slice to)
-{
-    for (const struct canon_id *k = ids->list; k != NULL; k = k->next) {
-        if (slice_eq(k->to, to)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static struct slice fitted(struct canon_ids *ids, struct slice id)
 {
-    size_t n = id.n < ids->max ? id.n : ids->max;
+    size_t n = id.n < ids->max ? id.n : ids->max, whole = n;
     char *out = arena_alloc(ids->arena, n + 12);
-    size_t whole = n;
+    struct canon_id *same;
 
     for (size_t i = 0; i < n; i++) {
         out[i] = fits(id.p[i], ids->extra) ? id.p[i] : '_';
     }
-    for (unsigned k = 2; is_taken(ids, (struct slice){out, n}); k++) {
+    same = find_to(ids, (struct slice){out, n});
+    while (same != NULL) {
         char tail[12];
-        size_t m = (size_t)snprintf(tail, sizeof(tail), "_%u", k);
+        size_t m = (size_t)snprintf(tail, sizeof(tail), "_%u", same->suffix++);
 
         n = whole + m <= ids->max ? whole : (ids->max > m ? ids->max - m : 0);
         memcpy(out + n, tail, m);
         n += m;
+        if (find_to(ids, (struct slice){out, n}) == NULL) {
+            break;
+        }
     }
     return (struct slice){out, n};
 }
 
 struct slice canon_fit_id(struct canon_ids *ids, struct slice id)
 {
-    struct canon_id *k;
+    uint64_t hash = hash_bytes(hash_process_key(), id);
+    struct canon_id *k = find_from(ids, id, hash);
 
-    for (k = ids->list; k != NULL; k = k->next) {
-        if (slice_eq(k->from, id)) {
-            return k->to;
-        }
+    if (k != NULL) {
+        return k->to;
     }
-    k = arena_alloc(ids->arena, sizeof(*k));
-    *k = (struct canon_id){ids->list, id, fitted(ids, id)};
-    ids->list = k;
+    if (ids->n == ids->places) {
+        grow_ids(ids);
+    }
+    k = arena_zalloc(ids->arena, sizeof(*k));
+    k->from = id;
+    k->from_hash = hash;
+    k->to = fitted(ids, id);
+    k->to_hash = hash_bytes(hash_process_key(), k->to);
+    k->suffix = 2;
+    put_id(ids, k);
+    ids->n++;
     return k->to;
 }
 

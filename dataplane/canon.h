@@ -391,7 +391,9 @@ struct canon_ids {
     struct arena *arena;
     const char *extra; // "_-"
     size_t max;
-    struct canon_id *list; // private
+    // private
+    struct canon_id **from, **to; // tables of `places` chains
+    size_t places, n;
 };
 struct slice canon_fit_id(struct canon_ids *ids, struct slice id);
 
