@@ -33,7 +33,7 @@ struct plan {
     struct dialect_anthropic_turns turns;
     uint64_t max_tokens;
 
-    const struct slice *only; // names of the tools that are sent; NULL: all of them
+    struct slice *only; // names of the tools that are sent, sorted; NULL: all of them
     size_t n_only;
     bool any_tools, json_tool;
     enum choice choice;
@@ -83,14 +83,25 @@ static bool check_contract(struct plan *p)
 
 // --- tools -------------------------------------------------------------------------------------
 
-static bool is_listed(const struct slice *names, size_t n, struct slice name)
+static int by_name(const void *a, const void *b)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (slice_eq(names[i], name)) {
-            return true;
-        }
+    return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
+}
+
+// Only tools of these names are sent from now on.
+static void allow_only(struct plan *p, const struct slice *names, size_t n)
+{
+    p->only = arena_alloc(p->o->arena, (n + 1) * sizeof(*names));
+    p->n_only = n;
+    if (n > 0) {
+        memcpy(p->only, names, n * sizeof(*names));
+        qsort(p->only, n, sizeof(*names), by_name);
     }
-    return false;
+}
+
+static bool is_allowed(const struct plan *p, struct slice name)
+{
+    return p->only == NULL || bsearch(&name, p->only, p->n_only, sizeof(name), by_name) != NULL;
 }
 
 // Anthropic's own tools carry the day they are of: web_search_20250305.
@@ -110,7 +121,7 @@ static bool is_typed_here(struct slice type)
 static bool is_sent(const struct plan *p, const struct canon_tool *k)
 {
     return (k->kind == CANON_FUNCTION || (k->kind == CANON_TYPED && is_typed_here(k->type))) &&
-           (p->only == NULL || is_listed(p->only, p->n_only, k->name));
+           is_allowed(p, k->name);
 }
 
 static bool has_tools(const struct plan *p)
@@ -185,8 +196,7 @@ static void ask_instead(struct plan *p)
         instruct(p, TEXT_ANY_TOOL);
     }
     if (named && p->any_tools && p->r->choice == CANON_CHOICE_NAMED) {
-        p->only = &p->chosen;
-        p->n_only = 1;
+        allow_only(p, &p->chosen, 1);
         if (!has_tools(p)) { // there is no such tool: the provider may say so
             p->only = NULL;
         }
@@ -201,8 +211,7 @@ static void plan_tools(struct plan *p)
 
     drop_foreign_tools(p);
     if (r->choice == CANON_CHOICE_ALLOWED) {
-        p->only = r->names;
-        p->n_only = r->n_names;
+        allow_only(p, r->names, r->n_names);
     }
     p->any_tools = has_tools(p);
     if (p->any_tools) {
