@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "common/base/check.h"
-#include "common/base/hash.h"
 #include "common/base/text.h"
 
 const char *const canon_effort_names[] = {"",       "none", "minimal", "low",
@@ -140,114 +139,47 @@ struct slice canon_make_id(const char *prefix, struct rng *rng, struct arena *a)
     return (struct slice){out, n + ID_RANDOM};
 }
 
-// One id, in two tables: by what it was and by what it became.
-struct canon_id {
-    struct canon_id *next_from, *next_to;
-    struct slice from, to;
-    uint64_t from_hash, to_hash;
-    unsigned suffix; // the next one to try for ids that become the same
-};
-
-#define IDS_FIRST 16u // places of the first tables; a power of two, as all are
-
-static struct canon_id *find_from(const struct canon_ids *ids, struct slice from, uint64_t hash)
-{
-    struct canon_id *k = ids->places == 0 ? NULL : ids->from[hash & (ids->places - 1)];
-
-    while (k != NULL && (k->from_hash != hash || !slice_eq(k->from, from))) {
-        k = k->next_from;
-    }
-    return k;
-}
-
-static struct canon_id *find_to(const struct canon_ids *ids, struct slice to)
-{
-    uint64_t hash = hash_bytes(hash_process_key(), to);
-    struct canon_id *k = ids->places == 0 ? NULL : ids->to[hash & (ids->places - 1)];
-
-    while (k != NULL && (k->to_hash != hash || !slice_eq(k->to, to))) {
-        k = k->next_to;
-    }
-    return k;
-}
-
-static void put_id(struct canon_ids *ids, struct canon_id *k)
-{
-    struct canon_id **from = &ids->from[k->from_hash & (ids->places - 1)];
-    struct canon_id **to = &ids->to[k->to_hash & (ids->places - 1)];
-
-    k->next_from = *from;
-    *from = k;
-    k->next_to = *to;
-    *to = k;
-}
-
-static void grow_ids(struct canon_ids *ids)
-{
-    struct canon_id **old = ids->from;
-    size_t n = ids->places;
-
-    ids->places = n == 0 ? IDS_FIRST : n * 2;
-    ids->from = arena_zalloc(ids->arena, ids->places * sizeof(struct canon_id *));
-    ids->to = arena_zalloc(ids->arena, ids->places * sizeof(struct canon_id *));
-    for (size_t i = 0; i < n; i++) {
-        for (struct canon_id *k = old[i], *next; k != NULL; k = next) {
-            next = k->next_from;
-            put_id(ids, k);
-        }
-    }
-}
-
 static bool fits(char c, const char *extra)
 {
     return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
            (c != '\0' && strchr(extra, c) != NULL);
 }
 
+// Ids that come to the same get numbers from 2 on; `taken` keeps the last one of each.
 static struct slice fitted(struct canon_ids *ids, struct slice id)
 {
     size_t n = id.n < ids->max ? id.n : ids->max, whole = n;
-    char *out = arena_alloc(ids->arena, n + 12);
-    struct canon_id *same;
+    char *out = arena_alloc(ids->arena, ids->max + 1);
+    struct canon_index_slot *first;
 
     for (size_t i = 0; i < n; i++) {
         out[i] = fits(id.p[i], ids->extra) ? id.p[i] : '_';
     }
-    same = find_to(ids, (struct slice){out, n});
-    while (same != NULL) {
-        char tail[12];
-        size_t m = (size_t)snprintf(tail, sizeof(tail), "_%u", same->suffix++);
+    first = canon_index_find(&ids->taken, (struct slice){out, n});
+    while (first != NULL && canon_index_find(&ids->taken, (struct slice){out, n}) != NULL) {
+        char tail[16];
+        size_t m = (size_t)snprintf(tail, sizeof(tail), "_%llu",
+                                    (unsigned long long)(++first->number + 1));
 
-        n = whole + m <= ids->max ? whole : (ids->max > m ? ids->max - m : 0);
-        memcpy(out + n, tail, m);
-        n += m;
-        if (find_to(ids, (struct slice){out, n}) == NULL) {
+        if (m >= ids->max) {
             break;
         }
+        n = whole + m <= ids->max ? whole : ids->max - m;
+        memcpy(out + n, tail, m);
+        n += m;
     }
+    (void)canon_index_add(&ids->taken, ids->arena, (struct slice){out, n});
     return (struct slice){out, n};
 }
 
 struct slice canon_fit_id(struct canon_ids *ids, struct slice id)
 {
-    uint64_t hash = hash_bytes(hash_process_key(), id);
-    struct canon_id *k = find_from(ids, id, hash);
+    struct canon_index_slot *s = canon_index_add(&ids->fitted, ids->arena, id);
 
-    if (k != NULL) {
-        return k->to;
+    if (s->value.p == NULL) {
+        s->value = fitted(ids, id);
     }
-    if (ids->n == ids->places) {
-        grow_ids(ids);
-    }
-    k = arena_zalloc(ids->arena, sizeof(*k));
-    k->from = id;
-    k->from_hash = hash;
-    k->to = fitted(ids, id);
-    k->to_hash = hash_bytes(hash_process_key(), k->to);
-    k->suffix = 2;
-    put_id(ids, k);
-    ids->n++;
-    return k->to;
+    return s->value;
 }
 
 // --- texts and tools ---------------------------------------------------------------------------
@@ -298,16 +230,24 @@ struct slice canon_join_texts(const struct canon_part *parts, const char *betwee
     return (struct slice){out, (size_t)(at - out)};
 }
 
-struct slice canon_tool_name(const struct canon_request *r, struct slice id)
+void canon_index_tools(struct canon_request *r, struct arena *a)
 {
     for (const struct canon_message *m = r->messages; m != NULL; m = m->next) {
         for (const struct canon_part *p = m->parts; p != NULL; p = p->next) {
-            if (p->kind == CANON_TOOL_CALL && slice_eq(p->id, id)) {
-                return p->name;
+            if (p->kind == CANON_TOOL_CALL) {
+                struct canon_index_slot *s = canon_index_add(&r->tool_names, a, p->id);
+
+                s->value = s->value.p == NULL ? p->name : s->value; // the first one counts
             }
         }
     }
-    return SLICE_NULL;
+}
+
+struct slice canon_tool_name(const struct canon_request *r, struct slice id)
+{
+    const struct canon_index_slot *s = canon_index_find(&r->tool_names, id);
+
+    return s == NULL ? SLICE_NULL : s->value;
 }
 
 bool canon_has_tool_calls(const struct canon_part *parts)

@@ -24,6 +24,7 @@
 #include "common/base/cdefs.h"
 #include "common/base/rng.h"
 #include "common/base/slice.h"
+#include "dataplane/canon_index.h"
 #include "dataplane/dialect.h"
 #include "dataplane/jtext.h"
 #include "dataplane/jwrite.h"
@@ -195,6 +196,7 @@ struct canon_request {
     bool include_usage; // of an OpenAI client's stream
 
     struct canon_extra *extras;
+    struct canon_index tool_names; // of calls by id: canon_index_tools
 
     // embeddings
     struct slice input; // raw, as sent: string, strings, or token arrays
@@ -391,9 +393,7 @@ struct canon_ids {
     struct arena *arena;
     const char *extra; // "_-"
     size_t max;
-    // private
-    struct canon_id **from, **to; // tables of `places` chains
-    size_t places, n;
+    struct canon_index fitted, taken; // private
 };
 struct slice canon_fit_id(struct canon_ids *ids, struct slice id);
 
@@ -401,7 +401,10 @@ struct slice canon_fit_id(struct canon_ids *ids, struct slice id);
 struct slice canon_compact(struct slice json, struct arena *a);
 // All texts of the parts, joined by `between`; SLICE_NULL when there is no text part.
 struct slice canon_join_texts(const struct canon_part *parts, const char *between, struct arena *a);
-// Name of the tool call with this id in the messages; SLICE_NULL: there is none.
+// Fills tool_names from the messages; once they are all there.
+void canon_index_tools(struct canon_request *r, struct arena *a);
+// Name of the tool call with this id in the messages; SLICE_NULL: there is none. After
+// canon_index_tools.
 struct slice canon_tool_name(const struct canon_request *r, struct slice id);
 bool canon_has_tool_calls(const struct canon_part *parts);
 enum canon_effort canon_effort_of(struct slice text); // NOT_GIVEN: unknown

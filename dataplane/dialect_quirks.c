@@ -315,7 +315,8 @@ static bool mentions(struct slice body, const char *word)
 }
 
 // Quirks that are in the messages.
-static bool may_touch_messages(const struct resource_quirks *q, struct slice body)
+static bool may_touch_messages(const struct resource_quirks *q, const struct scan_object *top,
+                               struct slice body)
 {
     const uint64_t always = RESOURCE_ALTERNATE_ROLES | RESOURCE_LAST_USER | RESOURCE_FLATTEN_TEXT |
                             RESOURCE_NO_MESSAGE_NAMES;
@@ -324,18 +325,25 @@ static bool may_touch_messages(const struct resource_quirks *q, struct slice bod
         const char *word;
     } words[] = {
         {(q->flags & RESOURCE_NO_DEVELOPER_ROLE) != 0, "\"developer\""},
-        {(q->flags & RESOURCE_TAKES_CACHE_CONTROL) == 0, "\"cache_control\""},
         {(q->flags & (RESOURCE_NO_IMAGES | RESOURCE_IMAGE_DATA_ONLY)) != 0, "\"image_url\""},
         {(q->flags & RESOURCE_NO_AUDIO) != 0, "\"input_audio\""},
         {(q->flags & RESOURCE_NO_FILES) != 0, "\"file\""},
         {q->tool_id_length != 0, "\"tool_calls\""},
         {q->prefill != NULL, "\"assistant\""},
-        {true, "\"reasoning"}, // reasoning_content, reasoning, reasoning_details
-        {true, "\"thinking_blocks\""},
     };
+    static const struct slice names[] = {SLICE("cache_control"),   SLICE("reasoning_content"),
+                                         SLICE("reasoning"),       SLICE("reasoning_details"),
+                                         SLICE("thinking_blocks"), SLICE("reasoning_items"),
+                                         SLICE("extra_content")};
 
     if ((q->flags & always) != 0) {
         return true;
+    }
+    for (size_t i = (q->flags & RESOURCE_TAKES_CACHE_CONTROL) != 0 ? 1 : 0; i < ARRAY_LEN(names);
+         i++) {
+        if ((top->names & scan_name_bit(names[i])) != 0) {
+            return true;
+        }
     }
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         if (words[i].wanted && mentions(body, words[i].word)) {
@@ -359,5 +367,5 @@ bool dialect_quirks_may_touch(const struct scan_object *top, struct slice body,
             return true;
         }
     }
-    return may_touch_messages(t->quirks, body);
+    return may_touch_messages(t->quirks, top, body);
 }

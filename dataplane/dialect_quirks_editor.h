@@ -11,8 +11,6 @@
 #include "dataplane/tape.h"
 #include "proto/resource.h"
 
-struct dialect_quirks_ids; // of tool calls
-
 struct dialect_quirks_editor {
     const struct tape *t;
     const struct resource_quirks *q; // never NULL
@@ -24,11 +22,11 @@ struct dialect_quirks_editor {
     struct jwrite w;
     bool touched, failed;
     bool stream, chat;
-    enum canon_effort effort; // asked for
-    struct slice only;        // of the tools this one stays; SLICE_NULL: all
-    bool no_tools;            // none does
-    struct slice schema;      // raw: to be told in words, the vendor takes no schema
-    struct dialect_quirks_ids *ids;
+    enum canon_effort effort;          // asked for
+    struct slice only;                 // of the tools this one stays; SLICE_NULL: all
+    bool no_tools;                     // none does
+    struct slice schema;               // raw: to be told in words, the vendor takes no schema
+    struct canon_index ids, taken_ids; // of tool calls: what they became, and what is taken
 };
 
 static inline bool dialect_quirks_has(const struct dialect_quirks_editor *e, uint64_t flag)

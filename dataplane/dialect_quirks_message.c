@@ -7,27 +7,12 @@
 
 // --- ids of tool calls -------------------------------------------------------------------------
 
-struct dialect_quirks_ids {
-    struct dialect_quirks_ids *next;
-    struct slice from, to;
-};
-
 static bool fits(const struct dialect_quirks_editor *e, char c)
 {
     const char *more = e->q->tool_id_punctuation;
 
     return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
            (more != NULL && c != '\0' && strchr(more, c) != NULL);
-}
-
-static bool is_taken(const struct dialect_quirks_editor *e, struct slice to)
-{
-    for (const struct dialect_quirks_ids *k = e->ids; k != NULL; k = k->next) {
-        if (slice_eq(k->to, to)) {
-            return true;
-        }
-    }
-    return false;
 }
 
 // What does not fit becomes '_', or goes where that does not fit either; then the id is cut or
@@ -48,8 +33,10 @@ static struct slice fit(struct dialect_quirks_editor *e, struct slice id)
     while (n < max && (e->q->tool_id_exact || n == 0)) {
         out[n++] = '0';
     }
-    for (unsigned k = 2; is_taken(e, (struct slice){out, n}) && k < 100000; k++) {
-        const char *tail = arena_printf(e->a, bar ? "_%u" : "%u", k);
+    struct canon_index_slot *first = canon_index_find(&e->taken_ids, (struct slice){out, n});
+    while (first != NULL && canon_index_find(&e->taken_ids, (struct slice){out, n}) != NULL) {
+        const char *tail =
+            arena_printf(e->a, bar ? "_%llu" : "%llu", (unsigned long long)(++first->number + 1));
         size_t m = strlen(tail), at = e->q->tool_id_exact || n + m > max ? max - m : n;
 
         if (m >= max) {
@@ -58,28 +45,40 @@ static struct slice fit(struct dialect_quirks_editor *e, struct slice id)
         memcpy(out + at, tail, m);
         n = at + m;
     }
+    (void)canon_index_add(&e->taken_ids, e->a, (struct slice){out, n});
     return (struct slice){out, n};
 }
 
 static void put_id(struct dialect_quirks_editor *e, uint32_t value)
 {
     struct slice id = tape_text(e->t, value);
-    struct dialect_quirks_ids *k = e->ids;
+    struct canon_index_slot *s;
 
     if (e->q->tool_id_length == 0 || id.p == NULL) {
         jwrite_raw(&e->w, tape_raw(e->t, value));
         return;
     }
-    while (k != NULL && !slice_eq(k->from, id)) {
-        k = k->next;
+    s = canon_index_add(&e->ids, e->a, id);
+    if (s->value.p == NULL) {
+        s->value = fit(e, id);
     }
-    if (k == NULL) {
-        k = arena_alloc(e->a, sizeof(*k));
-        *k = (struct dialect_quirks_ids){e->ids, id, fit(e, id)};
-        e->ids = k;
+    e->touched = e->touched || !slice_eq(s->key, s->value);
+    jwrite_text(&e->w, s->value);
+}
+
+// What another provider's answer carried for itself (providers/README.md G7b, G8); Google's own
+// endpoint takes its part back.
+static bool is_foreign(const struct dialect_quirks_editor *e, uint32_t name)
+{
+    if (!tape_eq(e->t, name, "extra_content") && !tape_eq(e->t, name, "reasoning_items")) {
+        return false;
     }
-    e->touched = e->touched || !slice_eq(k->from, k->to);
-    jwrite_text(&e->w, k->to);
+    for (size_t i = 0; i < e->q->n_takes; i++) {
+        if (tape_eq(e->t, name, e->q->takes[i])) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static void put_calls(struct dialect_quirks_editor *e, uint32_t calls)
@@ -94,6 +93,10 @@ static void put_calls(struct dialect_quirks_editor *e, uint32_t calls)
         jwrite_object(&e->w);
         TAPE_MEMBERS(e->t, i, k)
         {
+            if (is_foreign(e, k)) {
+                e->touched = true;
+                continue;
+            }
             jwrite_name_text(&e->w, tape_text(e->t, k));
             if (tape_eq(e->t, k, "id")) {
                 put_id(e, k + 1);
@@ -331,7 +334,7 @@ static bool is_unwanted(const struct dialect_quirks_editor *e, uint32_t name, en
             dialect_quirks_has(e, RESOURCE_NO_MESSAGE_NAMES)) ||
            (tape_eq(e->t, name, "cache_control") &&
             !dialect_quirks_has(e, RESOURCE_TAKES_CACHE_CONTROL)) ||
-           (role == ROLE_ASSISTANT && is_reasoning(e->t, name));
+           (role == ROLE_ASSISTANT && is_reasoning(e->t, name)) || is_foreign(e, name);
 }
 
 static void put_member(struct dialect_quirks_editor *e, uint32_t name, struct slice thought)

@@ -194,7 +194,7 @@ static bool report(const struct scan_cursor *c, struct err *e)
 bool scan_object(struct slice src, struct arena *a, struct scan_object *ret, struct err *e)
 {
     struct scan_cursor c = scan_lex_begin(src);
-    struct scan_object o = {NULL, 0, 0, 0};
+    struct scan_object o = {NULL, 0, 0, 0, 0};
 
     if (src.n >= UINT32_MAX) {
         return err_set(e, ERR_TOO_LARGE, "larger than 4 GiB");
@@ -212,6 +212,7 @@ bool scan_object(struct slice src, struct arena *a, struct scan_object *ret, str
         c.what = "unexpected bytes behind the object";
         return report(&c, e);
     }
+    o.names = c.names;
     *ret = o;
     return true;
 }
@@ -296,7 +297,7 @@ const struct scan_member *scan_find(const struct scan_object *o, const char *key
 bool scan_nested(struct slice object, struct arena *a, struct scan_object *ret)
 {
     struct scan_cursor c = scan_lex_begin(object);
-    struct scan_object o = {NULL, 0, 0, 0};
+    struct scan_object o = {NULL, 0, 0, 0, 0};
 
     if (object.n == 0 || object.p[0] != '{' || !read_object(&c, a, &o, false)) {
         return false;

@@ -227,6 +227,7 @@ bool scan_lex_name(struct scan_cursor *c, struct slice *ret_name, bool *ret_esca
         return false;
     }
     *ret_name = (struct slice){quote + 1, (size_t)(c->p - quote) - 2};
+    c->names |= *ret_escaped ? UINT64_MAX : scan_name_bit(*ret_name); // escaped: any name
     scan_lex_space(c);
     if (!scan_lex_at(c, ':')) {
         return scan_lex_fail(c, "expected ':'");

@@ -6,6 +6,7 @@
 #define SLUICE_DATAPLANE_SCAN_LEX_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/base/cdefs.h"
 #include "common/base/slice.h"
@@ -13,11 +14,12 @@
 struct scan_cursor {
     const char *base, *p, *end;
     const char *what; // static text
+    uint64_t names;   // see scan_object
 };
 
 static inline struct scan_cursor scan_lex_begin(struct slice s)
 {
-    return (struct scan_cursor){s.p, s.p, s.p == NULL ? NULL : s.p + s.n, NULL};
+    return (struct scan_cursor){s.p, s.p, s.p == NULL ? NULL : s.p + s.n, NULL, 0};
 }
 
 static inline bool scan_lex_fail(struct scan_cursor *c, const char *what)

@@ -47,6 +47,7 @@ static bool read_request(struct xlate *x, const struct dialect_request *rq, stru
     if (!x->client->read_request(rq, &x->request_tape, x->arena, &x->request, ret_param, e)) {
         return false;
     }
+    canon_index_tools(&x->request, x->arena);
     x->has_request = true;
     return true;
 }
