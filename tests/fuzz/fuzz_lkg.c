@@ -11,6 +11,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/base/mem.h"
 #include "common/io/proc.h"
 #include "dataplane/lkg.h"
 #include "proto/message.h"
@@ -85,10 +86,9 @@ static void load(struct slice content)
 // Each three bytes: where, and what is to be there; the last one cuts the file.
 static void load_edited(const uint8_t *data, size_t n)
 {
-    char *copy = malloc(good.n);
+    char *copy = mem_alloc(good.n);
     size_t length = good.n;
 
-    CHECK(copy != NULL);
     memcpy(copy, buf_slice(&good).p, good.n);
     for (; n >= 3; data += 3, n -= 3) {
         copy[((size_t)data[0] << 8 | data[1]) % good.n] ^= (char)data[2];
@@ -97,7 +97,7 @@ static void load_edited(const uint8_t *data, size_t n)
         length -= data[0] % good.n;
     }
     load(SLICE_MAKE(copy, length));
-    free(copy);
+    mem_free(copy);
 }
 
 static void decode_items(struct slice body)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/mem.h"
 #include "controlplane/record.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -63,13 +64,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     }
     decode(slice_str(fields[data[0] % 8]), SLICE_MAKE((const char *)data + 1, n - 1), false);
-    copy = malloc(good.n);
-    CHECK(copy != NULL);
+    copy = mem_alloc(good.n);
     memcpy(copy, good.p, good.n);
     for (size_t i = 1; i + 1 < n; i += 2) {
         copy[data[i] % good.n] ^= (char)data[i + 1];
     }
     decode(SLICE("provider_key:x"), SLICE_MAKE(copy, good.n), memcmp(copy, good.p, good.n) != 0);
-    free(copy);
+    mem_free(copy);
     return 0;
 }

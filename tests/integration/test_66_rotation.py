@@ -67,10 +67,18 @@ class Fleet:
         wait_for(lambda: one.process.text().count("keys.loaded") > before, 10, f"{one.name} to read its keys")
         assert one.process.text().count("keys.refused") == refused
 
-    def step(self, what, step, files, whom):
+    def restart(self, one, *files):
+        """The other way to tell it; without mercy."""
+        for file in files:
+            shutil.copy(self.office / file, one.keys / file)
+        one.process.kill()
+        one.start()
+        wait_for(lambda: one.status() == "current", 20)
+
+    def step(self, what, step, files, whom, restarted=()):
         self.rotate(what, step)
         for one in whom:
-            self.hand_out(one, *files)
+            (self.restart if one in restarted else self.hand_out)(one, *files)
             if self.load is not None:
                 self.load.go_on()
 
@@ -131,7 +139,10 @@ class Load:
         while not self.over.is_set():
             i += 1
             for again in range(100):
-                r = self.fleet.controls[(i + again) % 2].admin("POST", "/keys?wait=5s", {"name": f"k{i}"}, {"idempotency-key": f"{id(self)}-{i}"})
+                try:
+                    r = self.fleet.controls[(i + again) % 2].admin("POST", "/keys?wait=5s", {"name": f"k{i}"}, {"idempotency-key": f"{id(self)}-{i}"})
+                except (OSError, http.client.HTTPException):
+                    continue  # this one is being restarted: ask the other
                 if r.status != 503:
                     break
                 self.refused.append((r.status, r.body[:300]))
@@ -163,7 +174,8 @@ class Load:
     def check(self):
         assert not self.failed, (len(self.failed), self.failed[:5])
         # Nothing is answered later than after 0.9 s, also where sanitizers and a busy machine make that too short.
-        assert SLOW > 1 or not self.refused, (len(self.refused), self.refused[:5])
+        # (A control plane that was just killed may have left one change unknown, and says so.)
+        assert SLOW > 1 or len(self.refused) <= 1, (len(self.refused), self.refused[:5])
         assert len(self.made) == self.changes, "a change ended in an error"
         assert self.answers > 20 and len(self.made) > 5, (self.answers, len(self.made))
         for p in self.fleet.proxies:
@@ -185,7 +197,7 @@ def test_the_cluster_secret(fleet):
     with Load(fleet) as load:
         # One after the other: in between, some know the new one and some do not.
         fleet.step("cluster-secret", "add", ["cluster-secret"], everybody)
-        fleet.step("cluster-secret", "use", ["cluster-secret"], [*fleet.proxies, *fleet.controls])
+        fleet.step("cluster-secret", "use", ["cluster-secret"], [*fleet.proxies, *fleet.controls], restarted=fleet.controls[1:])
         for p in fleet.proxies:  # what is on disk is sealed with the new one soon
             fresh = bytes.fromhex(fleet.ids().split()[1])[::-1]
             wait_for(lambda: (p.data / "last-known-good").read_bytes()[13:17] == fresh, 10, "the file to be sealed anew")
