@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Anthropic's clients on Anthropic's API: bytes and beta headers pass, only model and auth change; its errors come through as they
+are; a fallback to another model goes without the reasoning that the first one signed, in every dialect (providers/README.md G7c)."""
+import http.server
+import json
+import threading
+
+import pytest
+
+import sluice
+
+ANSWER = {"id": "msg_1", "type": "message", "role": "assistant", "model": "x", "content": [{"type": "text", "text": "ok"}],
+          "stop_reason": "end_turn", "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1}, "novel": {"a": 1.50}}
+OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded", "details": {"x": 1}}, "request_id": "req_9"}
+THINKING = {"type": "thinking", "thinking": "t", "signature": "s"}
+TOOL = {"name": "f", "input_schema": {"type": "object"}}
+CONFIG = """\
+providers:
+  anthropic: {{base-url: "http://127.0.0.1:{0}/v1/"}}
+  other: {{dialect: anthropic, base-url: "http://127.0.0.1:{0}/other/", keys: [{{value: sk-other}}]}}
+  broken: {{dialect: anthropic, base-url: "http://127.0.0.1:{0}/broken/", keys: [{{value: sk-broken}}]}}
+  openai: {{base-url: "http://127.0.0.1:{0}/oai/"}}
+routers:
+  all: {{load-balance: {{chat: {{strategy: priority, providers: [anthropic]}}}}}}
+"""
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.seen.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+        failed = self.path.startswith("/broken/")
+        answer = OVERLOADED if failed else {"input_tokens": 14} if self.path.endswith("count_tokens") else ANSWER
+        if self.path.startswith("/oai/"):
+            answer = {"id": "c", "choices": [{"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}]}
+        data = json.dumps(answer).encode()
+        self.send_response(529 if failed else 200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+@pytest.fixture(scope="module")
+def upstream():
+    s = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    s.daemon_threads, s.seen = True, []
+    threading.Thread(target=s.serve_forever, daemon=True).start()
+    yield s
+    s.shutdown()
+
+
+@pytest.fixture(scope="module")
+def up(upstream, tmp_path_factory):
+    env = {"ANTHROPIC_API_KEY": "sk-ant-TEST", "OPENAI_API_KEY": "sk-TEST"}
+    s = sluice.Stack(tmp_path_factory.mktemp("up"), CONFIG.format(upstream.server_address[1]), env)
+    yield s
+    s.stop()
+
+
+def post(up, upstream, path, body, headers=None):
+    upstream.seen.clear()
+    return up.post(path, body, {"anthropic-version": "2023-06-01", **(headers or {})}), list(upstream.seen)
+
+
+def test_bytes_pass(up, upstream):
+    body = b'{"model" : "anthropic/claude-sonnet-4-5",  "max_tokens":9,"novel":[1.50, {"x":"\\u00e9"}], "messages":[{"role":"user","content":"u"}]}'
+    r, seen = post(up, upstream, "/v1/messages?beta=true", body, {"anthropic-version": "2026-10-21", "anthropic-beta": "a-1,b-2"})
+    path, headers, sent = seen[0]
+    assert path == "/v1/messages"
+    assert sent == body.replace(b"anthropic/claude-sonnet-4-5", json.loads(sent)["model"].encode())
+    assert (headers["x-api-key"], headers["anthropic-version"], headers["anthropic-beta"]) == ("sk-ant-TEST", "2026-10-21", "a-1,b-2")
+    assert r.status == 200 and r.json() == ANSWER
+    r, seen = post(up, upstream, "/v1/messages/count_tokens", {"model": "anthropic/claude-sonnet-4-5", "messages": [{"role": "user", "content": "u"}]})
+    assert seen[0][0] == "/v1/messages/count_tokens" and r.json() == {"input_tokens": 14}
+
+
+def ask(models, content):
+    return {"models": models, "model": models[0], "max_tokens": 3000, "tools": [TOOL], "thinking": {"type": "enabled", "budget_tokens": 1024},
+            "messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": content},
+                         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "i", "content": "r"}]}]}
+
+
+def test_its_errors_come_as_they_are(up, upstream):
+    r, seen = post(up, upstream, "/v1/messages", {"model": "broken/claude-haiku-4-5", "max_tokens": 9, "messages": [{"role": "user", "content": "u"}]},
+                   {"x-sluice-no-fallback": "true"})
+    assert r.status == 529 and r.json()["error"]["type"] == "overloaded_error" and r.json()["error"]["message"] == "Overloaded", r
+    assert r.headers["x-sluice-upstream-status"] == "529"
+    r, seen = post(up, upstream, "/v1/chat/completions", {"model": "broken/claude-haiku-4-5", "messages": [{"role": "user", "content": "u"}]})
+    assert r.status == 503 and r.json()["error"]["code"] == "overloaded"
+
+
+def test_a_fallback_goes_without_signed_reasoning(up, upstream):
+    call = {"type": "tool_use", "id": "i", "name": "f", "input": {}}
+    r, seen = post(up, upstream, "/v1/messages", ask(["broken/claude-sonnet-4-5", "other/claude-haiku-4-5"], [THINKING, {"type": "text", "text": "x"}, call]))
+    assert r.status == 200, r
+    first, last = seen[0], seen[-1]
+    assert first[0] == "/broken/messages" and THINKING in json.loads(first[2])["messages"][1]["content"]
+    body = json.loads(last[2])
+    assert last[0] == "/other/messages" and body["model"] == "claude-haiku-4-5" and "models" not in body
+    assert body["messages"][1]["content"] == [{"type": "text", "text": "x"}, call] and body["thinking"] == {"type": "disabled"}
+
+
+def test_a_fallback_crosses_dialects(up, upstream):
+    r, seen = post(up, upstream, "/v1/messages", ask(["broken/claude-sonnet-4-5", "openai/gpt-4o"], [THINKING, {"type": "tool_use", "id": "i", "name": "f", "input": {}}]))
+    assert r.status == 200 and r.json()["content"] == [{"type": "text", "text": "ok"}], r
+    assert seen[-1][0] == "/oai/chat/completions"
+    assert [m["role"] for m in json.loads(seen[-1][2])["messages"]] == ["user", "assistant", "tool"]
+    # An OpenAI client's thinking_blocks go to the model that made them only.
+    history = [{"role": "user", "content": "u"}, {"role": "assistant", "content": None, "thinking_blocks": [THINKING],
+                "tool_calls": [{"id": "i", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+               {"role": "tool", "tool_call_id": "i", "content": "r"}]
+    r, seen = post(up, upstream, "/v1/chat/completions", {"models": ["broken/claude-sonnet-4-5", "other/claude-haiku-4-5"], "messages": history,
+                                                          "reasoning_effort": "low", "max_tokens": 3000})
+    assert r.status == 200, r
+    assert json.loads(seen[0][2])["messages"][1]["content"][0] == THINKING
+    last = json.loads(seen[-1][2])
+    assert [b["type"] for b in last["messages"][1]["content"]] == ["tool_use"] and "thinking" not in last
