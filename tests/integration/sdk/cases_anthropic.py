@@ -125,6 +125,9 @@ def cases(want, p):
         u = streamed("+usage-200-7+cached-80-0").usage
         same((u.input_tokens, u.cache_read_input_tokens, u.output_tokens), (120, 80, 7))
 
+    def models():
+        assert any(m.id and m.display_name for m in client.models.list())
+
     def count_tokens():
         assert client.messages.count_tokens(model=p["model"], messages=user, tools=TOOLS).input_tokens > 0
 
@@ -189,7 +192,7 @@ def cases(want, p):
         raise AssertionError("a stream that was cut ended well")
 
     return {f.__name__: f for f in (plain, stream, length, params, image, tools, tools_stream, parallel, error_result, choice, thinking, structured, framing, beta, documents, image_result, bad_answers,
-                                    usage, count_tokens, errors, broken_streams)}
+                                    usage, models, count_tokens, errors, broken_streams)}
 
 
 if __name__ == "__main__":

@@ -89,6 +89,16 @@ def cases(want, p):
     def parallel(make):
         same(loop(streamed, make, "+parallel"), (["get_weather", "get_time"], "Tool results: Zürich 7; noon"))
 
+    def thinking():
+        """ChatAnthropic keeps the blocks of its messages, signatures included."""
+        if p["kind"] == "openai":
+            return
+
+        def make(words=""):
+            return anthropic(words, thinking={"type": "enabled", "budget_tokens": 1024})
+        same(loop(lambda m, t: m.invoke(t), make), (["get_weather"], "Tool results: Zürich 7"))
+        same(loop(streamed, make), (["get_weather"], "Tool results: Zürich 7"))
+
     @each
     def structured(make):
         schema = {"title": "value", "description": "A value", **SCHEMA}
@@ -110,7 +120,7 @@ def cases(want, p):
             e = langchain_openai.OpenAIEmbeddings(base_url=want["openai"], api_key="x", model=p["embed"], check_embedding_ctx_length=False, max_retries=0)
             same(len(e.embed_documents(["a", "b"])), 2)
 
-    return {f.__name__: f for f in (plain, stream, tools, tools_stream, parallel, structured, errors, embeddings)}
+    return {f.__name__: f for f in (plain, stream, tools, tools_stream, parallel, thinking, structured, errors, embeddings)}
 
 
 if __name__ == "__main__":

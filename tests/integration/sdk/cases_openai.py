@@ -233,11 +233,33 @@ def cases(want, p):
         data = base64.b64decode(raw)
         same(list(struct.unpack(f"<{len(data) // 4}f", data)), floats)
 
+    def completions():
+        """The old endpoint, also where the provider knows chats only."""
+        r = client.completions.create(model=p["model"], prompt=HELLO, max_tokens=500)
+        begins(r.choices[0].text)
+        same((r.object, r.choices[0].finish_reason), ("text_completion", "stop"))
+        chunks = list(client.completions.create(model=p["model"], prompt=HELLO, max_tokens=500, stream=True))
+        same("".join(c.choices[0].text for c in chunks if c.choices), r.choices[0].text)
+        same([c.choices[0].finish_reason for c in chunks if c.choices][-1], "stop")
+
+    def many():
+        """n > 1: an error that says so, where the provider makes one answer only."""
+        if p["kind"] in ("anthropic", "ollama"):
+            e = raises(openai.BadRequestError, lambda: ask(n=2))
+            same((e.code, e.param), ("unsupported_parameter", "n"))
+
+    def dropped():
+        """Hints that the provider cannot take are named."""
+        r = client.chat.completions.with_raw_response.create(model=p["model"], messages=user, seed=1, logit_bias={"5": 1})
+        names = set(filter(None, (r.headers.get("x-sluice-dropped-params") or "").replace(" ", "").split(",")))
+        same(names, {"openai": set(), "anthropic": {"seed", "logit_bias"}, "gemini": {"logit_bias"}, "ollama": {"logit_bias"}}[p["kind"]])
+
     def models():
         assert any(m.id for m in client.models.list().data)
 
     return {f.__name__: f for f in (plain, stream, length, params, image, tools, tools_stream, parallel, one_call, choice, preface, structured,
-                                    json_object, reasoning, redacted, usage, refusal, framing, errors, bad_answers, broken_streams, embeddings, models)}
+                                    json_object, reasoning, redacted, usage, refusal, framing, errors, bad_answers, broken_streams, embeddings,
+                                    completions, many, dropped, models)}
 
 
 if __name__ == "__main__":

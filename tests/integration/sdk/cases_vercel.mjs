@@ -62,6 +62,14 @@ function cases(want, p) {
       const [text] = await streamed({ model: model('+parallel'), prompt: HELLO, tools: tools([]), stopWhen: stepCountIs(3) });
       same(text, 'Tool results: sunny; noon');
     }),
+    reasoning: each(async (model, name) => {
+      if (p.kind === 'openai' || name === 'openai') return; // OpenAI shows none, and its provider reads none
+      const providerOptions = { anthropic: { thinking: { type: 'enabled', budgetTokens: 1024 } }, sluice: { reasoningEffort: 'low' } };
+      const r = await generateText({ model: model(), prompt: HELLO, tools: tools([]), stopWhen: stepCountIs(3), providerOptions, maxOutputTokens: 4000, maxRetries: 0 });
+      same([r.text, r.steps[0].reasoningText], ['Tool results: sunny', ' hmm hmm hmm']);
+      const [text, steps] = await streamed({ model: model(), prompt: HELLO, tools: tools([]), stopWhen: stepCountIs(3), providerOptions, maxOutputTokens: 4000 });
+      same([text, steps[0].reasoningText], ['Tool results: sunny', ' hmm hmm hmm']);
+    }),
     structured: each(async (model) => {
       const r = await generateObject({ model: model(), prompt: HELLO, schema: jsonSchema(SCHEMA), maxRetries: 0 });
       same(r.object, VALUE);
