@@ -318,6 +318,23 @@ static void build_views(struct builder *b, const struct snapshot *base,
 
 // ---- life ------------------------------------------------------------------------------------
 
+// Empty buckets of the size they will have: a hundred thousand keys fill them to the last slot.
+static void make_room(struct builder *b, struct resource *const *all, size_t n)
+{
+    uint32_t *sizes = mem_zalloc_array(BUCKETS, sizeof(*sizes));
+
+    for (size_t i = 0; i < n; i++) {
+        sizes[hash_of(all[i]->kind, slice_str(all[i]->id)) % BUCKETS]++;
+    }
+    for (size_t at = 0; at < BUCKETS; at++) {
+        if (sizes[at] > 0) {
+            b->s->table[at] = bucket_new(NULL, sizes[at]);
+            b->own[at] = 1;
+        }
+    }
+    mem_free(sizes);
+}
+
 struct snapshot *snapshot_new(const uint8_t epoch[16], uint64_t seq, struct resource *const *all,
                               size_t n)
 {
@@ -326,6 +343,7 @@ struct snapshot *snapshot_new(const uint8_t epoch[16], uint64_t seq, struct reso
     atomic_init(&b.s->refs, 1);
     b.s->seq = seq;
     memcpy(b.s->epoch, epoch, sizeof(b.s->epoch));
+    make_room(&b, all, n);
     for (size_t i = 0; i < n; i++) {
         put(&b, all[i]);
     }

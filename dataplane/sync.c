@@ -237,6 +237,17 @@ static bool has_fit_id(const char *id)
     return n > 0 && n <= RESOURCE_ID_MAX;
 }
 
+static void wipe_secret(const struct message_item *item)
+{
+    char *secret;
+
+    if (item->kind == RESOURCE_PROVIDER_KEY || item->kind == RESOURCE_SETTINGS) {
+        // The bytes are a copy in the message's arena, which nobody else will look at.
+        memcpy(&secret, &item->resource.p, sizeof(secret));
+        mem_wipe(secret, item->resource.n);
+    }
+}
+
 // The decoded resource, or NULL when it goes into the shadows. *ret_fatal: cannot even be named.
 static struct resource *take_item(const struct message_item *item, struct map *shadows,
                                   bool *ret_fatal)
@@ -253,13 +264,7 @@ static struct resource *take_item(const struct message_item *item, struct map *s
         return NULL;
     }
     r = resource_decode(item->resource, &e);
-    if (item->kind == RESOURCE_PROVIDER_KEY || item->kind == RESOURCE_SETTINGS) {
-        char *secret;
-
-        // The bytes are a copy in the message's arena, which nobody else will look at.
-        memcpy(&secret, &item->resource.p, sizeof(secret));
-        mem_wipe(secret, item->resource.n);
-    }
+    wipe_secret(item);
     if (r != NULL &&
         (r->kind != item->kind || r->version != item->version || strcmp(r->id, item->id) != 0)) {
         err_set(&e, ERR_INVALID, "it is not the resource it was announced as");
@@ -522,20 +527,43 @@ static void transfer_add(struct transfer *t, struct resource *r)
     t->list[t->n++] = r;
 }
 
+// What we serve under this name; NULL: nothing.
+static struct resource *find_current(const struct sync *s, const struct message_item *item)
+{
+    const struct resource *old;
+    struct resource *r;
+
+    if (s->current == NULL || !kind_known(item->kind) || !has_fit_id(item->id)) {
+        return NULL;
+    }
+    old = snapshot_find(s->current, item->kind, slice_str(item->id));
+    memcpy(&r, &old, sizeof(struct resource *)); // counting references is not changing it
+    return r;
+}
+
+// A snapshot mostly says what we have already. Within an epoch a version of a resource never
+// changes: taken over as it is, a snapshot costs neither the memory nor the time of a second copy.
+static bool take_over(struct sync *s, const struct message_item *item)
+{
+    struct resource *old = s->current == NULL || memcmp(s->transfer.epoch, sync_epoch(s), 16) != 0
+                               ? NULL
+                               : find_current(s, item);
+
+    if (old == NULL || old->version != item->version) {
+        return false;
+    }
+    wipe_secret(item);
+    transfer_add(&s->transfer, resource_ref(old));
+    return true;
+}
+
 // What we serve of a refused resource: the version before.
 static void keep_previous(struct sync *s, const struct message_item *item)
 {
-    const struct resource *old;
+    struct resource *old = find_current(s, item);
 
-    if (s->current == NULL || !kind_known(item->kind)) {
-        return;
-    }
-    old = snapshot_find(s->current, item->kind, slice_str(item->id));
     if (old != NULL) {
-        struct resource *r;
-
-        memcpy(&r, &old, sizeof(struct resource *)); // counting references is not changing it
-        transfer_add(&s->transfer, resource_ref(r));
+        transfer_add(&s->transfer, resource_ref(old));
     }
 }
 
@@ -549,9 +577,13 @@ static bool take_items(struct sync *s, const struct message_sync_chunk *c, struc
         return err_set(e, ERR_INVALID, "snapshot with a wrong number of resources");
     }
     for (size_t i = 0; i < c->n_items; i++) {
+        struct resource *r;
         bool fatal;
-        struct resource *r = take_item(&c->items[i], &t->shadows, &fatal);
 
+        if (take_over(s, &c->items[i])) {
+            continue;
+        }
+        r = take_item(&c->items[i], &t->shadows, &fatal);
         if (fatal) {
             return err_set(e, ERR_INVALID, "an id is empty or longer than %u bytes",
                            RESOURCE_ID_MAX);

@@ -318,13 +318,19 @@ static void *get_payload(const struct resource *r)
     return p;
 }
 
-static struct resource *new_sized(enum resource_kind kind, size_t first_block)
+// room > 0: the first so many bytes of its arena are in the same piece of memory.
+static struct resource *new_sized(enum resource_kind kind, size_t room)
 {
-    struct resource *r = mem_zalloc(sizeof(*r));
+    const size_t head = (sizeof(struct resource) + 15) & ~(size_t)15;
+    struct resource *r = mem_zalloc(head + (room > 0 ? ARENA_BLOCK_HEAD + room : 0));
 
     atomic_init(&r->refs, 1);
     r->kind = kind;
-    arena_init(&r->arena, first_block, 0);
+    if (room > 0) {
+        arena_init_in(&r->arena, (char *)r + head, ARENA_BLOCK_HEAD + room);
+    } else {
+        arena_init(&r->arena, 0, 0);
+    }
     set_payload(r, arena_zalloc(&r->arena, kinds[kind].table->size));
     return r;
 }
@@ -443,6 +449,7 @@ static struct resource *from_pb(const Pb__Resource *pb, struct err *e)
     size_t n_id = strlen(pb->id), n_parent = strlen(pb->parent), size = 0;
     const ProtobufCMessage *body;
     struct resource *r;
+    bool converted;
 
     memcpy(&body, (const char *)pb + row->body, sizeof(body));
     if (body == NULL) {
@@ -450,13 +457,15 @@ static struct resource *from_pb(const Pb__Resource *pb, struct err *e)
         return NULL;
     }
     if (pb->kind == RESOURCE_KEY) { // no secrets in there, so measuring leaves none behind
-        size = measure(row, body) + (n_id + 16) + (n_parent + 16);
+        size = measure(row, body) + (n_id + 1) + (n_parent + 1);
     }
     r = new_sized(pb->kind, size);
     r->version = pb->version;
+    converted = conv_from_pb(row->table, body, &r->arena, get_payload(r), e);
+    // Behind the rest, which then lies as it was measured.
     r->id = arena_strndup(&r->arena, pb->id, n_id);
     r->parent = n_parent == 0 ? NULL : arena_strndup(&r->arena, pb->parent, n_parent);
-    if (!conv_from_pb(row->table, body, &r->arena, get_payload(r), e) || !check_payload(r, e)) {
+    if (!converted || !check_payload(r, e)) {
         err_prefix(e, "%s", row->name);
         resource_unref(&r);
     }

@@ -3,9 +3,10 @@
 //
 //   head -> [hdr|####....] -> [hdr|#########] -> [hdr|######]   the last one is the first made
 //
-// Pieces are cut from the newest block. Blocks double up to 1 MiB. A piece larger than a block gets
-// a block of its own, chained behind the head so that the head's free room stays in use (unless the
-// head is the first made, which must stay last for arena_reset).
+// Pieces are cut from the newest block; all but strings begin at a multiple of 16. Blocks double up
+// to 1 MiB. A piece larger than a block gets a block of its own, chained behind the head so that
+// the head's free room stays in use (unless the head is the first made, which must stay last for
+// arena_reset).
 #include "common/base/arena.h"
 
 #include <stdarg.h>
@@ -23,10 +24,10 @@
 struct arena_block {
     struct arena_block *next; // older
     size_t used, cap;         // of the bytes behind the header
-    size_t pad;               // keeps the bytes behind 16-byte aligned
+    size_t borrowed;          // 1: in the caller's memory, never freed
 };
 
-_Static_assert(sizeof(struct arena_block) % 16 == 0, "pieces must be 16-byte aligned");
+_Static_assert(sizeof(struct arena_block) == ARENA_BLOCK_HEAD, "pieces must be 16-byte aligned");
 
 static char *block_bytes(struct arena_block *b)
 {
@@ -41,13 +42,25 @@ void arena_init(struct arena *a, size_t first_block, size_t max_bytes)
     };
 }
 
+void arena_init_in(struct arena *a, void *memory, size_t n)
+{
+    struct arena_block *b = memory;
+
+    CHECK((uintptr_t)memory % ARENA_ALIGN == 0 && n >= sizeof(*b));
+    arena_init(a, 0, 0);
+    *b = (struct arena_block){.cap = n - sizeof(*b), .borrowed = 1};
+    a->head = b;
+}
+
 // Frees all blocks from b on, except the oldest when keep_oldest; returns that one or NULL.
 static struct arena_block *free_blocks(struct arena_block *b, bool keep_oldest)
 {
     while (b != NULL && !(keep_oldest && b->next == NULL)) {
         struct arena_block *next = b->next;
 
-        mem_free(b);
+        if (b->borrowed == 0) {
+            mem_free(b);
+        }
         b = next;
     }
     return b;
@@ -79,7 +92,7 @@ static struct arena_block *block_new(struct arena *a, size_t n)
     if (b == NULL) {
         return NULL;
     }
-    b->used = 0;
+    b->used = b->borrowed = 0;
     b->cap = cap;
     if (n > a->next_block && a->head != NULL && a->head->next != NULL) {
         b->next = a->head->next;
@@ -94,28 +107,36 @@ static struct arena_block *block_new(struct arena *a, size_t n)
     return b;
 }
 
-void *arena_try_alloc(struct arena *a, size_t n)
+// n bytes at the next multiple of align (1 or ARENA_ALIGN).
+static void *cut(struct arena *a, size_t n, size_t align)
 {
     struct arena_block *b = a->head;
+    size_t gap = b == NULL ? 0 : -b->used & (align - 1);
     char *p;
 
     if (n > SIZE_MAX / 4) {
         return NULL;
     }
-    n = n == 0 ? ARENA_ALIGN : (n + ARENA_ALIGN - 1) & ~(ARENA_ALIGN - 1);
-    if (a->max != 0 && (a->used > a->max || n > a->max - a->used)) {
+    n = (n + align - 1) & ~(align - 1);
+    if (a->max != 0 && (a->used > a->max || gap + n > a->max - a->used)) {
         return NULL;
     }
-    if (b == NULL || n > b->cap - b->used) {
+    if (b == NULL || gap > b->cap - b->used || n > b->cap - b->used - gap) {
         b = block_new(a, n);
         if (b == NULL) {
             return NULL;
         }
+        gap = 0;
     }
-    p = block_bytes(b) + b->used;
-    b->used += n;
-    a->used += n;
+    p = block_bytes(b) + b->used + gap;
+    b->used += gap + n;
+    a->used += gap + n;
     return p;
+}
+
+void *arena_try_alloc(struct arena *a, size_t n)
+{
+    return cut(a, n == 0 ? 1 : n, ARENA_ALIGN);
 }
 
 void *arena_alloc(struct arena *a, size_t n)
@@ -131,15 +152,21 @@ void *arena_zalloc(struct arena *a, size_t n)
     return memset(arena_alloc(a, n), 0, n);
 }
 
+static char *copy_text(char *to, const char *p, size_t n)
+{
+    CHECK(to != NULL);
+    if (n > 0) {
+        memcpy(to, p, n);
+    }
+    to[n] = '\0';
+    return to;
+}
+
+// Close together: a hundred thousand keys are mostly short strings.
 char *arena_strndup(struct arena *a, const char *p, size_t n)
 {
-    char *copy = arena_alloc(a, n + 1);
-
-    if (n > 0) {
-        memcpy(copy, p, n);
-    }
-    copy[n] = '\0';
-    return copy;
+    CHECK(n < SIZE_MAX);
+    return copy_text(cut(a, n + 1, 1), p, n);
 }
 
 char *arena_strdup(struct arena *a, const char *s)
@@ -149,7 +176,9 @@ char *arena_strdup(struct arena *a, const char *s)
 
 struct slice arena_dup(struct arena *a, struct slice s)
 {
-    return s.p == NULL ? SLICE_NULL : (struct slice){arena_strndup(a, s.p, s.n), s.n};
+    CHECK(s.n < SIZE_MAX);
+    return s.p == NULL ? SLICE_NULL
+                       : (struct slice){copy_text(arena_alloc(a, s.n + 1), s.p, s.n), s.n};
 }
 
 char *arena_printf(struct arena *a, const char *fmt, ...)

@@ -20,6 +20,10 @@ struct arena {
 
 // No allocation happens before the first use. max_bytes 0 = no ceiling.
 void arena_init(struct arena *a, size_t first_block, size_t max_bytes);
+// The first block is in memory of the caller, 16-byte aligned, which it frees after arena_done; the
+// arena must not be used again then. ARENA_BLOCK_HEAD bytes of n are not for pieces.
+#define ARENA_BLOCK_HEAD 32u
+void arena_init_in(struct arena *a, void *memory, size_t n);
 // Frees every block; the arena can be used again as after arena_init.
 void arena_done(struct arena *a);
 // Keeps the first block for reuse, frees the others.
@@ -30,10 +34,11 @@ MUST_CHECK void *arena_try_alloc(struct arena *a, size_t n);
 // Dies when exhausted: for sizes the program chooses.
 void *arena_alloc(struct arena *a, size_t n);
 void *arena_zalloc(struct arena *a, size_t n);
-// NUL-terminated copies owned by the arena; die when exhausted (bound the input first).
+// NUL-terminated copies owned by the arena, not aligned; die when exhausted (bound the input
+// first).
 char *arena_strndup(struct arena *a, const char *p, size_t n);
-char *arena_strdup(struct arena *a, const char *s); // NULL stays NULL
-struct slice arena_dup(struct arena *a, struct slice s);
+char *arena_strdup(struct arena *a, const char *s);      // NULL stays NULL
+struct slice arena_dup(struct arena *a, struct slice s); // 16-byte aligned
 char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 #endif

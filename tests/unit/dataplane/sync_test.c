@@ -288,6 +288,32 @@ static void a_snapshot_keeps_what_it_cannot_read(void **state)
     end(&s);
 }
 
+static const struct resource *team(const struct sync *s, const char *id)
+{
+    return snapshot_find(sync_current(s), RESOURCE_TEAM, slice_str(id));
+}
+
+// What has the same version is taken over, not made again; in another epoch nothing is.
+static void a_snapshot_takes_over_what_it_has(void **state)
+{
+    struct sync *s = begin(10, 3);
+    const struct resource *t0 = team(s, "t0"), *t1;
+
+    (void)state;
+    assert_int_equal(set_team(s, 10, "t1", 2), SYNC_ADVANCED);
+    t1 = team(s, "t1");
+    assert_int_equal(transfer(s, one, 12, 4, 3, SLICE_NULL, NULL), SYNC_TRANSFER_DONE);
+    assert_ptr_equal(team(s, "t0"), t0);
+    assert_int_equal(version_of(s, "t1"), 1); // the snapshot's word counts
+    assert_int_equal(version_of(s, "t3"), 1);
+    assert_ptr_not_equal(team(s, "t1"), t1);
+    assert_int_equal(transfer(s, two, 12, 4, 3, (struct slice){(const char *)one, 16}, NULL),
+                     SYNC_TRANSFER_DONE);
+    assert_int_equal(version_of(s, "t0"), 1);
+    assert_ptr_not_equal(team(s, "t0"), t0);
+    end(&s);
+}
+
 static void wrong_chunks_are_refused(void **state)
 {
     static const struct {
@@ -402,6 +428,7 @@ int main(void)
         cmocka_unit_test(refused_resources_keep_their_version),
         cmocka_unit_test(unknown_kinds_are_ignored),
         cmocka_unit_test(a_snapshot_keeps_what_it_cannot_read),
+        cmocka_unit_test(a_snapshot_takes_over_what_it_has),
         cmocka_unit_test(wrong_chunks_are_refused),
         cmocka_unit_test(chunks_of_two_snapshots_do_not_mix),
         cmocka_unit_test(epochs_follow_only_by_name),

@@ -47,6 +47,29 @@ static void test_pieces_are_aligned_and_apart(void **state)
     assert_null(a.head);
 }
 
+// Strings lie close together; whatever comes behind them begins where it must.
+static void test_strings_are_packed(void **state)
+{
+    struct arena a;
+    char *one, *two;
+    void *piece;
+
+    (void)state;
+    arena_init(&a, 256, 64);
+    one = arena_strdup(&a, "abc");
+    two = arena_strdup(&a, "");
+    assert_ptr_equal(two, one + 4);
+    assert_int_equal(a.used, 5);
+    piece = arena_alloc(&a, 8);
+    assert_ptr_equal(piece, one + 16);
+    assert_int_equal(a.used, 32);
+    assert_string_equal(one, "abc");
+    (void)arena_strdup(&a, "x");
+    assert_null(arena_try_alloc(&a, 32)); // the gap counts
+    assert_non_null(arena_try_alloc(&a, 16));
+    arena_done(&a);
+}
+
 static void test_ceiling(void **state)
 {
     struct arena a;
@@ -126,6 +149,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pieces_are_aligned_and_apart),
+        cmocka_unit_test(test_strings_are_packed),
         cmocka_unit_test(test_ceiling),
         cmocka_unit_test(test_reset_keeps_the_first_block),
         cmocka_unit_test(test_text),
