@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Thin: every target calls a script or a CMake preset. `make help` lists them.
-.PHONY: all run test bench fmt tidy asan tsan fuzz clean help
+.PHONY: all run test bench bench-control fmt tidy asan tsan fuzz clean help
 RUN_FLAGS ?=
 
 all:            ## release build: build/release/bin/{sluice,sluice-proxy,sluice-control,sluice-mock}
@@ -18,9 +18,15 @@ test: all       ## every test through ctest
 	@cmake --build --preset release
 	@ctest --preset release --output-on-failure
 
-bench: all      ## benchmarks against direct and nginx (docs/benchmarks.md)
+bench: all      ## benchmarks against direct and nginx, and bench-control (docs/benchmarks.md)
 	@scripts/install-deps.sh bench
 	@/usr/bin/python3 tests/bench/run.py $(BENCH_FLAGS)
+	@$(if $(BENCH_FLAGS),true,$(MAKE) --no-print-directory bench-control)
+
+bench-control: all ## benchmarks of changes, scale and limits over three proxies (docs/benchmarks.md)
+	@scripts/install-deps.sh bench
+	@/usr/bin/python3 tests/bench/propagation.py --bin build/release/bin --scale
+	@/usr/bin/python3 tests/bench/limits.py --bin build/release/bin
 
 fmt:            ## format the sources
 	@scripts/install-deps.sh lint
@@ -40,4 +46,4 @@ clean:          ## remove the build
 	@rm -rf build
 
 help:
-	@sed -n 's/^\([a-z ]*\):[^#]*## /\1\t/p' Makefile
+	@sed -n 's/^\([a-z -]*\):[^#]*## /\1\t/p' Makefile
