@@ -45,6 +45,16 @@ static bool keeps_marks(const struct writer *s, const struct canon_part *parts)
     return false;
 }
 
+static bool has_text_of(const struct canon_part *parts, enum canon_part_kind kind)
+{
+    for (const struct canon_part *p = parts; p != NULL; p = p->next) {
+        if (p->kind == kind && p->text.n > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // --- parts -------------------------------------------------------------------------------------
 
 static void put_text(struct writer *s, const struct canon_part *p, struct slice text)
@@ -274,9 +284,9 @@ static bool put_user(struct writer *s, const struct canon_message *m)
 
 static void put_system(struct writer *s, const struct canon_message *m)
 {
-    struct slice text = canon_join_texts(m->parts, "\\n\\n", s->o->arena);
+    bool first = true;
 
-    if (text.n == 0) {
+    if (!has_text_of(m->parts, CANON_TEXT)) {
         return;
     }
     open_message(s, "system");
@@ -290,22 +300,21 @@ static void put_system(struct writer *s, const struct canon_message *m)
         }
         jwrite_array_end(s->w);
     } else {
-        jwrite_text_in(s->w, "content", text);
+        jwrite_name(s->w, "content");
+        jwrite_text_begin(s->w);
+        for (const struct canon_part *p = m->parts; p != NULL; p = p->next) {
+            if (p->kind == CANON_TEXT && p->text.n > 0) {
+                jwrite_text_more(s->w, first ? SLICE("") : SLICE("\\n\\n"));
+                jwrite_text_more(s->w, p->text);
+                first = false;
+            }
+        }
+        jwrite_text_end(s->w);
     }
     jwrite_object_end(s->w);
 }
 
 // --- assistants --------------------------------------------------------------------------------
-
-static bool has_text_of(const struct canon_part *parts, enum canon_part_kind kind)
-{
-    for (const struct canon_part *p = parts; p != NULL; p = p->next) {
-        if (p->kind == kind && p->text.n > 0) {
-            return true;
-        }
-    }
-    return false;
-}
 
 static void put_joined(struct jwrite *w, const char *name, const struct canon_part *parts,
                        enum canon_part_kind kind)

@@ -4,12 +4,15 @@
 
 #include "dataplane/dialect_openai_answer.h"
 #include "dataplane/dialect_openai_piece.h"
+#include "dataplane/dialect_openai_think.h"
+#include "proto/resource.h"
 
 struct builder {
     const struct tape *t;
     const struct canon_context *c;
     struct canon_part **tail, *last; // of the choice
     struct canon_citation **citations;
+    struct dialect_openai_think think;
 };
 
 static struct canon_part *add(struct builder *b, enum canon_part_kind kind)
@@ -28,13 +31,29 @@ static void add_citation(struct builder *b, const struct canon_citation *k)
     b->citations = &own->next;
 }
 
+static void add_split(void *ctx, bool thought, struct slice text)
+{
+    add(ctx, thought ? CANON_REASONING : CANON_TEXT)->text = text;
+}
+
+static void add_text(struct builder *b, struct slice text)
+{
+    const struct resource_quirks *q = b->c->quirks;
+
+    if (q != NULL && (q->flags & RESOURCE_SPLIT_THINK) != 0) {
+        dialect_openai_think_feed(&b->think, text, add_split, b);
+    } else {
+        add(b, CANON_TEXT)->text = text;
+    }
+}
+
 static void add_piece(void *ctx, const struct dialect_openai_piece *p)
 {
     struct builder *b = ctx;
 
     switch (p->kind) {
     case DIALECT_OPENAI_TEXT:
-        add(b, CANON_TEXT)->text = p->text;
+        add_text(b, p->text);
         break;
     case DIALECT_OPENAI_REFUSAL:
         add(b, CANON_REFUSAL)->text = p->text;
@@ -151,7 +170,9 @@ static void read_choice(struct builder *b, uint32_t choice, struct canon_choice_
     b->tail = &ret->parts;
     b->citations = &ret->citations;
     b->last = NULL;
+    b->think = (struct dialect_openai_think){.state = 0};
     dialect_openai_piece_each(b->t, message, b->c->arena, add_piece, b);
+    dialect_openai_think_end(&b->think, add_split, b);
     if (text.n > 0 && !tape_is(b->t, message, SCAN_OBJECT)) {
         add(b, CANON_TEXT)->text = text;
     }

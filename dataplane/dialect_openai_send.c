@@ -69,12 +69,12 @@ static bool has_trait(const struct sender *s, uint64_t trait)
     return s->t->traits != NULL && (s->t->traits->flags & trait) != 0;
 }
 
-static enum canon_effort effort_of(const struct canon_request *r);
+static enum canon_effort effort_of(const struct canon_request *r, const struct canon_target *t);
 
 // gpt-5.1 and later of its line take sampling again when they do not reason.
 static bool refuses_sampling(const struct sender *s)
 {
-    if (has_trait(s, RESOURCE_SAMPLING_UNREASONED) && effort_of(s->r) == CANON_EFFORT_NONE) {
+    if (has_trait(s, RESOURCE_SAMPLING_UNREASONED) && effort_of(s->r, s->t) == CANON_EFFORT_NONE) {
         return false;
     }
     return s->t->no_sampling || s->t->reasoning_model;
@@ -256,17 +256,27 @@ static enum canon_effort by_budget(uint64_t budget)
                             : CANON_EFFORT_HIGH;
 }
 
+// xhigh and max are sent to models of which it is known that they take them.
+static bool knows(const struct canon_target *t, enum canon_effort effort)
+{
+    for (size_t i = 0; t->traits != NULL && i < t->traits->n_efforts; i++) {
+        if (strcmp(t->traits->efforts[i], canon_effort_names[effort]) == 0) {
+            return true;
+        }
+    }
+    return effort <= CANON_EFFORT_HIGH;
+}
+
 // What is asked for, in OpenAI's words (anthropic.md 10.1).
-static enum canon_effort effort_of(const struct canon_request *r)
+static enum canon_effort effort_of(const struct canon_request *r, const struct canon_target *t)
 {
     switch (r->thinking) {
     case CANON_THINKING_ENABLED:
         return by_budget(r->thinking_budget);
     case CANON_THINKING_ADAPTIVE:
     case CANON_THINKING_BETWEEN_TOOLS:
-        return r->effort == CANON_EFFORT_NOT_GIVEN || r->effort > CANON_EFFORT_HIGH
-                   ? CANON_EFFORT_HIGH
-                   : r->effort;
+        return r->effort == CANON_EFFORT_NOT_GIVEN || !knows(t, r->effort) ? CANON_EFFORT_HIGH
+                                                                           : r->effort;
     case CANON_THINKING_DISABLED:
         return CANON_EFFORT_NOT_GIVEN;
     case CANON_THINKING_NOT_GIVEN:
@@ -277,8 +287,15 @@ static enum canon_effort effort_of(const struct canon_request *r)
 
 static void put_effort(struct sender *s, bool tools)
 {
-    enum canon_effort effort = effort_of(s->r);
+    enum canon_effort effort = effort_of(s->r, s->t);
 
+    if (effort != CANON_EFFORT_NOT_GIVEN && s->t->traits != NULL &&
+        s->t->traits->thinking == RESOURCE_THINKING_NONE) {
+        if (effort != CANON_EFFORT_NONE && s->r->effort_name != NULL) {
+            canon_drop(s->o, s->r->effort_name);
+        }
+        return;
+    }
     // Tools while it reasons are not served through Chat Completions: the tools count.
     if (tools && has_trait(s, RESOURCE_TOOLS_BY_RESPONSES) &&
         s->t->traits->thinking_off != RESOURCE_OFF_NEVER && effort != CANON_EFFORT_NONE) {

@@ -14,6 +14,7 @@
 #include "dataplane/dialect_openai_call.h"
 #include "dataplane/dialect_openai_piece.h"
 #include "dataplane/dialect_openai_read.h"
+#include "dataplane/dialect_openai_think.h"
 #include "proto/resource.h"
 
 #define CHOICES_MAX   128u // OpenAI's bound of n
@@ -29,6 +30,7 @@ struct choice {
     size_t last_n;
     uint64_t details; // of all the reasoning_details told
     size_t details_n;
+    struct dialect_openai_think think;
 };
 
 struct reader {
@@ -79,19 +81,6 @@ static void tell_error(const struct look *l, const struct dialect_error *er)
     struct canon_event ev = {.kind = CANON_EV_ERROR, .error = er};
 
     l->s->ended = true;
-    l->to.tell(l->to.ctx, &ev);
-}
-
-static void tell_finish(const struct look *l, struct choice *k, enum canon_finish finish)
-{
-    struct canon_event ev = {.kind = CANON_EV_FINISH, .choice = k->index, .finish = finish};
-
-    if (finish == CANON_FINISH_STOP && k->calls.n > 0) {
-        ev.finish = CANON_FINISH_TOOLS; // README G15
-    }
-    ev.logprobs = l->logprobs;
-    k->finished = true;
-    start(l);
     l->to.tell(l->to.ctx, &ev);
 }
 
@@ -153,6 +142,25 @@ static void tell_text(struct look *l, enum canon_event_kind kind, struct slice t
     }
 }
 
+static bool splits(const struct look *l)
+{
+    return l->c->quirks != NULL && (l->c->quirks->flags & RESOURCE_SPLIT_THINK) != 0;
+}
+
+static void tell_split(void *ctx, bool thought, struct slice text)
+{
+    tell_text(ctx, thought ? CANON_EV_REASONING : CANON_EV_TEXT, text);
+}
+
+static void tell_content(struct look *l, struct slice text)
+{
+    if (splits(l)) {
+        dialect_openai_think_feed(&l->choice->think, text, tell_split, l);
+    } else {
+        tell_text(l, CANON_EV_TEXT, text);
+    }
+}
+
 static void tell_piece(void *ctx, const struct dialect_openai_piece *p)
 {
     struct look *l = ctx;
@@ -160,7 +168,7 @@ static void tell_piece(void *ctx, const struct dialect_openai_piece *p)
 
     switch (p->kind) {
     case DIALECT_OPENAI_TEXT:
-        tell_text(l, CANON_EV_TEXT, p->text);
+        tell_content(l, p->text);
         break;
     case DIALECT_OPENAI_REFUSAL:
         tell_text(l, CANON_EV_REFUSAL, p->text);
@@ -231,6 +239,21 @@ static void look_at_delta(struct look *l, uint32_t delta)
     if (function != TAPE_NONE) {
         dialect_openai_call_function(&l->choice->calls, l->t, function, l->choice->index, l->c, to);
     }
+}
+
+static void tell_finish(struct look *l, struct choice *k, enum canon_finish finish)
+{
+    struct canon_event ev = {.kind = CANON_EV_FINISH, .choice = k->index, .finish = finish};
+
+    l->choice = k;
+    dialect_openai_think_end(&k->think, tell_split, l);
+    if (finish == CANON_FINISH_STOP && k->calls.n > 0) {
+        ev.finish = CANON_FINISH_TOOLS; // README G15
+    }
+    ev.logprobs = l->logprobs;
+    k->finished = true;
+    start(l);
+    l->to.tell(l->to.ctx, &ev);
 }
 
 static void look_at_finish(struct look *l, struct slice reason)

@@ -112,6 +112,7 @@ static void note(void *ctx, const struct canon_event *ev)
 
 #define EVENTS_MAX 9
 
+static const struct resource_quirks splits = {.flags = RESOURCE_SPLIT_THINK};
 static const struct resource_quirks cumulative = {.flags = RESOURCE_REASONING_CUMULATIVE};
 
 static const struct stream_case {
@@ -195,6 +196,16 @@ static const struct stream_case {
         "],\"annotations\":[{\"type\":\"url_citation\",\"url_citation\":{\"url\":\"u\",\"start_"
         "index\":1,\"end_index\":2}}]}")},
      S A "google 'g'\nimage image/png AA==\ncitation u 1-2\n"},
+    {"thoughts in the text",
+     {D("{\"content\":\"<think>a</think>b\"}"), F("stop"), DONE},
+     S "text '<think>a</think>b'\n" STOP},
+    {"thoughts that are split off",
+     {D("{\"content\":\"<thi\"}"), D("{\"content\":\"nk>a</\"}"),
+      D("{\"content\":\"think>\\n\\nb\"}"), F("stop"), DONE},
+     S "reasoning 'a'\ntext 'b'\n" STOP},
+    {"thoughts split off that do not end",
+     {D("{\"content\":\"<think>a<\"}"), DONE},
+     S "reasoning 'a'\nreasoning '<'\n" STOP},
     {"logprobs",
      {C("{\"index\":0,\"delta\":{\"content\":\"a\"},\"logprobs\":{\"content\":[]}}")},
      S "text 'a' {\"content\":[]}\n"},
@@ -334,7 +345,9 @@ static void run(const struct stream_case *k, struct buf *told, bool *ret_ok)
     _Alignas(16) char reader[DIALECT_OPENAI_STREAM_READER_SIZE] = {0};
     struct canon_sink to = {note, told};
     struct canon_context c = {.model = SLICE("m"),
-                              .quirks = strstr(k->name, "MiniMax") != NULL ? &cumulative : NULL};
+                              .quirks = strstr(k->name, "MiniMax") != NULL ? &cumulative
+                                        : strstr(k->name, "split") != NULL ? &splits
+                                                                           : NULL};
     struct tape t = {.tokens = NULL};
     struct arena a;
     struct rng rng;
