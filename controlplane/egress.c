@@ -3,6 +3,8 @@
 // not do either.
 #include "controlplane/egress.h"
 
+#include <string.h>
+
 #include <ctype.h>
 #include <stdio.h>
 
@@ -56,7 +58,9 @@ void egress_ask_models(const struct resource_provider *p, struct slice host, str
 {
     bool scheme = p->auth_scheme != NULL && p->auth_scheme[0] != '\0';
 
-    buf_printf(out, "GET " SLICE_FMT "models", SLICE_ARG(path));
+    // Ollama calls what it has tags (openai-compatible.md section 5).
+    buf_printf(out, "GET " SLICE_FMT "%s", SLICE_ARG(path),
+               strcmp(p->dialect, "ollama") == 0 ? "tags" : "models");
     for (size_t i = 0; i < p->n_query; i++) {
         buf_append_char(out, i == 0 ? '?' : '&');
         append_escaped(out, p->query[i].name);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "dataplane/dialect_error.h"
+#include "dataplane/dialect_limits.h"
 
 static bool serves(enum dialect_endpoint ep)
 {
@@ -134,4 +135,5 @@ const struct dialect dialect_gemini = {
     .read_event = dialect_gemini_read_event,
     .read_end = dialect_gemini_read_end,
     .read_error = dialect_gemini_read_error,
+    .observe_limits = dialect_limits_read,
 };

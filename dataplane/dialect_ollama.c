@@ -6,6 +6,7 @@
 #include "dataplane/canon.h"
 #include "dataplane/dialect.h"
 #include "dataplane/dialect_error.h"
+#include "dataplane/dialect_limits.h"
 #include "dataplane/tape.h"
 
 static bool serves(enum dialect_endpoint ep)
@@ -586,5 +587,6 @@ const struct dialect dialect_ollama = {
     .read_event = read_event,
     .read_end = read_end,
     .read_error = dialect_error_read,
+    .observe_limits = dialect_limits_read,
     .ndjson = true,
 };

@@ -77,6 +77,25 @@ static void add_details(struct reader *r, uint32_t list, struct canon_part ***ta
     }
 }
 
+// A client that joined the deltas of a stream member by member has the text in reasoning_content
+// and the signature in a block without text (anthropic.md 9.5): the two belong together again.
+static void fill_signed(struct canon_part *list, struct slice text)
+{
+    struct canon_part *signed_part = NULL;
+
+    for (struct canon_part *p = list; p != NULL; p = p->next) {
+        if (p->kind == CANON_REASONING && (p->text.n > 0 || signed_part != NULL)) {
+            return; // texts are where they belong, or nobody can tell whose this is
+        }
+        if (p->kind == CANON_REASONING) {
+            signed_part = p;
+        }
+    }
+    if (signed_part != NULL && text.n > 0) {
+        signed_part->text = text;
+    }
+}
+
 // thinking_blocks say all that reasoning_content says, and are signed.
 static void add_reasoning(struct reader *r, uint32_t message, struct canon_part ***tail)
 {
@@ -88,6 +107,9 @@ static void add_reasoning(struct reader *r, uint32_t message, struct canon_part 
     TAPE_ITEMS(t, blocks, i)
     {
         add_thinking_block(r, i, tail);
+    }
+    if (*tail != before) {
+        fill_signed(*before, tape_get_text(t, message, texts[0]));
     }
     for (size_t i = 0; i < ARRAY_LEN(texts) && *tail == before; i++) {
         struct slice text = tape_get_text(t, message, texts[i]);

@@ -301,6 +301,9 @@ void reply_head_common(struct req *r, struct reply_head *h)
     struct slice id = failed ? r->best.request_id : r->at.request_id;
 
     reply_head_add(h, "x-request-id", r->request_id);
+    if (r->route.anthropic) {
+        reply_head_add(h, "request-id", r->request_id); // where its SDKs look
+    }
     reply_head_add(h, "helicone-id", r->request_id);
     reply_head_add(h, "x-sluice-provider", provider);
     reply_head_add(h, "helicone-provider", provider);

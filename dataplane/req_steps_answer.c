@@ -63,16 +63,29 @@ static bool promises_json(const struct req *r)
 // asked for, as events. False: it is no answer of the provider's dialect.
 static bool translate_answer(struct req *r, struct dialect_answer *ret)
 {
+    struct xlate *x = attempt_xlate(r);
     struct buf out;
     bool ok;
 
+    if (r->at.xlate == NULL) {
+        xlate_equal(x, &r->rq, arena_dup(&r->arena, r->at.cand->model));
+        xlate_answered(x, loop_wall_us(r->w->loop) / MONO_SEC);
+    }
     buf_init(&out, STREAM_MADE_MAX);
-    ok = xlate_answer(r->at.xlate, buf_slice(&r->answer), r->stream, &out, ret);
+    ok = xlate_answer(x, buf_slice(&r->answer), r->stream, &out, ret);
     if (ok) {
         buf_move(&r->answer, &out);
     }
     buf_done(&out);
     return ok;
+}
+
+// Is it an endpoint whose answers can be told as events?
+static bool is_streamable(const struct req *r)
+{
+    return r->dialect->read_answer != NULL &&
+           (r->route.endpoint == DIALECT_CHAT || r->route.endpoint == DIALECT_COMPLETIONS ||
+            r->route.endpoint == DIALECT_MESSAGES);
 }
 
 // Complete by its framing; is it what was promised? NULL: yes, and *ret_usage is what it says it
@@ -98,11 +111,14 @@ static const char *flaw_of(struct req *r, struct dialect_usage *ret_usage)
         r->at.odd_status = a.error_status;
         return "error in a 200";
     }
-    if (r->at.xlate != NULL && !translate_answer(r, &a)) {
-        return "malformed JSON";
+    if (r->at.xlate == NULL && r->stream && !is_streamable(r)) {
+        return "not a stream";
+    }
+    if ((r->at.xlate != NULL || r->stream) && !translate_answer(r, &a)) {
+        return r->at.xlate == NULL ? "not a stream" : "malformed JSON";
     }
     *ret_usage = a.usage;
-    return r->stream && r->at.xlate == NULL ? "not a stream" : NULL;
+    return NULL;
 }
 
 // A whole answer where the client asked for a stream: its events, all at once.

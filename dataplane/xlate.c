@@ -80,6 +80,17 @@ bool xlate_request(struct xlate *x, const struct dialect *provider,
     return true;
 }
 
+void xlate_equal(struct xlate *x, const struct dialect_request *rq, struct slice model)
+{
+    xlate_reset(x);
+    x->provider = x->client;
+    x->context = (struct canon_context){.arena = x->arena,
+                                        .rng = x->rng,
+                                        .endpoint = rq->endpoint,
+                                        .model = model,
+                                        .include_usage = dialect_shows_usage(rq)};
+}
+
 void xlate_answered(struct xlate *x, uint64_t wall_s)
 {
     x->context.created = wall_s;

@@ -65,6 +65,9 @@ MUST_CHECK bool xlate_request(struct xlate *x, const struct dialect *provider,
                               const struct canon_target *target, const struct dialect_request *rq,
                               struct slice body, struct buf *out, const char **ret_code,
                               const char **ret_param, struct err *e);
+// The dialects are equal: only for xlate_answer as a stream, of a provider that answers with a
+// whole document where a stream was asked for (providers/README.md section 4).
+void xlate_equal(struct xlate *x, const struct dialect_request *rq, struct slice model);
 // The head came: `created` of what follows.
 void xlate_answered(struct xlate *x, uint64_t wall_s);
 // A plain 2xx body -> the client's. as_stream: the client asked for a stream: out gets events. What

@@ -13,19 +13,40 @@ import sys
 
 vectors, out, kind, directions = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
 os.makedirs(out, exist_ok=True)
+
+
+def request_of(v):
+    return json.dumps(v.get("openai_request") or v.get("anthropic_request"), ensure_ascii=False)
+
+
+def answer_of(v):
+    body = v.get("provider_response", {}).get("body")
+    return body if body is None or isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+
+
+def events_of(v):
+    lines = v.get("provider_stream")
+    if lines is None:
+        return None
+    if v.get("provider_stream_format") == "ndjson":
+        return "\n".join(lines)
+    return "\n".join(line[5:].strip() for line in lines if line.startswith("data:"))
+
+
+def put(name, first, text):
+    if text is not None:
+        with open(os.path.join(out, name), "wb") as f:
+            f.write(bytes([first]) + text.encode())
+
+
 for path in sorted(glob.glob(os.path.join(vectors, "*.json"))):
     with open(path, encoding="utf-8") as f:
         v = json.load(f)
     if v.get("direction") not in directions:
         continue
-    text = None
-    if kind == "requests":
-        text = json.dumps(v.get("openai_request") or v.get("anthropic_request"), ensure_ascii=False)
-    elif kind == "answers" and "provider_response" in v:
-        body = v["provider_response"]["body"]
-        text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-    elif kind == "events" and "provider_stream" in v:
-        text = "\n".join(line[5:].strip() for line in v["provider_stream"] if line.startswith("data:"))
-    if text is not None:
-        with open(os.path.join(out, v["name"]), "wb") as f:
-            f.write(b"\0" + text.encode())
+    if kind == "all":
+        put(v["name"] + "-answer", 0, answer_of(v))
+        put(v["name"] + "-events", 1, events_of(v))
+        put(v["name"] + "-request", 3 if "anthropic_request" in v else 2, request_of(v))
+    else:
+        put(v["name"], 0, {"requests": request_of, "answers": answer_of, "events": events_of}[kind](v))

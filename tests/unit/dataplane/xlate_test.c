@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// Translation as a whole: long conversations cost no more than their length, between every pair of
+// dialects; counting tokens; a document in place of a stream; what follows an end is not told. What
+// each translation says is in tests/vectors.
+#include "dataplane/xlate.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#define OUT_MAX ((size_t)512 << 20)
+
+static struct arena arena;
+static struct rng rng;
+static struct buf out;
+
+static int setup(void **state)
+{
+    (void)state;
+    arena_init(&arena, 65536, 0);
+    rng_init(&rng, 1);
+    buf_init(&out, OUT_MAX);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    buf_done(&out);
+    arena_done(&arena);
+    return 0;
+}
+
+static struct dialect_request parse(const struct dialect *client, enum dialect_endpoint ep,
+                                    struct slice body)
+{
+    const char *code = NULL, *param = NULL;
+    struct dialect_request rq;
+    struct err e;
+
+    if (!client->parse_request(body, ep, &arena, &rq, &code, &param, &e)) {
+        fail_msg("%s", e.message);
+    }
+    return rq;
+}
+
+static void translate(const struct dialect *client, enum dialect_endpoint ep,
+                      const struct dialect *provider, struct slice body)
+{
+    const struct canon_target target = {
+        .model = SLICE("m"), .default_max_tokens = 100, .gemini3 = true};
+    struct dialect_request rq = parse(client, ep, body);
+    const char *code = NULL, *param = NULL;
+    struct xlate x;
+    struct err e;
+
+    buf_clear(&out);
+    xlate_init(&x, client, &arena, &rng);
+    if (!xlate_request(&x, provider, &target, &rq, body, &out, &code, &param, &e)) {
+        fail_msg("%s -> %s: %s (%s)", client->name, provider->name, e.message, param);
+    }
+    xlate_done(&x);
+}
+
+// --- long conversations --------------------------------------------------------------------------
+
+#define MANY 20000 // pairs of a call and its result; quadratic work on them takes minutes
+
+// CPU time of this thread: other processes may have the machine.
+static uint64_t cpu_us(void)
+{
+    struct timespec ts;
+
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts), 0);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static void openai_history(struct buf *b)
+{
+    buf_append_str(b, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"go\"}");
+    for (int i = 0; i < MANY; i++) {
+        buf_printf(
+            b,
+            ",{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"c/%d\",\"type\":"
+            "\"function\",\"function\":{\"name\":\"f%d\",\"arguments\":\"{}\"}}]},{\"role\":\"tool\","
+            "\"tool_call_id\":\"c/%d\",\"content\":\"r\"}",
+            i, i % 100, i);
+    }
+    buf_append_str(b, ",{\"role\":\"user\",\"content\":\"on\"}],\"tools\":[");
+    for (int i = 0; i < MANY; i++) {
+        buf_printf(b, "%s{\"type\":\"function\",\"function\":{\"name\":\"f%d\"}}",
+                   i == 0 ? "" : ",", i);
+    }
+    buf_append_str(
+        b, "],\"tool_choice\":{\"type\":\"allowed_tools\",\"allowed_tools\":{\"mode\":\"auto\","
+           "\"tools\":[");
+    for (int i = 0; i < MANY; i++) {
+        buf_printf(b, "%s{\"type\":\"function\",\"function\":{\"name\":\"f%d\"}}",
+                   i == 0 ? "" : ",", MANY - i - 1);
+    }
+    buf_append_str(b, "]}}}");
+}
+
+static void anthropic_history(struct buf *b)
+{
+    buf_append_str(
+        b,
+        "{\"model\":\"m\",\"max_tokens\":5,\"messages\":[{\"role\":\"user\",\"content\":\"go\"}");
+    for (int i = 0; i < MANY; i++) {
+        buf_printf(
+            b,
+            ",{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"t\"},{\"type\":"
+            "\"tool_use\",\"id\":\"c%d\",\"name\":\"f\",\"input\":{}}]},{\"role\":\"user\",\"content\":"
+            "[{\"type\":\"text\",\"text\":\"also\"},{\"type\":\"tool_result\",\"tool_use_id\":\"c%d\","
+            "\"content\":\"r\"}]}",
+            i, i);
+    }
+    buf_append_str(b, "],\"tools\":[");
+    for (int i = 0; i < MANY; i++) {
+        buf_printf(b, "%s{\"name\":\"f%d\",\"input_schema\":{\"type\":\"object\"}}",
+                   i == 0 ? "" : ",", i);
+    }
+    buf_append_str(b, "]}");
+}
+
+static void long_conversations(void **state)
+{
+    static const struct dialect *const providers[] = {&dialect_openai, &dialect_anthropic,
+                                                      &dialect_gemini, &dialect_ollama};
+    struct buf openai, anthropic;
+    uint64_t began = cpu_us();
+
+    (void)state;
+    buf_init(&openai, OUT_MAX);
+    buf_init(&anthropic, OUT_MAX);
+    openai_history(&openai);
+    anthropic_history(&anthropic);
+    for (size_t i = 0; i < ARRAY_LEN(providers); i++) {
+        if (providers[i] != &dialect_openai) {
+            translate(&dialect_openai, DIALECT_CHAT, providers[i], buf_slice(&openai));
+        }
+        if (providers[i] != &dialect_anthropic) {
+            translate(&dialect_anthropic, DIALECT_MESSAGES, providers[i], buf_slice(&anthropic));
+        }
+    }
+    assert_true(cpu_us() - began < 60 * 1000000ull);
+    buf_done(&openai);
+    buf_done(&anthropic);
+}
+
+// --- counting, documents, ends
+// ---------------------------------------------------------------------
+
+static void counts_tokens(void **state)
+{
+    const struct slice body = SLICE(
+        "{\"model\":\"m\",\"system\":\"12345678\",\"messages\":[{\"role\":\"user\",\"content\":["
+        "{\"type\":\"text\",\"text\":\"1234\"},{\"type\":\"image\",\"source\":{\"type\":\"url\",\"url\":"
+        "\"https://h/x\"}}]}]}");
+    struct dialect_request rq = parse(&dialect_anthropic, DIALECT_COUNT_TOKENS, body);
+    const char *param = NULL;
+    struct xlate x;
+    struct err e;
+
+    (void)state;
+    xlate_init(&x, &dialect_anthropic, &arena, &rng);
+    assert_true(xlate_count_tokens(&x, &rq, body, &out, &param, &e));
+    assert_string_equal(buf_cstr(&out), "{\"input_tokens\":1603}");
+    xlate_done(&x);
+}
+
+static void tells_a_document_as_a_stream(void **state)
+{
+    const struct slice body = SLICE("{\"model\":\"m\",\"stream\":true,\"messages\":[]}");
+    const struct slice answer = SLICE(
+        "{\"id\":\"c1\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"m1\",\"choices\":[{"
+        "\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}");
+    struct dialect_request rq = parse(&dialect_openai, DIALECT_CHAT, body);
+    struct dialect_answer seen;
+    struct xlate x;
+
+    (void)state;
+    xlate_init(&x, &dialect_openai, &arena, &rng);
+    xlate_equal(&x, &rq, SLICE("m"));
+    xlate_answered(&x, 7);
+    assert_true(xlate_answer(&x, answer, true, &out, &seen));
+    assert_non_null(strstr(buf_cstr(&out), "\"delta\":{\"content\":\"Hi\"}"));
+    assert_non_null(strstr(buf_cstr(&out), "\"finish_reason\":\"stop\""));
+    assert_true(slice_ends(buf_slice(&out), SLICE("data: [DONE]\n\n")));
+    assert_false(xlate_answer(&x, SLICE("{\"id\":\"c1\"}"), true, &out, &seen));
+    xlate_done(&x);
+}
+
+static void nothing_follows_the_end(void **state)
+{
+    static const char *const lines[] = {
+        "{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":\"Hi\"},\"done\":false}",
+        "{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"done\":true,\"done_reason\":"
+        "\"stop\",\"eval_count\":2}"};
+    struct dialect_stream s = {.content_seen = false};
+    struct xlate x;
+
+    (void)state;
+    xlate_init(&x, &dialect_openai, &arena, &rng);
+    x.provider = &dialect_ollama;
+    x.context = (struct canon_context){.arena = &arena, .rng = &rng, .model = SLICE("m")};
+    assert_true(xlate_event(&x, &s, SLICE_NULL, slice_str(lines[0]), &out).content);
+    assert_true(xlate_event(&x, &s, SLICE_NULL, slice_str(lines[1]), &out).terminator);
+    assert_true(s.terminated && s.usage.output == 2);
+    buf_clear(&out);
+    assert_false(xlate_event(&x, &s, SLICE_NULL, slice_str(lines[0]), &out).content);
+    xlate_end(&x, &s, &out);
+    assert_int_equal(out.n, 0);
+    xlate_done(&x);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(long_conversations, setup, teardown),
+        cmocka_unit_test_setup_teardown(counts_tokens, setup, teardown),
+        cmocka_unit_test_setup_teardown(tells_a_document_as_a_stream, setup, teardown),
+        cmocka_unit_test_setup_teardown(nothing_follows_the_end, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
