@@ -39,6 +39,7 @@ struct publish {
     struct nnsock *pub, *rep, *pull;
     struct state_listener listener;
     struct loop_timer beat;
+    uint64_t knows_fleet_us;       // from then on it has heard every proxy that lives
     uint8_t id[ENVELOPE_ID_BYTES]; // ours: sender of all we send
     uint64_t pub_count, rep_count;
     struct senders *senders;
@@ -212,11 +213,13 @@ static void on_change(struct state_listener *l, const struct state_change *c)
 
 static void heartbeat(struct publish *p)
 {
+    bool known = loop_now_us(p->conf.loop) >= p->knows_fleet_us;
     const struct message m = {MESSAGE_HEARTBEAT,
                               {.heartbeat = {
                                    .seq = state_seq(p->conf.state),
                                    .digest = state_digest(p->conf.state),
                                    .wall_us = loop_wall_us(p->conf.loop),
+                                   .live = known ? fleet_live(p->conf.fleet) : 0,
                                }}};
 
     p->stats.heartbeats++;
@@ -567,6 +570,7 @@ struct publish *publish_new(const struct publish_config *c, struct err *e)
         fleet_advance(c->fleet, state_epoch(c->state), state_seq(c->state));
     }
     p->beat.fn = on_beat;
+    p->knows_fleet_us = loop_now_us(c->loop) + FLEET_LIVE_US;
     loop_timer_set(c->loop, &p->beat, loop_now_us(c->loop)); // the first one at once
     return p;
 }

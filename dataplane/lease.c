@@ -59,6 +59,7 @@ void lease_configure(struct lease *l, const struct resource_limit *limit)
         l->window = 0;
         l->empty_until_us = l->reset_at_us = l->asked_at_us = 0;
         l->scarce = false;
+        l->local_us = 0;
     }
     if (kind) {
         l->units = 0; // units of another kind are nothing any more
@@ -68,6 +69,7 @@ void lease_configure(struct lease *l, const struct resource_limit *limit)
     l->amount = limit->amount;
     l->window_us = limit->per_us;
     l->calendar = limit->calendar;
+    l->share_on_loss = limit->on_control_loss == 0;
     l->open_on_loss =
         limit->on_control_loss == 1 || (limit->on_control_loss == 0 && limit->unit != RESOURCE_USD);
 }
@@ -242,6 +244,7 @@ void lease_granted(struct lease *l, const struct limit_grant *g, uint64_t now_us
     lease_expire(l, now_us);
     turn(l, g->window);
     l->asked_at_us = 0;
+    l->local_us = 0;
     l->heard_us = now_us;
     l->scarce = g->granted < l->wanted && g->remaining == 0;
     l->rest = at_most(g->remaining, l->amount);
@@ -258,6 +261,80 @@ void lease_granted(struct lease *l, const struct limit_grant *g, uint64_t now_us
             now_us + at_most(g->empty_us > pause_us ? g->empty_us : pause_us, known_us);
     }
 }
+
+// --- without a control plane --------------------------------------------------------------------
+
+// Of a window; months have 30 days.
+static uint64_t window_length(const struct lease *l)
+{
+    static const uint64_t days[] = {
+        [RESOURCE_ROLLING] = 1, [RESOURCE_DAY] = 1, [RESOURCE_WEEK] = 7, [RESOURCE_MONTH] = 30};
+
+    return l->window_us != 0 ? l->window_us : days[l->calendar] * 86400 * MONO_SEC;
+}
+
+static double refilled(const struct lease *l, double share, uint64_t from_us, uint64_t now_us)
+{
+    return now_us > from_us ? share * (double)(now_us - from_us) / (double)l->window_us : 0;
+}
+
+static void local_begin(struct lease *l, double live, uint64_t now_us)
+{
+    double left = (double)l->amount;
+
+    if (l->heard_us != 0) {
+        left = (double)l->rest;
+        if (!is_window(l)) {
+            left += refilled(l, (double)l->amount, l->heard_us, now_us);
+        }
+        left = left < (double)l->amount ? left : (double)l->amount;
+    } else if (is_window(l)) {
+        l->reset_at_us = now_us + window_length(l);
+    }
+    l->local = left / live;
+}
+
+uint64_t lease_local(struct lease *l, uint64_t live, uint64_t now_us)
+{
+    double share, most;
+
+    if (!l->share_on_loss || live == 0 || l->amount == 0) {
+        return 0;
+    }
+    share = (double)l->amount / (double)live;
+    most = share < 1 ? 1 : share; // a whole one must fit, however slowly it comes
+    if (l->local_us == 0) {
+        local_begin(l, (double)live, now_us);
+    } else if (!is_window(l)) {
+        l->local += refilled(l, share, l->local_us, now_us);
+    }
+    if (is_window(l) && now_us >= l->reset_at_us) {
+        l->local = share;
+        l->reset_at_us = now_us + window_length(l);
+    }
+    l->local = l->local < most ? l->local : most;
+    l->local_us = now_us;
+    return l->local < 1 ? 0 : (uint64_t)l->local;
+}
+
+void lease_local_take(struct lease *l, uint64_t units)
+{
+    l->local -= (double)units;
+}
+
+void lease_local_put_back(struct lease *l, uint64_t units)
+{
+    if (l->local_us != 0) {
+        l->local += (double)units;
+    }
+}
+
+bool lease_local_is_owed(const struct lease *l)
+{
+    return l->unit == RESOURCE_USD || is_window(l);
+}
+
+// --- what to tell -------------------------------------------------------------------------------
 
 uint64_t lease_empty_us(const struct lease *l, uint64_t now_us)
 {

@@ -34,7 +34,8 @@ struct lease {
     enum resource_unit unit; // 0: new
     uint64_t amount, window_us;
     enum resource_calendar calendar; // then window_us is 0
-    bool open_on_loss;
+    bool share_on_loss; // without a control plane: a share of the limit of its own comes first
+    bool open_on_loss;  // then everything, or nothing
 
     int64_t units;       // left; negative = debt
     uint32_t no;         // counts leases, so that who took units knows from which
@@ -58,6 +59,8 @@ struct lease {
     uint32_t stuck;       // times that it was too little since somebody could take of it
     bool scarce;          // it gave all there was, and less than was wanted
     uint64_t lost_us;     // last time that a question had no answer
+    double local;         // units of the own share, as of local_us
+    uint64_t local_us;    // 0: there is none, since the control plane answers
 };
 
 // Takes the limit's numbers; what was granted under other ones is not spent any more.
@@ -85,6 +88,17 @@ void lease_not_asked(struct lease *l, const struct limit_ask *q);
 // given back twice.
 void lease_lost(struct lease *l, const struct limit_ask *q, uint64_t now_us);
 void lease_granted(struct lease *l, const struct limit_grant *g, uint64_t now_us);
+// While no control plane answers: what is left of this proxy's share, one of `live` equal ones, of
+// what was left of the limit when it was heard last. Refilled like the limit, in the same part; a
+// new window begins with a share of the whole. 0 if the limit has no such rule, or `live` is 0.
+// The next grant ends it.
+uint64_t lease_local(struct lease *l, uint64_t live, uint64_t now_us);
+// Takes so many (there are) / puts back what was not used of them.
+void lease_local_take(struct lease *l, uint64_t units);
+void lease_local_put_back(struct lease *l, uint64_t units);
+// What is spent without having been asked for is made up for later: money, and all that windows
+// count. (A bucket refills meanwhile.)
+bool lease_local_is_owed(const struct lease *l);
 // How long a lease that is empty is likely to stay so: what to tell a client. A window is asked
 // about again much earlier.
 uint64_t lease_empty_us(const struct lease *l, uint64_t now_us);

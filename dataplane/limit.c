@@ -9,13 +9,18 @@
 //   one is known to be empty ---------> DENIED, what was taken of others is put back
 //   one is short ---------------------> questions for all that are short go out together; PARKED in
 //                                       the first of them, woken by its answer
-//   link down, no answer in time -----> on-control-loss: rates open, budgets closed
+//   link down, no answer in time -----> on-control-loss: the own share, then rates open, budgets
+//                                       closed
+//
+// One answer that is late is no loss while others come: the question is asked again, of another
+// control plane if there is one.
 //
 // `unmet` of a lease counts what all waiting requests need, so that the next question covers them
 // together. Pins (units held, waiting) keep an entry from being forgotten.
 #include "dataplane/limit.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "common/base/hash.h"
@@ -28,7 +33,8 @@
 #define SHARDS    64u
 #define ID_MAX    320u
 #define FORGET_US (600 * MONO_SEC)
-#define PARKS_MAX 8u // park_us a request may wait in all while answers come
+#define PARKS_MAX 8u              // park_us a request may wait in all while answers come
+#define SILENT_US (400 * MONO_MS) // without any answer: the control plane may be gone
 
 struct entry {
     char id[ID_MAX];
@@ -47,6 +53,8 @@ struct shard {
 struct limit_store {
     struct limit_config cfg;
     struct shard shards[SHARDS];
+    _Atomic uint64_t live;     // proxies
+    _Atomic uint64_t heard_us; // last answer to any question
 };
 
 // One limit that applies to a request.
@@ -89,6 +97,11 @@ void limit_store_free(struct limit_store **s)
     }
     mem_free(*s);
     *s = NULL;
+}
+
+void limit_set_live(struct limit_store *s, uint64_t proxies)
+{
+    atomic_store_explicit(&s->live, proxies, memory_order_relaxed);
 }
 
 static struct shard *shard_of(struct limit_store *s, struct slice id)
@@ -290,32 +303,15 @@ static enum limit_result deny(struct limit_pass *p, const struct lease *l, uint6
 
 static void hold(struct limit_pass *p, struct entry *e, uint64_t units)
 {
-    p->holds[p->n++] = (struct limit_hold){e, units, e->lease.batch, e->lease.no, e->lease.unit};
+    p->holds[p->n++] = (struct limit_hold){e, units, 0, e->lease.batch, e->lease.no, e->lease.unit};
     e->pins++;
-}
-
-// No control plane: the limit's own rule. Money that is let through is debt once it is spent; rates
-// are not made up for later.
-static enum limit_result without_control(struct limit_pass *p, struct entry *e, bool dry,
-                                         uint64_t now_us)
-{
-    if (!e->lease.open_on_loss) {
-        return deny(p, &e->lease, MONO_SEC, now_us);
-    }
-    if (!dry) {
-        p->open = true;
-        if (e->lease.unit == RESOURCE_USD) {
-            hold(p, e, 0);
-        }
-        show(p, &e->lease, now_us, false);
-    }
-    return LIMIT_OK;
 }
 
 static bool control_is_lost(const struct limit_store *s, const struct limit_pass *p,
                             const struct lease *l, uint64_t now_us)
 {
-    if (p->parked_at_us == 0) {
+    if (p->parked_at_us == 0 ||
+        now_us < atomic_load_explicit(&s->heard_us, memory_order_relaxed) + SILENT_US) {
         return false;
     }
     if (l->lost_us >= p->parked_at_us && l->lost_us > l->heard_us) {
@@ -333,6 +329,33 @@ struct admission {
     const struct applied *missing; // the first limit that was short
     uint64_t missing_units;
 };
+
+// No control plane: the limit's own rule. What goes through is debt once it is spent, but not in
+// buckets, which refill.
+static enum limit_result without_control(struct admission *ad, struct entry *e, uint64_t units,
+                                         bool dry)
+{
+    struct limit_pass *p = ad->p;
+    struct lease *l = &e->lease;
+    uint64_t live = atomic_load_explicit(&ad->s->live, memory_order_relaxed);
+    bool share = lease_local(l, live, ad->now_us) >= units;
+
+    if (!share && !l->open_on_loss) {
+        return deny(p, l, MONO_SEC, ad->now_us);
+    }
+    if (!dry) {
+        p->open = true;
+        if (share) {
+            lease_local_take(l, units);
+        }
+        if (lease_local_is_owed(l)) {
+            hold(p, e, 0);
+            p->holds[p->n - 1].local = share ? units : 0;
+        }
+        show(p, l, ad->now_us, false);
+    }
+    return LIMIT_OK;
+}
 
 // All there was has come, and it is too little. Smaller requests may still use what is here; but
 // when none has come until the same happens again, it goes back at once, and for a moment nothing
@@ -366,7 +389,7 @@ static enum limit_result fall_short(struct admission *ad, struct entry *e, uint6
         return deny(p, l, lease_empty_us(l, now_us), now_us);
     }
     if (ad->link_down || control_is_lost(ad->s, p, l, now_us)) {
-        return without_control(p, e, dry, now_us);
+        return without_control(ad, e, units, dry);
     }
     if (p->parked_at_us != 0 && l->scarce && l->heard_us >= p->parked_at_us) {
         return deny_scarce(ad, e, units);
@@ -413,6 +436,11 @@ static void give_back(const struct limit_hold *h, int64_t units)
     pthread_mutex_lock(&e->shard->lock);
     e->pins--;
     lease_put_back(&e->lease, h->lease, h->batch, h->unit, units);
+    if (h->local > 0) {
+        uint64_t used = units < 0 ? (uint64_t)-units : 0;
+
+        lease_local_put_back(&e->lease, used < h->local ? h->local - used : 0);
+    }
     pthread_mutex_unlock(&e->shard->lock);
 }
 
@@ -552,6 +580,7 @@ static void wake_all(struct entry *e)
 
 void limit_granted(struct limit_store *s, const struct limit_grant *g, size_t n, uint64_t now_us)
 {
+    atomic_store_explicit(&s->heard_us, now_us, memory_order_relaxed);
     for (size_t i = 0; i < n; i++) {
         struct shard *sh = shard_of(s, g[i].limit_id);
 

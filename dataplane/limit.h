@@ -8,8 +8,8 @@
 //                                      (50 ms) is the caller's timer
 //
 // The store is shared by the workers; leases are asked for through `ask` (the link), renewed in the
-// background at half. No control plane in time: on-control-loss decides, rates open and budgets
-// closed by default.
+// background at half. No control plane in time: on-control-loss decides; by default a share of the
+// limit for this proxy, then rates are open and budgets closed.
 #ifndef SLUICE_DATAPLANE_LIMIT_H
 #define SLUICE_DATAPLANE_LIMIT_H
 
@@ -54,6 +54,9 @@ struct limit_config {
 
 struct limit_store *limit_store_new(const struct limit_config *c);
 void limit_store_free(struct limit_store **s);
+// How many proxies share the limits, as last heard; 0 (as at the start): not known, and then there
+// is no share of a limit to be spent without a control plane. Any thread.
+void limit_set_live(struct limit_store *s, uint64_t proxies);
 
 // What the most limiting limit says, for headers.
 struct limit_view {
@@ -75,6 +78,7 @@ struct limit_query {
 struct limit_hold {
     void *entry;    // pinned
     uint64_t taken; // reservation
+    uint64_t local; // taken of the own share instead
     uint64_t batch; // that lease's
     uint32_t lease; // number of the lease they came from
     enum resource_unit unit;

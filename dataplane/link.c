@@ -340,6 +340,9 @@ static void on_broadcast(void *arg, struct peer *p, const struct envelope *env, 
         arena_reset(&l->arena);
         if (message_decode(MESSAGE_HEARTBEAT, body, &l->arena, &m, NULL)) {
             compare(l, env->epoch, m.u.heartbeat.seq, m.u.heartbeat.digest);
+            if (m.u.heartbeat.live != 0) {
+                l->stats.live = m.u.heartbeat.live;
+            }
         }
     } else if (env->type == MESSAGE_PROBES) {
         arena_reset(&l->arena);

@@ -88,6 +88,7 @@ struct link_stats {
     uint64_t usage_pending, usage_lost, usage_acked; // records
     uint64_t resource_errors;                        // refused resources at present
     uint64_t verdicts[ENVELOPE_VERDICTS];
+    uint64_t live;    // proxies of this cluster, as a control plane said last; 0: not known
     uint64_t unknown; // broadcasts of a type that this version does not know: ignored
     bool from_file;   // the current snapshot came from the last-known-good file
 };

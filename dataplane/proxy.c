@@ -213,7 +213,10 @@ static void on_second(struct loop_timer *t)
 {
     struct proxy *p = container_of(t, struct proxy, second);
     uint64_t now = loop_now_us(p->loop);
+    struct link_stats ls;
 
+    link_stats(p->shared.link, &ls);
+    limit_set_live(p->shared.limits, ls.live);
     limit_tick(p->shared.limits, now);
     report_health(p, now);
     loop_timer_set(p->loop, t, now + MONO_SEC);

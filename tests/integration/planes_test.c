@@ -427,6 +427,25 @@ static void a_gap_is_mended(void **state)
     close_control();
 }
 
+// Once the control plane has been there so long that it has heard everybody who lives.
+static void proxies_are_told_how_many_they_are(void **state)
+{
+    struct proxy p = {.frozen = false}, q = {.frozen = false};
+    uint64_t began = mono_now_us();
+
+    (void)state;
+    open_control(false);
+    load_keys(epoch_one, 10, 100, 1);
+    open_publish();
+    open_proxy(&p);
+    open_proxy(&q);
+    UNTIL(stats_of(&p).live == 2 && stats_of(&q).live == 2);
+    assert_true(mono_now_us() - began >= FLEET_LIVE_US);
+    close_proxy(&p);
+    close_proxy(&q);
+    close_control();
+}
+
 static void large_states_come_in_chunks(void **state)
 {
     struct proxy p = {.frozen = false};
@@ -1196,6 +1215,7 @@ int main(void)
         cmocka_unit_test(changes_are_acknowledged),
         cmocka_unit_test(a_frozen_proxy_is_named),
         cmocka_unit_test(a_gap_is_mended),
+        cmocka_unit_test(proxies_are_told_how_many_they_are),
         cmocka_unit_test(large_states_come_in_chunks),
         cmocka_unit_test(large_changes_are_announced),
         cmocka_unit_test(the_publisher_restarts),

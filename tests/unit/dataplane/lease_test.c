@@ -440,6 +440,60 @@ static void loss_rule(void **state)
     }
 }
 
+// The share of one of `live` proxies of what was left, refilled by as much; a new window is whole.
+static void own_share(void **state)
+{
+    static const struct resource_limit bucket = {
+        .unit = RESOURCE_REQUESTS, .amount = 600, .per_us = 60 * MONO_SEC};
+    static const struct resource_limit few = {
+        .unit = RESOURCE_REQUESTS, .amount = 1, .per_us = 60 * MONO_SEC};
+    static const struct resource_limit day = {
+        .unit = RESOURCE_USD, .amount = 1000, .calendar = RESOURCE_DAY};
+    static const struct resource_limit closed = {
+        .unit = RESOURCE_USD, .amount = 1000, .per_us = MONO_SEC, .on_control_loss = 2};
+    struct limit_grant g = {
+        .granted = 1, .lease_us = MONO_SEC, .remaining = 300, .reset_us = 100 * MONO_SEC};
+    struct lease l = {.unit = 0};
+
+    (void)state;
+    lease_configure(&l, &bucket);
+    assert_int_equal(lease_local(&l, 0, NOW), 0);
+    assert_int_equal(lease_local(&l, 3, NOW), 200); // never heard: of all
+    lease_granted(&l, &g, NOW);
+    // 300, and ten seconds' refill.
+    assert_int_equal(lease_local(&l, 4, NOW + 10 * MONO_SEC), 100);
+    lease_local_take(&l, 100);
+    assert_int_equal(lease_local(&l, 4, NOW + 10 * MONO_SEC), 0);
+    assert_int_equal(lease_local(&l, 4, NOW + 12 * MONO_SEC), 5);
+    assert_int_equal(lease_local(&l, 4, NOW + 1000 * MONO_SEC), 150);
+    lease_local_put_back(&l, 5);
+    assert_int_equal(lease_local(&l, 4, NOW + 1000 * MONO_SEC), 150); // never more
+    assert_false(lease_local_is_owed(&l));
+
+    lease_configure(&l, &few); // a whole one in the end
+    assert_int_equal(lease_local(&l, 3, NOW), 0);
+    assert_int_equal(lease_local(&l, 3, NOW + 110 * MONO_SEC), 0);
+    assert_int_equal(lease_local(&l, 3, NOW + 181 * MONO_SEC), 1);
+
+    l = (struct lease){.unit = 0};
+    lease_configure(&l, &day);
+    lease_granted(&l, &g, NOW);
+    assert_int_equal(lease_local(&l, 3, NOW + MONO_SEC), 100);
+    lease_local_take(&l, 100);
+    assert_int_equal(lease_local(&l, 3, NOW + 99 * MONO_SEC), 0);
+    assert_int_equal(lease_local(&l, 3, NOW + 100 * MONO_SEC), 333); // the next day
+    lease_local_take(&l, 333);
+    assert_int_equal(lease_local(&l, 3, NOW + 1000 * MONO_SEC), 0);
+    assert_true(lease_local_is_owed(&l));
+    lease_granted(&l, &g, NOW + 1000 * MONO_SEC);
+    lease_local_put_back(&l, 50); // it is over
+    assert_int_equal(lease_local(&l, 3, NOW + 1000 * MONO_SEC), 100);
+
+    l = (struct lease){.unit = 0};
+    lease_configure(&l, &closed);
+    assert_int_equal(lease_local(&l, 1, NOW), 0);
+}
+
 static void hostile_numbers(void **state)
 {
     struct lease l = fresh();
@@ -541,6 +595,7 @@ int main(void)
         cmocka_unit_test(unsent_is_undone_lost_is_not_given_twice),
         cmocka_unit_test(changed_configuration),
         cmocka_unit_test(loss_rule),
+        cmocka_unit_test(own_share),
         cmocka_unit_test(hostile_numbers),
         cmocka_unit_test(nothing_is_lost_or_doubled),
     };

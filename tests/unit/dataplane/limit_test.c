@@ -433,12 +433,19 @@ static void closed_link(void **state)
         struct resource_limit limit;
         enum limit_result expected;
         bool budget;
+        int64_t debt;
     } cases[] = {
-        {{.unit = RESOURCE_REQUESTS, .amount = 9}, LIMIT_OK, false},
-        {{.unit = RESOURCE_TOKENS, .amount = 99}, LIMIT_OK, false},
-        {{.unit = RESOURCE_USD, .amount = 9}, LIMIT_DENIED, true},
-        {{.unit = RESOURCE_REQUESTS, .amount = 9, .on_control_loss = 2}, LIMIT_DENIED, false},
-        {{.unit = RESOURCE_USD, .amount = 9, .on_control_loss = 1}, LIMIT_OK, true},
+        {{.unit = RESOURCE_REQUESTS, .amount = 9}, LIMIT_OK, false, 1},
+        {{.unit = RESOURCE_REQUESTS, .amount = 9, .per_us = MONO_SEC}, LIMIT_OK, false, 0},
+        {{.unit = RESOURCE_TOKENS, .amount = 99}, LIMIT_OK, false, 3},
+        {{.unit = RESOURCE_TOKENS, .amount = 99, .per_us = MONO_SEC}, LIMIT_OK, false, 0},
+        {{.unit = RESOURCE_USD, .amount = 9}, LIMIT_DENIED, true, 0},
+        {{.unit = RESOURCE_REQUESTS, .amount = 9, .on_control_loss = 2}, LIMIT_DENIED, false, 0},
+        {{.unit = RESOURCE_USD, .amount = 9, .on_control_loss = 1}, LIMIT_OK, true, 7},
+        {{.unit = RESOURCE_USD, .amount = 9, .per_us = MONO_SEC, .on_control_loss = 1},
+         LIMIT_OK,
+         true,
+         7},
     };
 
     (void)state;
@@ -472,20 +479,97 @@ static void closed_link(void **state)
                 assert_true(a.pass.retry_after_us == MONO_SEC);
             }
             limit_settle(w.store, &a.pass, false, 3, 7);
-            // It is back: money that went through is accounted for, rates are not.
+            // It is back: money and windows are made up for, buckets have refilled.
             w.control.down = false;
             w.control.n = 0;
             limit_tick(w.store, NOW + MONO_SEC);
             answer(&w.control, w.store, NOW + MONO_SEC);
             if (w.control.n_limits > 0) {
-                assert_int_equal(w.control.limits[0].debt,
-                                 got == LIMIT_OK && cases[i].budget ? 7 : 0);
+                assert_int_equal(w.control.limits[0].debt, cases[i].debt);
             }
             assert_int_equal(admit(&w, &b, NOW + 2 * MONO_SEC), LIMIT_PARKED);
             assert_true(limit_unpark(w.store, &b.pass));
             end(&w);
         }
     }
+}
+
+// While other answers come, one that got lost is asked for again; without any it is a loss.
+static void one_lost_answer_is_no_loss(void **state)
+{
+    static const struct resource_limit requests[] = {
+        {.unit = RESOURCE_REQUESTS, .amount = 1000, .per_us = 60 * MONO_SEC}};
+    const struct limit_grant other = {.limit_id = SLICE("another"), .granted = 1};
+    struct world w;
+    struct caller a = caller();
+
+    (void)state;
+    for (int heard = 0; heard < 2; heard++) {
+        struct limit_ask item = {.limit_id = "r:production:0:*", .want = 1};
+
+        begin(&w, requests, 1, 100);
+        assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+        w.control.n = 0;
+        if (heard != 0) {
+            limit_granted(w.store, &other, 1, NOW + 10 * MONO_MS);
+        }
+        limit_lost(w.store, &item, 1, NOW + 100 * MONO_MS);
+        if (heard == 0) {
+            assert_int_equal(admit(&w, &a, NOW + 100 * MONO_MS), LIMIT_OK);
+            assert_true(a.pass.open);
+        } else {
+            assert_int_equal(admit(&w, &a, NOW + 100 * MONO_MS), LIMIT_PARKED);
+            assert_int_equal(w.control.n, 1);
+            answer(&w.control, w.store, NOW + 101 * MONO_MS);
+            assert_int_equal(admit(&w, &a, NOW + 101 * MONO_MS), LIMIT_OK);
+            assert_false(a.pass.open);
+        }
+        a.pass.open = false;
+        end(&w);
+    }
+}
+
+// One of four proxies may spend a quarter of what was left when the control plane was heard last.
+static void the_own_share_comes_first(void **state)
+{
+    static const struct resource_limit usd[] = {
+        {.unit = RESOURCE_USD, .amount = 1000, .per_us = 86400 * MONO_SEC}};
+    struct world w;
+    struct caller a = caller(), b = caller();
+    uint64_t now = NOW + 10 * MONO_SEC; // the first lease is over
+    int admitted = 0;
+
+    (void)state;
+    begin(&w, usd, 1, 410);
+    w.q.nano_usd = 10;
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
+    limit_settle(w.store, &a.pass, false, 0, 10);
+    limit_tick(w.store, now);
+    w.control.n = 0;
+    w.control.down = true;
+    assert_int_equal(admit(&w, &a, now), LIMIT_DENIED); // how many we are is not known
+    limit_set_live(w.store, 4);
+    while (admitted < 100 && admit(&w, &a, now) == LIMIT_OK) {
+        assert_true(a.pass.open);
+        if (admitted % 2 == 0) { // half of them use nothing
+            limit_settle(w.store, &a.pass, true, 0, 0);
+        } else {
+            limit_settle(w.store, &a.pass, false, 0, 10);
+        }
+        admitted++;
+    }
+    assert_in_range(admitted, 18, 20); // a hundred units, twice
+    assert_int_equal(admit(&w, &b, now), LIMIT_DENIED);
+    assert_true(b.pass.budget);
+    // It answers again: what was spent is debt.
+    w.control.down = false;
+    limit_tick(w.store, now);
+    answer(&w.control, w.store, now);
+    assert_int_equal(w.control.limits[0].debt, admitted / 2 * 10);
+    assert_int_equal(w.control.limits[0].left, 410 - 10 - admitted / 2 * 10);
+    end(&w);
 }
 
 // The lease is spent first; only then the rule of the limit counts.
@@ -941,6 +1025,8 @@ int main(void)
         cmocka_unit_test(too_little_again_goes_back),
         cmocka_unit_test(settling_makes_debt_or_refund),
         cmocka_unit_test(closed_link),
+        cmocka_unit_test(one_lost_answer_is_no_loss),
+        cmocka_unit_test(the_own_share_comes_first),
         cmocka_unit_test(lease_outlasts_the_link),
         cmocka_unit_test(slow_is_not_lost),
         cmocka_unit_test(unparked_is_not_woken),
