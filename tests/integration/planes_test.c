@@ -1035,6 +1035,86 @@ static void a_foreign_cluster_is_not_believed(void **state)
     close_control();
 }
 
+// Lines of c.dir/cluster-secret as `order` names them: "ab" = the first key, then the second.
+static void write_secrets(const char *order)
+{
+    static const char *const secrets[] = {"YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=\n",
+                                          "YmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmI=\n"};
+    char text[256] = "cluster=rotating\n";
+
+    for (; *order != '\0'; order++) {
+        (void)strncat(text, secrets[*order - 'a'], sizeof(text) - strlen(text) - 1);
+    }
+    keydir_write(c.dir, "cluster-secret", text);
+}
+
+static void give_keys(struct proxy *p, const char *order)
+{
+    write_secrets(order);
+    keys_unref(&p->keys);
+    p->keys = keydir_load(c.dir, false);
+    link_set_keys(p->link, p->keys);
+}
+
+static void give_control_keys(const char *order)
+{
+    struct keys *old = c.keys;
+
+    write_secrets(order);
+    c.keys = keydir_load(c.dir, true);
+    publish_set_keys(c.publish, c.keys);
+    keys_unref(&old);
+}
+
+static void keys_change_under_way(void **state)
+{
+    static const char *const steps[] = {"ab", "ba", "b"};
+    struct proxy p = {.frozen = false};
+    struct publish_stats s;
+    unsigned i = 0;
+
+    (void)state;
+    open_control(false);
+    keys_unref(&c.keys);
+    write_secrets("a");
+    c.keys = keydir_load(c.dir, true);
+    load_keys(epoch_one, 10, 10, 1);
+    open_publish();
+    open_proxy(&p);
+    UNTIL(in_step(&p));
+    for (; i < ARRAY_LEN(steps); i++) {
+        // Each side is the first to know by turns.
+        if (i % 2 == 0) {
+            give_keys(&p, steps[i]);
+            change(make_key(i, 2));
+            UNTIL(in_step(&p));
+            give_control_keys(steps[i]);
+        } else {
+            give_control_keys(steps[i]);
+            change(make_key(i, 2));
+            UNTIL(in_step(&p));
+            give_keys(&p, steps[i]);
+        }
+        turn_for(50 * MONO_MS);
+        change(make_key(i, 3));
+        UNTIL(in_step(&p));
+    }
+    publish_stats(c.publish, &s);
+    assert_int_equal(s.verdicts[ENVELOPE_UNKNOWN_KEY], 0);
+    assert_int_equal(stats_of(&p).verdicts[ENVELOPE_UNKNOWN_KEY], 0);
+    assert_int_equal(stats_of(&p).syncs, 1);
+
+    // In the wrong order: refused and counted, and all is well when the file has arrived.
+    give_control_keys("ab");
+    change(make_key(5, 2));
+    UNTIL(stats_of(&p).verdicts[ENVELOPE_UNKNOWN_KEY] > 0);
+    assert_false(in_step(&p));
+    give_keys(&p, "ab");
+    UNTIL(in_step(&p));
+    close_proxy(&p);
+    close_control();
+}
+
 // Between the two: passes everything on, keeps copies, plays them again or changed.
 struct middle {
     struct nnsock *pub, *rep, *pull; // towards the proxy
@@ -1232,6 +1312,7 @@ int main(void)
         cmocka_unit_test(starts_without_a_control_plane),
         cmocka_unit_test(a_foreign_cluster_is_not_believed),
         cmocka_unit_test(recordings_and_forgeries_are_counted),
+        cmocka_unit_test(keys_change_under_way),
     };
 
     log_setup("planes_test", getenv("VERBOSE") != NULL ? LOG_DEBUG : LOG_ERROR, false);
