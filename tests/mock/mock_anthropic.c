@@ -366,7 +366,6 @@ static void error(uint32_t status, const char *kind, const char *code, const cha
 {
     const char *type = status < 500 ? "invalid_request_error" : "api_error", *text = "Mock error.";
 
-    (void)code;
     for (size_t i = 0; i < ARRAY_LEN(errors); i++) {
         if (errors[i].status == status) {
             type = errors[i].type;
@@ -377,6 +376,11 @@ static void error(uint32_t status, const char *kind, const char *code, const cha
     buf_append_str(out, kind == NULL ? type : kind);
     put(out, "\",\"message\":");
     text_json_string(out, slice_str(message == NULL ? text : message));
+    if (code != NULL) {
+        put(out, ",\"details\":{\"error_code\":\"");
+        buf_append_str(out, code);
+        put(out, "\",\"unsupported\":[]}");
+    }
     put(out, "},\"request_id\":\"req_011mock\"}");
 }
 

@@ -92,6 +92,13 @@ static bool check_members(struct mock_request *q)
     static const char *const beta[] = {"context_management", "mcp_servers", "fallbacks", NULL};
     struct slice unknown = mock_tree_unknown(q->root, q->api == MOCK_COUNT ? count : message);
 
+    if (slice_eq(unknown, SLICE("thread")) &&
+        slice_find(mock_shape_header(q->head, "anthropic-beta"), SLICE("message-threads")) !=
+            SIZE_MAX) {
+        // What makes an SDK send the whole conversation: this mock keeps none.
+        return mock_shape_refuse_code(q, 400, "thread_unsupported_request",
+                                      "thread: this request cannot be threaded");
+    }
     if (unknown.p == NULL ||
         (mock_tree_in(unknown, beta) && mock_shape_header(q->head, "anthropic-beta").n > 0)) {
         return true;

@@ -174,6 +174,13 @@ def test_anthropic_refuses(mock, more, why):
     assert why in e["error"]["message"]
 
 
+def test_anthropic_threads(mock):
+    """The mock keeps no conversations; the words of the refusal make an SDK send all of it."""
+    assert "thread: Extra" in claude(mock, thread={"type": "create"})[1]["error"]["message"]
+    e = claude(mock, thread={"type": "create"}, headers={**CLAUDE, "anthropic-beta": "x,message-threads-2026-08-12"})[1]["error"]
+    assert e["details"] == {"error_code": "thread_unsupported_request", "unsupported": []}
+
+
 def test_anthropic_head(mock):
     assert claude(mock, headers={"anthropic-version": "2023-06-01"})[1]["error"]["type"] == "authentication_error"
     assert "header is required" in claude(mock, headers={"x-api-key": "k"})[1]["error"]["message"]

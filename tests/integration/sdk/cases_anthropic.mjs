@@ -41,6 +41,14 @@ function cases(want, p) {
       same(uses(m).map((b) => b.name), ['get_weather', 'get_time']);
       same(final, 'Tool results: sunny; noon');
     },
+    runner: async () => {
+      const run = async ({ city, days }) => `${city} ${days}`;
+      const weather = { type: 'custom', name: 'get_weather', input_schema: TOOL, run, parse: (x) => x };
+      for (const stream of [false, true]) {
+        const r = client.beta.messages.toolRunner({ model: p.model, max_tokens: 3000, messages, tools: [weather], stream });
+        same(text(await r.runUntilDone()), 'Tool results: Zürich 7');
+      }
+    },
     thinking: async () => {
       if (p.kind === 'openai') return;
       for (const get of [ask, streamed]) {

@@ -154,6 +154,17 @@ def cases(want, p):
         begins(text_of(m))
         same(uses(m)[0].name, "get_weather")
 
+    def runner():
+        """The SDK's own tool loop, plain and streamed."""
+        @anthropic.beta_tool
+        def get_weather(city: str, days: int) -> str:
+            """Weather"""
+            return f"{city} {days}"
+        for is_stream in (False, True):
+            run_ = client.beta.messages.tool_runner(model=p["model"], max_tokens=3000, messages=user, tools=[get_weather], stream=is_stream)
+            last = run_.until_done()
+            same(text_of(last), "Tool results: Zürich 7")
+
     def documents():
         if p["kind"] in ("openai", "ollama"):
             return
@@ -191,7 +202,7 @@ def cases(want, p):
             return
         raise AssertionError("a stream that was cut ended well")
 
-    return {f.__name__: f for f in (plain, stream, length, params, image, tools, tools_stream, parallel, error_result, choice, thinking, structured, framing, beta, documents, image_result, bad_answers,
+    return {f.__name__: f for f in (plain, stream, length, params, image, tools, tools_stream, parallel, error_result, choice, thinking, structured, framing, beta, runner, documents, image_result, bad_answers,
                                     usage, models, count_tokens, errors, broken_streams)}
 
 
