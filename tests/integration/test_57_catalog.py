@@ -29,6 +29,9 @@ models:
 routers:
   mapped:
     load-balance: {chat: {strategy: priority, providers: [telling]}}
+  cached:
+    load-balance: {chat: {strategy: priority, providers: [paid]}}
+    cache: {directive: "max-age=600"}
   renamed:
     load-balance: {chat: {strategy: priority, providers: [paid]}}
     model-mappings: {gpt-4o-mini: [paid/usage-1000-500]}
@@ -72,6 +75,19 @@ def test_cost_where_asked(up, model, cost):
         assert "cost" in usage and usage["cost"] == cost, usage
         plain = up.post("/ai/chat/completions", {**chat(model), "stream": stream})
         assert b'"cost"' not in plain.body, plain
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_hit_costs_nothing(up, stream):
+    body = {**chat("known", text=f"cached {stream}"), **INCLUDE, "stream": stream}
+    for state, cost in (("miss", 0.007), ("hit", 0.0), ("hit", 0.0)):
+        r = up.post("/router/cached/chat/completions", body)
+        assert r.headers["x-sluice-cache"] == state, r
+        usage = [json.loads(e)["usage"] for e in r.events() if '"usage":{' in e] if stream else [r.json()["usage"]]
+        assert [u["cost"] for u in usage] == [cost], usage
+    assert stream or r.headers["x-sluice-cost"] == "0.0"
+    plain = up.post("/router/cached/chat/completions", {**chat("known", text=f"cached {stream}"), "stream": stream})
+    assert plain.headers["x-sluice-cache"] == "hit" and b'"cost"' not in plain.body, plain
 
 
 def test_cost_is_exact(up):

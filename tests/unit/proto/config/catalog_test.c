@@ -594,6 +594,26 @@ static void traits_are_the_familys(void **state)
     assert_true(find(RESOURCE_SETTINGS, "global")->u.settings->n_families >= 30);
 }
 
+// A failover must not end at a model that takes no tools in Chat Completions.
+static void equivalents_take_tools(void **state)
+{
+    (void)state;
+    assert_null(parse(""));
+    for (size_t i = 0; i < c->n_resources; i++) {
+        const struct resource *r = c->resources[i];
+
+        for (size_t k = 0; r->kind == RESOURCE_MODEL && k < r->u.model->n_equivalents; k++) {
+            const struct resource *e = find(RESOURCE_MODEL, r->u.model->equivalents[k]);
+
+            if (e != NULL && (e->u.model->traits.flags &
+                              (RESOURCE_TOOLS_BY_RESPONSES | RESOURCE_RESPONSES_ONLY |
+                               RESOURCE_NO_TOOLS)) != 0) {
+                fail_msg("%s: its equivalent %s takes no tools", r->id, e->id);
+            }
+        }
+    }
+}
+
 static void a_models_own_traits_go_first(void **state)
 {
     const struct resource_traits *t;
@@ -624,6 +644,7 @@ int main(void)
         cmocka_unit_test(quirk_mistakes_are_named),
         cmocka_unit_test(other_dialects_are_reached_by_name_or_address),
         cmocka_unit_test(traits_are_the_familys),
+        cmocka_unit_test(equivalents_take_tools),
         cmocka_unit_test(a_models_own_traits_go_first),
     };
 
