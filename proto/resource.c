@@ -3,7 +3,7 @@
 // file adds what a table cannot say (identity, cross-field bounds, what must be wiped).
 //
 // A decoded virtual key should take as little memory as possible (there may be 100,000 of them in
-// each proxy), so it is first converted into a throw-away arena to learn its size and then into an
+// each proxy; models are some hundreds), so it is first converted into a throw-away arena to learn its size and then into an
 // arena of exactly that size.
 #include "proto/resource.h"
 
@@ -456,7 +456,8 @@ static struct resource *from_pb(const Pb__Resource *pb, struct err *e)
         err_set(e, ERR_INVALID, "%s: missing", row->name);
         return NULL;
     }
-    if (pb->kind == RESOURCE_KEY) { // no secrets in there, so measuring leaves none behind
+    // No secrets in there, so measuring leaves none behind.
+    if (pb->kind == RESOURCE_KEY || pb->kind == RESOURCE_MODEL) {
         size = measure(row, body) + (n_id + 1) + (n_parent + 1);
     }
     r = new_sized(pb->kind, size);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models: those of the document go before those of the catalogue. A model keeps only the places
-// whose provider is there; one that is left without any is not published.
+// Models: those of the document go before those of the catalogue. A model of the catalogue keeps its
+// places also at providers that are not there: they may come by the admin API, and until then the model
+// has its name, its price and its equivalents. Only servers of one's own that nobody named are left
+// out, and a model that is nowhere else.
 #include "proto/config/config_compile.h"
 
 #include <string.h>
@@ -229,6 +231,12 @@ static const struct resource_price_change *changes_of(struct config_compile *k, 
     return out;
 }
 
+// Is this place of a model one to publish?
+static bool is_place(const struct config_compile *k, const struct config_provider *p)
+{
+    return p != NULL && (config_provider_present(k, p) || p->cat->key_required != SCHEMA_FALSE);
+}
+
 static void put_places(struct config_compile *k, struct resource *r, const struct schema_model *m,
                        bool strict)
 {
@@ -253,7 +261,7 @@ static void put_places(struct config_compile *k, struct resource *r, const struc
             p = config_provider_want(k, s->provider.node, slice_str(s->provider.s));
         }
         conf_leave(k->ctx, mark);
-        if (p == NULL || !config_provider_present(k, p)) {
+        if (!is_place(k, p)) {
             continue;
         }
         at[n] = (struct resource_model_at){

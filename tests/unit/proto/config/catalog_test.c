@@ -289,6 +289,17 @@ static void a_key_in_the_environment_brings_its_provider(void **state)
     assert_non_null(find(RESOURCE_MODEL, "llama-3.3-70b"));
 }
 
+// A provider may come by the admin API: its models are there with their names and prices.
+static void models_do_not_wait_for_their_providers(void **state)
+{
+    (void)state;
+    assert_null(parse(""));
+    assert_null(find(RESOURCE_PROVIDER, "together"));
+    assert_true(find(RESOURCE_MODEL, "glm-5.2")->u.model->n_at > 3);
+    assert_null(find(RESOURCE_MODEL, "bge-m3")); // a server of one's own that nobody named
+    assert_null(find(RESOURCE_MODEL, "mock-gpt"));
+}
+
 // --- prices --------------------------------------------------------------------------------------
 
 static const struct resource_model_at *at(const char *model, const char *provider_name)
@@ -605,9 +616,9 @@ static void equivalents_take_tools(void **state)
         for (size_t k = 0; r->kind == RESOURCE_MODEL && k < r->u.model->n_equivalents; k++) {
             const struct resource *e = find(RESOURCE_MODEL, r->u.model->equivalents[k]);
 
-            if (e != NULL && (e->u.model->traits.flags &
-                              (RESOURCE_TOOLS_BY_RESPONSES | RESOURCE_RESPONSES_ONLY |
-                               RESOURCE_NO_TOOLS)) != 0) {
+            if (e != NULL &&
+                (e->u.model->traits.flags & (RESOURCE_TOOLS_BY_RESPONSES | RESOURCE_RESPONSES_ONLY |
+                                             RESOURCE_NO_TOOLS)) != 0) {
                 fail_msg("%s: its equivalent %s takes no tools", r->id, e->id);
             }
         }
@@ -637,6 +648,7 @@ int main(void)
         cmocka_unit_test(an_address_waits_for_its_variable),
         cmocka_unit_test(all_of_it_compiles),
         cmocka_unit_test(a_key_in_the_environment_brings_its_provider),
+        cmocka_unit_test(models_do_not_wait_for_their_providers),
         cmocka_unit_test(prices_arrive),
         cmocka_unit_test(price_mistakes_are_named),
         cmocka_unit_test(quirks_arrive),
