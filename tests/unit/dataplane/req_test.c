@@ -364,6 +364,26 @@ static void leaves_a_usage_event_that_was_asked_for(void **state)
     fake_free(&q);
 }
 
+// A whole answer where a stream was asked for is told as one (providers/README.md section 4).
+static void tells_an_answer_as_a_stream(void **state)
+{
+    struct httpd_req q;
+
+    (void)state;
+    go();
+    fake_request(&q, CHAT, ASK_SSE);
+    fake_answer(0, OK_HEAD,
+                "{\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"message\":{\"role\":"
+                "\"assistant\",\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}");
+    assert_int_equal(fake_n_calls, 1);
+    assert_int_equal(q.status, 200);
+    assert_true(fake_has(&q.head, "text/event-stream"));
+    assert_true(fake_has(&q.out, "\"content\":\"Hi\""));
+    assert_true(slice_ends(buf_slice(&q.out), SLICE("data: [DONE]\n\n")));
+    fake_finish(&q);
+    fake_free(&q);
+}
+
 static void fails_over_before_the_first_content(void **state)
 {
     static const struct {
@@ -375,7 +395,7 @@ static void fails_over_before_the_first_content(void **state)
         {SSE_HEAD, ROLE, UPSTREAM_COMPLETE},
         {SSE_HEAD, "data: {\"choices\":[\n\n", UPSTREAM_COMPLETE},
         {SSE_HEAD "\r\ncontent-encoding: gzip", "", UPSTREAM_COMPLETE},
-        {OK_HEAD, ANSWER, UPSTREAM_COMPLETE},
+        {OK_HEAD, "{\"id\":\"no answer\"}", UPSTREAM_COMPLETE},
     };
 
     (void)state;
@@ -1080,6 +1100,7 @@ int main(void)
         T(names_the_failure_when_nobody_answered),
         T(relays_a_stream),
         T(leaves_a_usage_event_that_was_asked_for),
+        T(tells_an_answer_as_a_stream),
         T(fails_over_before_the_first_content),
         T(ends_a_cut_stream_with_an_error_event),
         T(relays_an_error_event_after_content),
