@@ -1040,11 +1040,10 @@ static void write_secrets(const char *order)
 {
     static const char *const secrets[] = {"YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=\n",
                                           "YmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmI=\n"};
-    char text[256] = "cluster=rotating\n";
+    char text[256];
 
-    for (; *order != '\0'; order++) {
-        (void)strncat(text, secrets[*order - 'a'], sizeof(text) - strlen(text) - 1);
-    }
+    (void)snprintf(text, sizeof(text), "cluster=rotating\n%s%s", secrets[order[0] - 'a'],
+                   order[1] == '\0' ? "" : secrets[order[1] - 'a']);
     keydir_write(c.dir, "cluster-secret", text);
 }
 
