@@ -268,25 +268,25 @@ static void too_large(struct api_call *c)
               c->route == NULL ? API_BODY_MAX : most(c->route));
 }
 
-// What can be said of a body before it is read. False: replied.
-static bool body_ok(struct api_call *c)
+// What can be said of a body before it is read. Replied or not: on_ready looks.
+static void check_body(struct api_call *c)
 {
     struct slice type = httpd_header(c->q, "content-type");
 
     if (httpd_content_length(c->q) > (int64_t)most(c->route)) {
         too_large(c);
-    } else if (c->route->body == API_NO_BODY || !has_body(c->q)) {
-        return true;
-    } else if (type.p != NULL && !is_type(type, c->route->body)) {
+        return;
+    }
+    if (c->route->body == API_NO_BODY || !has_body(c->q)) {
+        return;
+    }
+    if (type.p != NULL && !is_type(type, c->route->body)) {
         api_error(c, 415, "unsupported_media_type",
                   c->route->body == API_TEXT ? "the body must be application/yaml or JSON"
                                              : "the body must be application/json");
     } else if (httpd_header(c->q, "content-encoding").p != NULL) {
         api_error(c, 415, "unsupported_encoding", "compressed bodies are not taken");
-    } else {
-        return true;
     }
-    return false;
 }
 
 static void on_head(void *arg, struct httpd_req *q)
@@ -309,7 +309,7 @@ static void on_head(void *arg, struct httpd_req *q)
         api_error(c, 403, "forbidden", "this token lacks the scope \"%s\"",
                   c->route->access == API_KEYS ? "keys" : "admin");
     } else {
-        (void)body_ok(c); // replied or not: on_ready looks
+        check_body(c);
     }
 }
 

@@ -45,15 +45,20 @@ static bool lets_strangers_in(const struct config *config)
 
 static struct env *variables(struct api_call *c, bool alone)
 {
+    // What no text may ask for.
+    static const char *const hidden[] = {"SLUICE_MASTER_KEY", "SLUICE_ADMIN_TOKEN"};
     struct env *env = NULL;
 
     if (!alone && c->api->from.read_env != NULL) {
         env = c->api->from.read_env(c->api->from.arg);
     }
     if (env == NULL) {
-        env = env_new();
-    } else if (env_get(env, SLICE("SLUICE_MASTER_KEY")).p != NULL) {
-        (void)env_set(env, SLICE("SLUICE_MASTER_KEY"), SLICE("")); // no text may ask for that
+        return env_new();
+    }
+    for (size_t i = 0; i < ARRAY_LEN(hidden); i++) {
+        if (env_get(env, slice_str(hidden[i])).p != NULL) {
+            (void)env_set(env, slice_str(hidden[i]), SLICE("")); // a good name: cannot fail
+        }
     }
     return env;
 }

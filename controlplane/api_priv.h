@@ -5,7 +5,7 @@
 //   api_reply.c      answers and errors, query parameters, lists
 //   api_write.c      a change: commit, idempotency, ?wait=, the answer
 //   api_file.c       a whole configuration: parse, difference, one change
-//   api_keys.c  api_owners.c  api_provider_keys.c  api_resources.c  api_config.c  api_tokens.c
+//   api_keys.c  api_owners.c  api_provider_keys.c  api_resources.c  api_catalog.c  api_config.c  api_tokens.c
 //   api_events.c  api_read.c  api_requests.c  api_recovery.c  api_usage.c      handlers
 //
 // A call lives from on_head until the exchange is over and nothing is pending for it:
@@ -229,9 +229,9 @@ MUST_CHECK bool api_file_again(struct api_call *c);
 // --- api_events.c -------------------------------------------------------------------------------
 
 struct api_events *api_events_new(struct api *a);
-void api_events_free(struct api_events **e);
+void api_events_free(struct api_events **vp);
 // Ends every stream.
-void api_events_drain(struct api_events *e);
+void api_events_drain(struct api_events *v);
 // Of the call, on_drain and on_done of its exchange.
 void api_events_gone(struct api_call *c);
 

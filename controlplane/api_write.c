@@ -258,22 +258,28 @@ static bool take_payload(struct api_call *c, struct slice payload)
     return true;
 }
 
+// Somebody was faster.
+static void conflict(struct api_call *c, uint64_t version)
+{
+    bool creates = c->w.expected == 0;
+
+    if (c->w.file != NULL && creates) {
+        api_error(c, 412, "version_conflict",
+                  "others keep changing what this is a difference to: try again");
+    } else if (creates && !slice_eq_str(slice_str(c->route->method), "PUT")) {
+        api_error(c, 409, "already_exists", "there is one with this id already");
+    } else if (version == 0) {
+        api_not_found(c, "resource any more");
+    } else {
+        stale(c, version);
+    }
+}
+
 static void refused(struct api_call *c, const struct store_result *r)
 {
     switch (r->outcome) {
     case STORE_CONFLICT:
-        if (c->w.file != NULL && c->w.expected == 0) {
-            api_error(c, 412, "version_conflict",
-                      "others keep changing what this is a difference to: try again");
-        } else if (c->w.expected == 0 && slice_eq_str(slice_str(c->route->method), "PUT")) {
-            stale(c, r->version);
-        } else if (c->w.expected == 0) {
-            api_error(c, 409, "already_exists", "there is one with this id already");
-        } else if (r->version == 0) {
-            api_not_found(c, "resource any more");
-        } else {
-            stale(c, r->version);
-        }
+        conflict(c, r->version);
         break;
     case STORE_REUSED:
         api_error(c, 422, "idempotency_key_reused",

@@ -63,7 +63,7 @@ MUST_CHECK bool tokens_make(struct store *s, struct token *one, struct slice sal
 void tokens_encode(const struct token *one, struct buf *out);
 MUST_CHECK bool tokens_decode(struct slice id, struct slice value, struct token *ret);
 // "read keys": the scopes as a JSON list, and back (with problems noted).
-void tokens_put_scopes(struct json_out *o, unsigned scopes);
+void tokens_put_scopes(struct json_out *o, unsigned bits);
 unsigned tokens_read_scopes(const struct json_at *list, struct json_report *r);
 
 #endif

@@ -234,7 +234,7 @@ def test_a_change_of_the_file_is_shown_applied_and_rolled_back(up):
 def test_a_wrong_file_changes_nothing(up):
     seq = up.admin("GET", "/config").json()["seq"]
     for text in ("routers: {x: {load-balance: {chat: {strategy: wrong, providers: [openai]}}}}", "routers: [", "a: &x [*x]", "routers: 5",
-                 "nonsense: 1", "server: {address: file:/etc/passwd}", "routers: {a: {cache: {directive: ${NO_SUCH_VARIABLE}}}}"):
+                 "nonsense: 1", "server: {address: file:/etc/passwd}", "providers: {openai: {keys: [{file: /etc/passwd}]}}", "providers: {openai: {keys: [{value: 'file:/etc/passwd'}]}}", "routers: {a: {cache: {directive: ${NO_SUCH_VARIABLE}}}}"):
         r = put(up, text, "")
         assert r.status == 422 and r.json()["error"]["fields"], (text, r)
         v = put(up, text, "", method="POST", path="/config/validate")

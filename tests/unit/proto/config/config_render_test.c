@@ -90,6 +90,7 @@ static void check_one(struct resource *r, struct env *env)
     again = config_ok(c) ? find(c, r->kind, r->id) : NULL;
     if (again == NULL) {
         fail_with(c, buf_cstr(&text));
+        return;
     }
     if (r->kind == RESOURCE_ROUTER) { // the line is another
         r->u.router->where = again->u.router->where = NULL;
