@@ -436,7 +436,7 @@ static void write_turn(const struct dialect_anthropic_turn *turn,
         write_block(b->part, false, turns, a, w);
     }
     for (const struct dialect_anthropic_block *b = turn->blocks.first; b != NULL; b = b->next) {
-        write_block(b->part, b->part == trimmed, turns, a, w);
+        write_block(b->part, trimmed != NULL && b->part == trimmed, turns, a, w);
     }
     jwrite_array_end(w);
     jwrite_object_end(w);

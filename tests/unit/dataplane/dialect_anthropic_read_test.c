@@ -238,19 +238,20 @@ static const char *tell(const char *const *events, size_t n, bool json_tool)
     tell((const char *const[]){__VA_ARGS__}, ARRAY_LEN(((const char *const[]){__VA_ARGS__})), json)
 
 #define MESSAGE                                                                                    \
-    "{\"type\":\"message_start\",\"message\":{\"id\":\"i\",\"model\":\"m\",\"usage\":{"            \
-    "\"input_tokens\":5,\"output_tokens\":1}}}"
+    ("{\"type\":\"message_start\",\"message\":{\"id\":\"i\",\"model\":\"m\",\"usage\":{"           \
+     "\"input_tokens\":5,\"output_tokens\":1}}}")
 #define START(i, block)                                                                            \
-    "{\"type\":\"content_block_start\",\"index\":" i ",\"content_block\":" block "}"
-#define DELTA(i, delta) "{\"type\":\"content_block_delta\",\"index\":" i ",\"delta\":" delta "}"
+    ("{\"type\":\"content_block_start\",\"index\":" i ",\"content_block\":" block "}")
+#define DELTA(i, delta) ("{\"type\":\"content_block_delta\",\"index\":" i ",\"delta\":" delta "}")
 #define ARGS(i, text)   DELTA(i, "{\"type\":\"input_json_delta\",\"partial_json\":\"" text "\"}")
 #define WORD(i, text)   DELTA(i, "{\"type\":\"text_delta\",\"text\":\"" text "\"}")
-#define STOP(i)         "{\"type\":\"content_block_stop\",\"index\":" i "}"
+#define STOP(i)         ("{\"type\":\"content_block_stop\",\"index\":" i "}")
 #define FINISH(reason)                                                                             \
-    "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"" reason                             \
-    "\"},\"usage\":{\"output_tokens\":7}}"
+    ("{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"" reason                            \
+     "\"},\"usage\":{\"output_tokens\":7}}")
 #define END        "{\"type\":\"message_stop\"}"
 #define TOOL(name) "{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"" name "\",\"input\":{}}"
+#define BUSY       ("{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}")
 
 static void streams(void **state)
 {
@@ -308,11 +309,8 @@ static void odd_streams(void **state)
                         "start usage:5/1 usage:5/1 text:x finish:1 usage:5/7");
     assert_string_equal(TOLD(false, MESSAGE, "x", "[]", "[DONE]", ""),
                         "start usage:5/1 malformed malformed");
-    assert_string_equal(
-        TOLD(false, MESSAGE,
-             "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}",
-             WORD("0", "late")),
-        "start usage:5/1 error:503:overloaded:busy");
+    assert_string_equal(TOLD(false, MESSAGE, BUSY, WORD("0", "late")),
+                        "start usage:5/1 error:503:overloaded:busy");
     assert_string_equal(TOLD(false, "{\"error\":{\"type\":\"api_error\",\"message\":\"m\"}}"),
                         "error:500::m");
 }
