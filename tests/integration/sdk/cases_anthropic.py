@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The unmodified Anthropic SDK for Python, all cases for each provider (see cases.py)."""
 import json
+import typing
 
 import anthropic
+import pydantic
 
 from cases import ARGS, EMPTY, HELLO, PNG, SCHEMA, TOOL, VALUE, begins, raises, run, same
 
@@ -117,6 +119,22 @@ def cases(want, p):
         same(json.loads(text_of(ask(output_config=fmt))), VALUE)
         same(json.loads(text_of(streamed(output_config=fmt))), VALUE)
 
+    def parsed():
+        """The SDK's own way to structured output."""
+        class Value(pydantic.BaseModel):
+            name: str
+            n: int
+            tags: list[typing.Literal["a", "b"]]
+        m = client.messages.parse(model=p["model"], max_tokens=3000, messages=user, output_format=Value)
+        same(m.parsed_output.model_dump(), VALUE)
+
+    def raw_stream():
+        """Events as they come, without the helper."""
+        names = [e.type for e in ask("+preface", tools=TOOLS, stream=True)]
+        same((names[0], names[-2:]), ("message_start", ["message_delta", "message_stop"]))
+        same(names.count("content_block_start"), 2)
+        same(names.count("content_block_stop"), 2)
+
     def usage():
         if p["kind"] == "ollama":
             return
@@ -202,7 +220,7 @@ def cases(want, p):
             return
         raise AssertionError("a stream that was cut ended well")
 
-    return {f.__name__: f for f in (plain, stream, length, params, image, tools, tools_stream, parallel, error_result, choice, thinking, structured, framing, beta, runner, documents, image_result, bad_answers,
+    return {f.__name__: f for f in (plain, stream, length, params, image, tools, tools_stream, parallel, error_result, choice, thinking, structured, parsed, raw_stream, framing, beta, runner, documents, image_result, bad_answers,
                                     usage, models, count_tokens, errors, broken_streams)}
 
 

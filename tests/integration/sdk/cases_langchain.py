@@ -5,7 +5,7 @@ import langchain_openai
 from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 
-from cases import ARGS, HELLO, SCHEMA, VALUE, begins, raises, run, same
+from cases import ARGS, HELLO, PNG, SCHEMA, VALUE, begins, raises, run, same
 
 
 @tool
@@ -89,6 +89,18 @@ def cases(want, p):
     def parallel(make):
         same(loop(streamed, make, "+parallel"), (["get_weather", "get_time"], "Tool results: Zürich 7; noon"))
 
+    @each
+    def image(make):
+        begins(text_of(make().invoke([HumanMessage([{"type": "text", "text": HELLO}, {
+            "type": "image", "source_type": "base64", "mime_type": "image/png", "data": PNG}])])))
+
+    @each
+    def choice(make):
+        if p["kind"] != "ollama":
+            r = make().bind_tools(TOOLS, tool_choice="get_time").invoke(HELLO)
+            same([c["name"] for c in r.tool_calls], ["get_time"])
+            same(len(make().bind_tools(TOOLS, tool_choice="any").invoke(HELLO).tool_calls), 1)
+
     def thinking():
         """ChatAnthropic keeps the blocks of its messages, signatures included."""
         if p["kind"] == "openai":
@@ -120,7 +132,7 @@ def cases(want, p):
             e = langchain_openai.OpenAIEmbeddings(base_url=want["openai"], api_key="x", model=p["embed"], check_embedding_ctx_length=False, max_retries=0)
             same(len(e.embed_documents(["a", "b"])), 2)
 
-    return {f.__name__: f for f in (plain, stream, tools, tools_stream, parallel, thinking, structured, errors, embeddings)}
+    return {f.__name__: f for f in (plain, stream, tools, tools_stream, parallel, image, choice, thinking, structured, errors, embeddings)}
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The unmodified OpenAI SDK for Python, all cases for each provider (see cases.py)."""
+import asyncio
 import base64
 import json
 import struct
@@ -139,6 +140,31 @@ def cases(want, p):
         fmt = {"type": "json_schema", "json_schema": {"name": "v", "schema": SCHEMA, "strict": True}}
         same(json.loads(collect(response_format=fmt)[0]["content"]), VALUE)
 
+    def helpers():
+        """The SDK's stream helper, with a tool and a format it parses by itself."""
+        class GetWeather(pydantic.BaseModel):
+            city: str
+            days: int
+        with client.chat.completions.stream(model=p["model"], messages=user, tools=[openai.pydantic_function_tool(GetWeather)]) as s:
+            kinds = {e.type for e in s}
+            m = s.get_final_completion().choices[0].message
+        same(m.tool_calls[0].function.parsed_arguments.model_dump(), ARGS)
+        assert "tool_calls.function.arguments.done" in kinds, kinds
+        with client.chat.completions.stream(model=p["model"], messages=user, response_format=Value) as s:
+            same(s.get_final_completion().choices[0].message.parsed.model_dump(), VALUE)
+
+    def concurrent():
+        """Many at once on one connection pool: each gets its own answer."""
+        async def all_of_them():
+            async with openai.AsyncOpenAI(base_url=want["openai"], api_key="x", max_retries=0) as c:
+                async def one(i):
+                    text = ""
+                    async for chunk in await c.chat.completions.create(model=p["model"], messages=[{"role": "user", "content": f"number {i}."}], stream=True):
+                        text += chunk.choices[0].delta.content or "" if chunk.choices else ""
+                    assert text.startswith(f"Mock answer to: number {i}. bravo"), (i, text)
+                await asyncio.gather(*(one(i) for i in range(20)))
+        asyncio.run(all_of_them())
+
     def json_object():
         r = ask(messages=[{"role": "user", "content": "Say it in JSON"}], response_format={"type": "json_object"})
         if p["kind"] != "anthropic":  # there it is asked for in words
@@ -257,7 +283,7 @@ def cases(want, p):
     def models():
         assert any(m.id for m in client.models.list().data)
 
-    return {f.__name__: f for f in (plain, stream, length, params, image, tools, tools_stream, parallel, one_call, choice, preface, structured,
+    return {f.__name__: f for f in (plain, stream, length, params, image, tools, tools_stream, parallel, one_call, choice, preface, structured, helpers, concurrent,
                                     json_object, reasoning, redacted, usage, refusal, framing, errors, bad_answers, broken_streams, embeddings,
                                     completions, many, dropped, models)}
 

@@ -4,7 +4,7 @@ import { createAnthropic } from '@ai-sdk/anthropic';
 import { createOpenAI } from '@ai-sdk/openai';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { embedMany, generateObject, generateText, jsonSchema, stepCountIs, streamText, tool } from 'ai';
-import { ARGS, EMPTY, HELLO, SCHEMA, TOOL, VALUE, begins, fails, run, same } from './cases.mjs';
+import { ARGS, EMPTY, HELLO, PNG, SCHEMA, TOOL, VALUE, begins, fails, run, same } from './cases.mjs';
 
 globalThis.AI_SDK_LOG_WARNINGS = false;
 
@@ -61,6 +61,17 @@ function cases(want, p) {
     parallel: each(async (model) => {
       const [text] = await streamed({ model: model('+parallel'), prompt: HELLO, tools: tools([]), stopWhen: stepCountIs(3) });
       same(text, 'Tool results: sunny; noon');
+    }),
+    image: each(async (model) => {
+      const content = [{ type: 'text', text: HELLO }, { type: 'image', image: Buffer.from(PNG, 'base64') }];
+      begins((await generateText({ model: model(), messages: [{ role: 'user', content }], maxRetries: 0 })).text);
+    }),
+    choice: each(async (model) => {
+      if (p.kind === 'ollama') return;
+      const options = { model: model(), prompt: HELLO, tools: tools([]), maxRetries: 0 };
+      same((await generateText({ ...options, toolChoice: { type: 'tool', toolName: 'get_time' } })).toolCalls[0].toolName, 'get_time');
+      same((await generateText({ ...options, toolChoice: 'required' })).toolCalls.length, 1);
+      begins((await generateText({ ...options, toolChoice: 'none' })).text);
     }),
     reasoning: each(async (model, name) => {
       if (p.kind === 'openai' || name === 'openai') return; // OpenAI shows none, and its provider reads none
