@@ -47,7 +47,11 @@ static void read_provider(struct resource *res, const struct json_at *body,
         json_note(r, &at, "is not a known provider; did you mean \"" SLICE_FMT "\"?",
                   SLICE_ARG(best));
     } else {
-        json_note(r, &at, "is not a known provider");
+        // The catalogue's may be missing just because nobody has named them.
+        json_note(r, &at,
+                  "is not a known provider: PUT /admin/v1/providers/" SLICE_FMT
+                  " {} adds one of the catalogue",
+                  SLICE_ARG(slice_head(s, 64)));
     }
 }
 

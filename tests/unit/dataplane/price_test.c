@@ -13,7 +13,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/mem.h"
 #include "common/base/text.h"
+#include "common/io/document.h"
+#include "common/io/json.h"
 #include "proto/config/config.h"
 
 #define NONE UINT64_MAX
@@ -139,6 +142,71 @@ static void worked_examples(void **state)
         }
         assert_string_equal(price_format_usd(x.pico, text), cases[i].usd);
     }
+}
+
+static uint64_t number(const struct json_at *o, const char *name, struct json_report *r)
+{
+    struct json_at at = json_member(o, name);
+    int64_t v = 0;
+
+    return json_present(&at) && json_want_int(&at, 0, INT64_MAX, &v, r) ? (uint64_t)v : 0;
+}
+
+static const char *text_of(const struct json_at *o, const char *name, char out[64],
+                           struct json_report *r)
+{
+    struct json_at at = json_member(o, name);
+    struct slice s = SLICE_NULL;
+
+    assert_true(json_want_text(&at, 1, 63, &s, r));
+    (void)snprintf(out, 64, SLICE_FMT, SLICE_ARG(s));
+    return out;
+}
+
+static void check_vector(const struct json_at *one)
+{
+    struct json_report r = {.n = 0};
+    struct json_at usage = json_member(one, "usage"), pico = json_member(one, "cost_units");
+    const struct price_tokens t = {
+        .input = number(&usage, "input_total", &r),
+        .cached = number(&usage, "input_cached", &r),
+        .cache_write = number(&usage, "cache_write", &r),
+        .output = number(&usage, "output_total", &r),
+    };
+    char model[64], day[64];
+    struct price_cost x;
+
+    x = price_cost(price_of(text_of(one, "model", model, &r), text_of(one, "date", day, &r)), &t);
+    assert_true(x.known && json_present(&pico));
+    if (r.n != 0 || x.pico != number(one, "cost_units", &r)) {
+        fail_msg("%s: %llu", model, (unsigned long long)x.pico);
+    }
+}
+
+// tests/vectors/costs.json, whatever it holds.
+static void vectors(void **state)
+{
+    struct err err;
+    size_t n;
+    char *text =
+        document_read_file(NULL, SLUICE_SOURCE_DIR "/tests/vectors/costs.json", 1 << 20, &n, &err);
+    struct json_value *doc;
+    struct json_at root, cases;
+
+    (void)state;
+    assert_non_null(text);
+    doc = json_parse((struct slice){text, n}, 1 << 20, 32, &err);
+    assert_non_null(doc);
+    root = json_root(doc);
+    cases = json_member(&root, "cases");
+    assert_true(json_size(&cases) >= 10);
+    for (size_t i = 0; i < json_size(&cases); i++) {
+        struct json_at one = json_element(&cases, i);
+
+        check_vector(&one);
+    }
+    json_free(&doc);
+    mem_free(text);
 }
 
 static void unknown_is_not_free(void **state)
@@ -320,9 +388,13 @@ static void numbers_of_providers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(worked_examples),      cmocka_unit_test(unknown_is_not_free),
-        cmocka_unit_test(parts_and_tiers),      cmocka_unit_test(copies_stand_alone),
-        cmocka_unit_test(nano_rounds_up),       cmocka_unit_test(formats),
+        cmocka_unit_test(worked_examples),
+        cmocka_unit_test(vectors),
+        cmocka_unit_test(unknown_is_not_free),
+        cmocka_unit_test(parts_and_tiers),
+        cmocka_unit_test(copies_stand_alone),
+        cmocka_unit_test(nano_rounds_up),
+        cmocka_unit_test(formats),
         cmocka_unit_test(numbers_of_providers),
     };
 
