@@ -444,11 +444,61 @@ static void read_wait(struct req *r, unsigned status)
     }
 }
 
+static uint32_t context_of(const struct req *r, const struct route_candidate *c)
+{
+    struct snapshot_model found;
+
+    if (!snapshot_model_at(r->snap, slice_str(c->provider->res->id), c->model, &found)) {
+        return 0;
+    }
+    return found.res->u.model->context;
+}
+
+static bool is_too_long(struct req *r, unsigned status)
+{
+    const struct dialect *d = r->at.dialect;
+    struct dialect_error e = {.status = 0};
+
+    if ((status != 400 && status != 413) || d == NULL || d->read_error == NULL || r->at.encoded) {
+        return false;
+    }
+    d->read_error(status, r->out.failed ? buf_slice(&r->out.error) : buf_slice(&r->answer),
+                  &r->arena, &e);
+    return e.code != NULL && strcmp(e.code, "context_length_exceeded") == 0;
+}
+
+// A prompt that is too long for one model may go to a model that takes more (interfaces.md section
+// 7); the others are left out. False: there is none.
+static bool only_larger(struct req *r)
+{
+    uint32_t had = context_of(r, r->at.cand);
+    bool any = false;
+
+    for (size_t i = 0; i < r->plan.n; i++) {
+        struct route_candidate *c = &r->plan.candidates[i];
+
+        if (c->excluded != NULL || c->tried || c == r->at.cand) {
+            continue;
+        }
+        if (had != 0 && context_of(r, c) > had) {
+            any = true;
+        } else {
+            c->tried = true;
+            c->excluded = "context";
+        }
+    }
+    return any;
+}
+
 enum req_next req_step_judge(struct req *r)
 {
     unsigned status = failure_status(r);
     struct retry_verdict v = retry_classify(r->at.failure, status);
     bool ejected;
+
+    if (!v.next_target && r->at.cand != NULL && is_too_long(r, status)) {
+        v.next_target = only_larger(r);
+    }
 
     read_wait(r, status);
     note_try(r, status);

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A prompt that is too long for a model goes to one that takes more, to no other, and only for that reason."""
+import http.server
+import json
+import threading
+
+import pytest
+
+import sluice
+from sluice import chat
+
+ANSWER = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [
+    {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]}
+TOO_LONG = {"error": {"message": "This model's maximum context length is 1000 tokens.", "type": "invalid_request_error",
+                      "param": "messages", "code": "context_length_exceeded"}}
+OTHER = {"error": {"message": "no", "type": "invalid_request_error", "param": None, "code": None}}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Models named small*: the prompt is too long; bad: a 400; others answer."""
+    protocol_version = "HTTP/1.1"
+    asked = []
+
+    def log_message(self, *args):
+        pass
+
+    def do_POST(self):
+        model = json.loads(self.rfile.read(int(self.headers["content-length"])))["model"]
+        self.asked.append(model)
+        body = TOO_LONG if model.startswith("small") else OTHER if model == "bad" else ANSWER
+        data = json.dumps(body).encode()
+        self.send_response(200 if body is ANSWER else 400)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+CONFIG = """\
+providers:
+  p: {{dialect: openai, base-url: "http://127.0.0.1:{port}/v1/", auth: {{header: authorization}}, keys: [{{value: k}}]}}
+models:
+  small-model: {{context: 1000, at: [{{provider: p, id: small}}]}}
+  small-too: {{context: 900, at: [{{provider: p, id: small-too}}]}}
+  large-model: {{context: 200000, at: [{{provider: p, id: large}}]}}
+  bad-model: {{context: 500, at: [{{provider: p, id: bad}}]}}
+routers:
+  grows: {{load-balance: {{chat: {{strategy: priority, models: [p/small, p/small-too, p/unknown, p/large]}}}}}}
+  never: {{load-balance: {{chat: {{strategy: priority, models: [p/small, p/small-too, p/unknown]}}}}}}
+  other: {{load-balance: {{chat: {{strategy: priority, models: [p/bad, p/large]}}}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    s = sluice.Stack(tmp_path_factory.mktemp("up"), CONFIG.format(port=server.server_address[1]))
+    yield s
+    s.stop()
+    server.shutdown()
+
+
+@pytest.mark.parametrize("router, status, asked", [("grows", 200, ["small", "large"]), ("never", 400, ["small"]), ("other", 400, ["bad"])])
+def test_longer_contexts(up, router, status, asked):
+    Handler.asked.clear()
+    r = up.post(f"/router/{router}/v1/chat/completions", chat(f"p/{asked[0]}"))
+    assert r.status == status, r
+    assert Handler.asked == asked
+    if router == "never":
+        assert r.json()["error"]["code"] == "context_length_exceeded"
