@@ -21,6 +21,8 @@ models:
   tiered: {at: [{provider: paid, id: usage-1001-1, price: {input: 1, output: 1, tiers: [{above: 1000, input: 3, output: 7}]}}]}
   counted: {at: [{provider: paid, id: usage-70-30, price: {input: 100, output: 0}}]}
   foreign: {at: [{provider: claude, id: usage-400-20, price: {input: 2, output: 10}}], context: 1000, max-output: 100}
+  caching: {at: [{provider: paid, id: usage-1000-500+cached-600-200, price: {input: 2, cached: 0.2, cache-write: 2.5, output: 10}}]}
+  caching-too: {at: [{provider: claude, id: usage-1000-500+cached-600-200, price: {input: 2, cached: 0.2, cache-write: 2.5, output: 10}}]}
   free: {at: [{provider: paid, id: usage-10-10, price: {input: 0, output: 0}}]}
   unknown: {at: [{provider: paid, id: usage-20-20}]}
   changed: {at: [{provider: paid, id: usage-30-30, price: {input: 1, output: 1},
@@ -88,6 +90,19 @@ def test_a_hit_costs_nothing(up, stream):
     assert stream or r.headers["x-sluice-cost"] == "0.0"
     plain = up.post("/router/cached/chat/completions", {**chat("known", text=f"cached {stream}"), "stream": stream})
     assert plain.headers["x-sluice-cache"] == "hit" and b'"cost"' not in plain.body, plain
+
+
+@pytest.mark.parametrize("model", ["caching", "caching-too"])
+def test_cached_and_written_tokens_have_their_prices(up, model):
+    """Whether the provider counts them inside the prompt (OpenAI) or beside it (Anthropic)."""
+    for stream in (False, True):
+        r = up.post("/ai/chat/completions", {**chat(model), **INCLUDE, "stream": stream})
+        usage = [json.loads(e)["usage"] for e in r.events() if '"usage":{' in e][0] if stream else r.json()["usage"]
+        details = usage["prompt_tokens_details"]
+        read, written = details["cached_tokens"], details["cache_write_tokens"]
+        assert (read, written) == (600, 200), usage
+        expected = (usage["prompt_tokens"] - 800) * 2 + 600 * 0.2 + 200 * 2.5 + usage["completion_tokens"] * 10
+        assert abs(usage["cost"] - expected / 1e6) < 1e-12, usage
 
 
 def test_cost_is_exact(up):
