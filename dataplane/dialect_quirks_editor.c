@@ -19,8 +19,7 @@ const char *dialect_quirks_editor_client_name(const struct dialect_quirks_editor
             {"response_format", r->format_name},
             {"max_tokens", r->max_name},
             {"max_completion_tokens", r->max_name},
-            {"user",
-             r->user.raw.p == NULL && r->endpoint == DIALECT_MESSAGES ? "metadata.user_id" : NULL},
+            {"user", r->safety_identifier.raw.p != NULL ? r->safety_identifier.name : r->user.name},
             {"parallel_tool_calls",
              r->endpoint == DIALECT_MESSAGES ? "tool_choice.disable_parallel_tool_use" : NULL},
         };

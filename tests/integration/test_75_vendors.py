@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Vendors of OpenAI's dialect by the catalogue's quirks: what they are sent by clients of either kind, what clients are told
+of it, and that a body nobody wants otherwise passes byte for byte."""
+import json
+
+import pytest
+
+from sluice import Mock, Stack
+
+NAMES = ["openai", "mistral", "deepseek", "zai", "cerebras", "perplexity", "groq", "openrouter", "cloudflare"]
+KEY = "vendor-key-0123456789"
+TOOL = {"type": "function", "function": {"name": "now", "parameters": {"type": "object"}, "strict": True}}
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
+HI = [{"role": "user", "content": "Hi"}]
+
+
+@pytest.fixture(scope="module")
+def mock(tmp_path_factory):
+    m = Mock(tmp_path_factory.mktemp("mock"), 1)
+    yield m
+    m.stop()
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory, mock):
+    config = "providers:\n" + "".join("  %s: {base-url: 'http://127.0.0.1:%d/v1/', keys: [{value: %s}]}\n" % (n, mock.ports[0], KEY)
+                                      for n in NAMES)
+    s = Stack(tmp_path_factory.mktemp("up"), config)
+    yield s
+    s.stop()
+
+
+def sent(mock):
+    return json.loads(mock.log()[-1]["body"])
+
+
+def dropped(r):
+    return sorted(x for x in r.headers.get("x-sluice-dropped-params", "").split(",") if x)
+
+
+# provider, what the client says beyond model and messages, what the vendor is sent beyond them, what is dropped
+CHATS = [
+    ("openai", {"seed": 1, "user": "u", "x": {"y": 1}}, {"seed": 1, "user": "u", "x": {"y": 1}}, []),
+    ("mistral", {"seed": 1, "user": "u", "max_completion_tokens": 9, "tools": [TOOL]},
+     {"random_seed": 1, "max_tokens": 9, "tools": [{"type": "function", "function": {"name": "now", "parameters": {"type": "object"}}}]},
+     ["user"]),
+    ("deepseek", {"reasoning_effort": "low", "logit_bias": {}},
+     {"thinking": {"type": "enabled"}, "reasoning_effort": "high"}, ["logit_bias"]),
+    ("zai", {"temperature": 2, "top_p": 1, "stop": ["a", "b"], "user": "u", "reasoning_effort": "none"},
+     {"temperature": 1, "top_p": 0.99, "stop": ["a"], "user_id": "u", "thinking": {"type": "disabled"}}, []),
+    ("cerebras", {"max_tokens": 5, "response_format": SCHEMA, "store": False},
+     {"max_completion_tokens": 5,
+      "response_format": {"type": "json_schema", "json_schema": {**SCHEMA["json_schema"], "strict": True}}}, ["store"]),
+    ("groq", {"max_completion_tokens": 5, "logprobs": True, "n": 1}, {"max_completion_tokens": 5}, ["logprobs"]),
+    ("openrouter", {"reasoning_effort": "low"}, {"reasoning": {"effort": "low"}}, []),
+]
+
+
+@pytest.mark.parametrize("provider,more,want,gone", CHATS, ids=[c[0] for c in CHATS])
+def test_chat(up, mock, provider, more, want, gone):
+    r = up.post("/v1/chat/completions", {"model": f"{provider}/usage-5-5", "messages": HI, **more})
+    assert r.status == 200 and dropped(r) == gone, r
+    assert sent(mock) == {"model": "usage-5-5", "messages": HI, **want}
+
+
+def test_messages(up, mock):
+    calls = [{"id": f"toolu_01Abc-{i}", "type": "function", "function": {"name": "now", "arguments": "{}"}} for i in (8, 9)]
+    results = [{"role": "tool", "tool_call_id": c["id"], "content": "1"} for c in calls]
+    r = up.post("/v1/chat/completions", {"model": "mistral/usage-5-5", "messages": [
+        {"role": "developer", "content": "Brief."}, *HI, {"role": "assistant", "content": "", "tool_calls": calls}, *results]})
+    assert r.status == 200, r
+    m = sent(mock)["messages"]
+    ids = [c["id"] for c in m[2]["tool_calls"]]
+    assert m[0]["role"] == "system" and len(set(ids)) == 2 and all(len(i) == 9 and i.isalnum() for i in ids), m
+    assert [x["tool_call_id"] for x in m[3:]] == ids
+    r = up.post("/v1/chat/completions", {"model": "perplexity/usage-5-5", "messages": [*HI, *HI, {"role": "assistant", "content": "a"}]})
+    assert r.status == 200, r
+    assert [x["role"] for x in sent(mock)["messages"]] == ["user", "assistant", "user"]
+    r = up.post("/v1/chat/completions", {"model": "cloudflare/usage-5-5", "messages": [
+        {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]})
+    assert r.status == 200 and sent(mock)["messages"] == [{"role": "user", "content": "a\nb"}], r
+    r = up.post("/v1/chat/completions", {"model": "cerebras/usage-5-5", "messages": [
+        *HI, {"role": "assistant", "content": "a", "reasoning_content": "r"}, *HI]})
+    assert r.status == 200 and sent(mock)["messages"][1] == {"role": "assistant", "content": "a", "reasoning": "r"}, r
+
+
+def test_refused(up, mock):
+    before = len(mock.log())
+    for provider, more, param in (("groq", {"n": 2}, "n"), ("perplexity", {"tools": [TOOL]}, "tools"),
+                                  ("cerebras", {"messages": [{"role": "user", "content": [
+                                      {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]}]}, "messages")):
+        r = up.post("/v1/chat/completions", {"model": f"{provider}/usage-5-5", "messages": HI, **more})
+        assert r.status == 400 and r.json()["error"]["code"] == "unsupported_parameter", r
+        assert r.json()["error"]["param"] == param, r
+    assert len(mock.log()) == before, "something was sent"
+
+
+def test_anthropic_client(up, mock):
+    r = up.post("/ai/v1/messages", {"model": "mistral/usage-5-5", "max_tokens": 9, "messages": HI, "metadata": {"user_id": "u"},
+                                    "stop_sequences": ["x"], "thinking": {"type": "enabled", "budget_tokens": 2000}})
+    assert r.status == 200 and r.json()["type"] == "message" and dropped(r) == ["metadata.user_id"], r
+    assert sent(mock) == {"model": "usage-5-5", "messages": HI, "max_tokens": 9, "stop": ["x"], "reasoning_effort": "high"}
+    history = [*HI, {"role": "assistant", "content": [{"type": "thinking", "thinking": "t", "signature": "s"},
+                                                      {"type": "tool_use", "id": "t1", "name": "now", "input": {}}]},
+               {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "1"}]}]
+    r = up.post("/ai/v1/messages", {"model": "deepseek/usage-5-5", "max_tokens": 9, "messages": history})
+    assert r.status == 200 and sent(mock)["messages"][1]["reasoning_content"] == "t", r
+
+
+def test_untouched(up, mock):
+    """White space, the order of members and escapes are the client's where no quirk has a say."""
+    body = b'{ "x" : [1.50, "\\u00e9"],"messages":[{"content":"Hi","role":"user"}], "model":"groq/usage-5-5" , "top_p":0.50}'
+    r = up.post("/v1/chat/completions", body)
+    assert r.status == 200, r
+    assert mock.log()[-1]["body"] == body.decode().replace("groq/usage-5-5", "usage-5-5")
