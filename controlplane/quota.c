@@ -124,7 +124,7 @@ void quota_read(const struct json_at *body, struct arena *arena, const struct re
     struct resource_limit *list;
     size_t n;
 
-    if (!json_want_list(&at, QUOTA_LIMITS_MAX, r)) {
+    if (!json_want_list(&at, RESOURCE_LIMITS_MAX, r)) {
         return;
     }
     n = json_size(&at);

@@ -11,8 +11,6 @@
 #include "common/io/json.h"
 #include "proto/resource.h"
 
-#define QUOTA_LIMITS_MAX 16u
-
 // The member `limits` of the body into *ret, in the arena; left alone where the body has none.
 // Problems go to *r.
 void quota_read(const struct json_at *body, struct arena *arena, const struct resource_limit **ret,

@@ -23,6 +23,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "common/base/check.h"
 #include "common/base/hash.h"
 #include "common/base/map.h"
 #include "common/base/mem.h"
@@ -301,10 +302,29 @@ static enum limit_result deny(struct limit_pass *p, const struct lease *l, uint6
 
 // --- admission --------------------------------------------------------------------------------
 
-static void hold(struct limit_pass *p, struct entry *e, uint64_t units)
+static struct limit_hold *holds_of(struct limit_pass *p)
 {
-    p->holds[p->n++] = (struct limit_hold){e, units, 0, e->lease.batch, e->lease.no, e->lease.unit};
+    return p->many != NULL ? p->many : p->few;
+}
+
+// local: taken of the own share, beside `units` of the lease.
+static void hold(struct limit_pass *p, struct entry *e, uint64_t units, uint64_t local)
+{
+    if (p->n == LIMIT_FEW && p->many == NULL) {
+        p->many = mem_zalloc_array(LIMIT_PER_REQUEST_MAX, sizeof(*p->many));
+        memcpy(p->many, p->few, sizeof(p->few));
+    }
+    CHECK(p->n < LIMIT_PER_REQUEST_MAX);
+    holds_of(p)[p->n++] =
+        (struct limit_hold){e, units, local, e->lease.batch, e->lease.no, e->lease.unit};
     e->pins++;
+}
+
+static void let_go(struct limit_pass *p)
+{
+    mem_free(p->many);
+    p->many = NULL;
+    p->n = 0;
 }
 
 static bool control_is_lost(const struct limit_store *s, const struct limit_pass *p,
@@ -325,7 +345,7 @@ struct admission {
     struct limit_pass *p;
     uint64_t now_us;
     bool link_down;
-    struct question q;
+    struct question *q;            // of this round
     const struct applied *missing; // the first limit that was short
     uint64_t missing_units;
 };
@@ -349,8 +369,7 @@ static enum limit_result without_control(struct admission *ad, struct entry *e, 
             lease_local_take(l, units);
         }
         if (lease_local_is_owed(l)) {
-            hold(p, e, 0);
-            p->holds[p->n - 1].local = share ? units : 0;
+            hold(p, e, 0, share ? units : 0);
         }
         show(p, l, ad->now_us, false);
     }
@@ -369,7 +388,7 @@ static enum limit_result deny_scarce(struct admission *ad, struct entry *e, uint
 
     if (have > 0 && l->stuck++ > 0) {
         lease_end(l);
-        ask(&ad->q, e, 0, ad->now_us);
+        ask(ad->q, e, 0, ad->now_us);
         l->empty_until_us = ad->now_us + (wait_us < MONO_SEC ? wait_us : MONO_SEC);
     }
     return deny(ad->p, l, wait_us, ad->now_us);
@@ -400,7 +419,7 @@ static enum limit_result fall_short(struct admission *ad, struct entry *e, uint6
     if (!lease_is_asked_for(l, now_us)) {
         lease_end(l); // all in one hand, or two halves would pass each other on the way
     }
-    ask(&ad->q, e, units + l->unmet, now_us);
+    ask(ad->q, e, units + l->unmet, now_us);
     return LIMIT_PARKED;
 }
 
@@ -418,9 +437,9 @@ static enum limit_result take(struct admission *ad, const struct applied *a, uin
     if (dry ? e->lease.units < (int64_t)units : !lease_take(&e->lease, units)) {
         result = fall_short(ad, e, units, dry);
     } else if (!dry) {
-        hold(ad->p, e, units);
+        hold(ad->p, e, units, 0);
         if (lease_wants_renewal(&e->lease, ad->now_us)) {
-            ask(&ad->q, e, 1, ad->now_us);
+            ask(ad->q, e, 1, ad->now_us);
         }
         show(ad->p, &e->lease, ad->now_us, false);
     }
@@ -447,9 +466,9 @@ static void give_back(const struct limit_hold *h, int64_t units)
 static void give_back_all(struct limit_pass *p)
 {
     for (size_t i = 0; i < p->n; i++) {
-        give_back(&p->holds[i], (int64_t)p->holds[i].taken);
+        give_back(&holds_of(p)[i], (int64_t)holds_of(p)[i].taken);
     }
-    p->n = 0;
+    let_go(p);
 }
 
 // Lets go of the limit the pass waited for. True: no wake() will come.
@@ -500,7 +519,7 @@ static enum limit_result try_all(struct admission *ad, const struct applied_list
     enum limit_result result = LIMIT_OK;
 
     ad->p->view.present = false;
-    ad->q.n = 0;
+    ad->q->n = 0;
     for (size_t i = 0; i < list->n && result != LIMIT_DENIED; i++) {
         uint64_t units = cost_of(list->items[i].limit->unit, q->tokens, q->nano_usd);
         enum limit_result one = take(ad, &list->items[i], units, result == LIMIT_PARKED);
@@ -518,19 +537,20 @@ static enum limit_result try_all(struct admission *ad, const struct applied_list
 }
 
 enum limit_result limit_admit(struct limit_store *s, struct limit_pass *p,
-                              const struct limit_query *q, uint64_t now_us)
+                              const struct limit_query *query, uint64_t now_us)
 {
-    struct admission ad = {.s = s, .p = p, .now_us = now_us};
+    struct question q; // large, not zeroed
+    struct admission ad = {.s = s, .p = p, .now_us = now_us, .q = &q};
     struct applied_list list;
     enum limit_result result;
 
     (void)leave(p);
-    collect(&list, q);
+    collect(&list, query);
     for (;;) {
         bool sent;
 
-        result = try_all(&ad, &list, q);
-        sent = send(s, &ad.q);
+        result = try_all(&ad, &list, query);
+        sent = send(s, &q);
         if (result != LIMIT_PARKED) {
             p->parked_us = p->parked_at_us == 0 ? 0 : now_us - p->parked_at_us + 1;
             p->parked_at_us = p->parked_until_us = 0;
@@ -559,12 +579,12 @@ void limit_settle(struct limit_store *s, struct limit_pass *p, bool refund, uint
 {
     (void)s;
     for (size_t i = 0; i < p->n; i++) {
-        const struct limit_hold *h = &p->holds[i];
+        const struct limit_hold *h = &holds_of(p)[i];
         uint64_t used = refund ? 0 : cost_of(h->unit, tokens, nano_usd);
 
         give_back(h, (int64_t)h->taken - (int64_t)used);
     }
-    p->n = 0;
+    let_go(p);
 }
 
 // --- answers ----------------------------------------------------------------------------------

@@ -86,14 +86,16 @@ struct limit_hold {
 
 // A request's passage through its limits. Embedded in the request; zero-initialise. Owner: the
 // request.
-#define LIMIT_PER_REQUEST_MAX 16u
+#define LIMIT_PER_REQUEST_MAX (5u * RESOURCE_LIMITS_MAX) // router, all, key, team, user
+#define LIMIT_FEW             8u                         // no more than these: no allocation
 struct limit_pass {
-    struct list_node node; // private: in a limit's waiting list
-    void *waiting;         // private: the limit it waits for or was woken by, pinned
-    uint64_t short_of;     // private: units it waits for
-    uint64_t parked_at_us; // private: since when; 0: never parked
-    struct limit_hold holds[LIMIT_PER_REQUEST_MAX]; // private
-    size_t n;
+    struct list_node node;            // private: in a limit's waiting list
+    void *waiting;                    // private: the limit it waits for or was woken by, pinned
+    uint64_t short_of;                // private: units it waits for
+    uint64_t parked_at_us;            // private: since when; 0: never parked
+    struct limit_hold few[LIMIT_FEW]; // private
+    struct limit_hold *many;          // private, owned: instead of few, while more are held
+    size_t n;                         // private: held
     // Called on the link's thread, a lock held: must only post to a mailbox.
     void (*wake)(struct limit_pass *p);
     uint64_t parked_until_us; // PARKED: call again at this time at the latest
@@ -106,10 +108,10 @@ struct limit_pass {
 
 enum limit_result { LIMIT_OK, LIMIT_DENIED, LIMIT_PARKED };
 
-// All limits that apply: router's (or unified), global, key's, team's, user's; the first
-// LIMIT_PER_REQUEST_MAX of them. All or nothing: what was taken is given back on DENIED and PARKED.
-// After PARKED call again when woken or at parked_until_us; it may answer PARKED again while the
-// control plane answers. A call at parked_until_us may cross a wake() that is already on its way.
+// All limits that apply: router's (or unified), global, key's, team's, user's. All or nothing: what
+// was taken is given back on DENIED and PARKED. After PARKED call again when woken or at
+// parked_until_us; it may answer PARKED again while the control plane answers. A call at
+// parked_until_us may cross a wake() that is already on its way.
 enum limit_result limit_admit(struct limit_store *s, struct limit_pass *p,
                               const struct limit_query *q, uint64_t now_us);
 // The request stops waiting (client gone, deadline). True: no wake() will come. False: wake() was
@@ -117,7 +119,7 @@ enum limit_result limit_admit(struct limit_store *s, struct limit_pass *p,
 // Must be called before the pass dies if the last answer was PARKED.
 bool limit_unpark(struct limit_store *s, struct limit_pass *p);
 // Settles the reservation with the real usage (more: debt; failed before first content: refund
-// everything). Call once after OK, or not at all where nothing was held.
+// everything). Call once after OK: what a pass holds is let go of here.
 void limit_settle(struct limit_store *s, struct limit_pass *p, bool refund, uint64_t tokens,
                   uint64_t nano_usd);
 // What this proxy knows of every limit that applies, without taking anything; `remaining` is a

@@ -31,10 +31,13 @@ enum resource_kind {
     RESOURCE_USER = 8,     // who owns keys; its limits stack over them
 };
 
-#define RESOURCE_KIND_MAX     8
-#define RESOURCE_ID_MAX       128u          // bytes of an id
-#define RESOURCE_BYTES_MAX    (256u * 1024) // encoded size of one resource
-#define RESOURCE_STRING_MAX   4096u
+#define RESOURCE_KIND_MAX   8
+#define RESOURCE_ID_MAX     128u          // bytes of an id
+#define RESOURCE_BYTES_MAX  (256u * 1024) // encoded size of one resource
+#define RESOURCE_STRING_MAX 4096u
+#define RESOURCE_LIMITS_MAX                                                                        \
+    16u // limits of one key, team, user, router, of all: more are refused where
+        // they are written
 #define RESOURCE_ITEMS_MAX    1024u // elements of any repeated field
 #define RESOURCE_ENDPOINT_MAX 8u    // balances of one router
 

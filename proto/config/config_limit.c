@@ -169,6 +169,13 @@ const struct resource_limit *config_limit_all(struct config_compile *k, struct r
         used = read_rate_limit(k, r, from->rate_limit, out);
     }
     used += read_list(k, r, from->limits, out + used);
+    if (used > RESOURCE_LIMITS_MAX) {
+        const struct node *at = from->limits->node;
+
+        conf_complain(k->ctx, PROBLEM_ERROR, at != NULL ? at : from->rate_limit->node, true,
+                      "%zu limits in one place, %u at most", used, RESOURCE_LIMITS_MAX);
+        used = RESOURCE_LIMITS_MAX;
+    }
     *ret_n = used;
     return used == 0 ? NULL : out;
 }

@@ -38,7 +38,7 @@ struct control {
     struct {
         char id[320];
         int64_t left, granted, returned, debt;
-    } limits[16];
+    } limits[40];
     size_t n_limits;
     int64_t left; // what a limit starts with
 };
@@ -302,6 +302,47 @@ static void all_or_nothing(void **state)
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(w.control.limits[i].left, 8);
     }
+    end(&w);
+}
+
+// Limits in five places add up: none is left out, all are settled.
+static void every_limit_counts(void **state)
+{
+    struct resource_limit many[RESOURCE_LIMITS_MAX];
+    struct resource *key;
+    struct world w;
+    struct caller a = caller();
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+        many[i] = (struct resource_limit){
+            .unit = RESOURCE_TOKENS, .amount = 1000 + i, .per_us = 60 * MONO_SEC};
+    }
+    begin(&w, many, ARRAY_LEN(many), 100);
+    key = build_add(&w.b, RESOURCE_KEY, "bob");
+    key->u.key->limits = many;
+    key->u.key->n_limits = ARRAY_LEN(many);
+    w.q.key = key;
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+    assert_int_equal(w.control.n, 32);
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
+    assert_int_equal(a.pass.n, 32);
+    w.control.n = 0;
+    limit_settle(w.store, &a.pass, false, 15, 0); // 5 more than reserved
+    assert_int_equal(a.pass.n, 0);
+    limit_tick(w.store, NOW + 2 * MONO_SEC);
+    answer(&w.control, w.store, NOW + 2 * MONO_SEC);
+    assert_int_equal(w.control.n_limits, 32);
+    for (size_t i = 0; i < w.control.n_limits; i++) {
+        assert_int_equal(w.control.limits[i].debt, 5);
+    }
+    // The last one alone denies.
+    w.control.limits[31].left = 0;
+    assert_int_equal(admit(&w, &a, NOW + 3 * MONO_SEC), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW + 3 * MONO_SEC);
+    assert_int_equal(admit(&w, &a, NOW + 3 * MONO_SEC), LIMIT_DENIED);
+    assert_int_equal(a.pass.n, 0);
     end(&w);
 }
 
@@ -1019,6 +1060,7 @@ int main(void)
         cmocka_unit_test(many_waiters_are_covered_by_one_question),
         cmocka_unit_test(empty_is_remembered),
         cmocka_unit_test(all_or_nothing),
+        cmocka_unit_test(every_limit_counts),
         cmocka_unit_test(more_than_the_limit_is_denied_at_once),
         cmocka_unit_test(large_request_gathers_everything),
         cmocka_unit_test(too_little_is_said_at_once),

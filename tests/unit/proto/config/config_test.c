@@ -527,6 +527,12 @@ static void router_mistakes(void **state)
         {"routers: {p: {rate-limit: {per-api-key: {refill-frequency: 1 minute}}}}",
          "expected a duration such as 250ms, 10s, 5m, 1h, 1d, found \"1 minute\""},
         {"routers: {p: {limits: [{amount: 5}]}}", "routers.p.limits[0]: \"per\" is missing"},
+        {"routers: {p: {rate-limit: {per-api-key: {}}, limits: ["
+         "{amount: 5, per: 1m}, {amount: 5, per: 1m}, {amount: 5, per: 1m}, {amount: 5, per: 1m}, "
+         "{amount: 5, per: 1m}, {amount: 5, per: 1m}, {amount: 5, per: 1m}, {amount: 5, per: 1m}, "
+         "{amount: 5, per: 1m}, {amount: 5, per: 1m}, {amount: 5, per: 1m}, {amount: 5, per: 1m}, "
+         "{amount: 5, per: 1m}, {amount: 5, per: 1m}, {amount: 5, per: 1m}, {amount: 5, per: 1m}]}}",
+         "routers.p: 17 limits in one place, 16 at most"},
         {"routers: {p: {limits: [{amount: x, per: 1m}]}}",
          "routers.p.limits[0].amount: expected a whole number above 0, found \"x\""},
         {"routers: {p: {limits: [{unit: usd, amount: 1.23, per: 31d}]}}",
