@@ -413,6 +413,16 @@ static void check_headers(struct config_compile *k, const struct conf_entries *e
     conf_leave(k->ctx, top);
 }
 
+static bool has_header(const struct conf_entries *e, const char *name)
+{
+    for (size_t i = 0; i < e->n; i++) {
+        if (slice_eq_nocase(slice_str(e->items[i].name), slice_str(name))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void put_headers(struct config_compile *k, const struct config_provider *p,
                         struct resource *r)
 {
@@ -428,7 +438,9 @@ static void put_headers(struct config_compile *k, const struct config_provider *
         memcpy(all, config_compile_pairs(r, e, &n), e->n * sizeof(*all));
     }
     n = e->n;
-    if (version.s != NULL && header.s != NULL && is_token(header.s) && is_visible(version.s)) {
+    // Who gives the header itself knows better.
+    if (version.s != NULL && header.s != NULL && is_token(header.s) && is_visible(version.s) &&
+        !has_header(e, header.s)) {
         all[n].name = config_compile_str(r, &header);
         all[n++].value = config_compile_str(r, &version);
     }

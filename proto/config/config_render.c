@@ -212,6 +212,48 @@ static void put_health(struct json_out *o, const struct resource_provider *p)
     json_out_close(o, '}');
 }
 
+static void put_pairs(struct json_out *o, const char *name, const struct resource_pair *list,
+                      size_t n)
+{
+    if (n == 0) {
+        return;
+    }
+    json_out_key(o, name);
+    json_out_open(o, '{');
+    for (size_t i = 0; i < n; i++) {
+        json_out_field_str(o, list[i].name, list[i].value);
+    }
+    json_out_close(o, '}');
+}
+
+// {"requests": {"limit": "x-vendors-name"}} from {"x-ratelimit-limit-requests", "x-vendors-name"}.
+static void put_limit_headers(struct json_out *o, const struct resource_provider *p)
+{
+    static const char *const units[] = {"requests", "tokens"};
+    static const char *const parts[] = {"limit", "remaining", "reset"};
+    char name[64];
+
+    if (p->n_limit_headers == 0) {
+        return;
+    }
+    json_out_key(o, "limit-headers");
+    json_out_open(o, '{');
+    for (size_t u = 0; u < ARRAY_LEN(units); u++) {
+        json_out_key(o, units[u]);
+        json_out_open(o, '{');
+        for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+            (void)snprintf(name, sizeof(name), "x-ratelimit-%s-%s", parts[i], units[u]); // fits
+            for (size_t k = 0; k < p->n_limit_headers; k++) {
+                if (strcmp(p->limit_headers[k].name, name) == 0) {
+                    json_out_field_str(o, parts[i], p->limit_headers[k].value);
+                }
+            }
+        }
+        json_out_close(o, '}');
+    }
+    json_out_close(o, '}');
+}
+
 // A base URL without a path of its own would get the catalogue's.
 static bool has_no_path(const char *url)
 {
@@ -246,16 +288,86 @@ static void render_provider(struct json_out *o, const struct resource_provider *
         json_out_field_bool(o, "stream-options", false);
     }
     put_health(o, p);
+    config_render_quirks(o, &p->quirks);
+    put_pairs(o, "paths", p->paths, p->n_paths);
+    put_limit_headers(o, p);
 }
 
 // --- models -------------------------------------------------------------------------------------
 
-static void put_price(struct json_out *o, const char *name, uint64_t price)
+// `unknown` is left out.
+static void put_price(struct json_out *o, const char *name, uint64_t price, uint64_t unknown)
 {
-    if (price != UINT64_MAX) {
+    if (price != unknown) {
         json_out_key(o, name);
         json_out_double(o, (double)price / 1e6);
     }
+}
+
+static void put_tier(struct json_out *o, const struct resource_price_tier *t)
+{
+    json_out_open(o, '{');
+    json_out_field_u64(o, "above", t->above);
+    put_price(o, "input", t->input, UINT64_MAX);
+    put_price(o, "cached", t->cached, UINT64_MAX);
+    put_price(o, "cache-write", t->cache_write, UINT64_MAX);
+    put_price(o, "cache-write-long", t->cache_write_long, 0);
+    put_price(o, "output", t->output, UINT64_MAX);
+    json_out_close(o, '}');
+}
+
+static void put_prices(struct json_out *o, const struct resource_price *p)
+{
+    json_out_key(o, "price");
+    json_out_open(o, '{');
+    put_price(o, "input", p->input, UINT64_MAX);
+    put_price(o, "cached", p->cached, UINT64_MAX);
+    put_price(o, "cache-write", p->cache_write, UINT64_MAX);
+    put_price(o, "cache-write-long", p->cache_write_long, 0);
+    put_price(o, "output", p->output, UINT64_MAX);
+    put_price(o, "reasoning", p->reasoning, 0);
+    put_price(o, "audio-input", p->audio_input, 0);
+    put_price(o, "audio-output", p->audio_output, 0);
+    put_price(o, "image-output", p->image_output, 0);
+    if (p->n_tiers > 0) {
+        json_out_key(o, "tiers");
+        json_out_open(o, '[');
+        for (size_t i = 0; i < p->n_tiers; i++) {
+            put_tier(o, &p->tiers[i]);
+        }
+        json_out_close(o, ']');
+    }
+    json_out_close(o, '}');
+}
+
+// "2026-12-01"
+static void put_day(struct json_out *o, const char *name, uint64_t wall_us)
+{
+    char text[32];
+
+    if (wall_us != 0) {
+        json_out_field(o, name, slice_head(slice_str(text_format_rfc3339(wall_us, text)), 10));
+    }
+}
+
+static void put_place(struct json_out *o, const struct resource_model_at *at)
+{
+    json_out_open(o, '{');
+    json_out_field_str(o, "provider", at->provider);
+    put_text(o, "id", at->id);
+    put_prices(o, &at->price);
+    if (at->n_changes > 0) {
+        json_out_key(o, "changes");
+        json_out_open(o, '[');
+        for (size_t i = 0; i < at->n_changes; i++) {
+            json_out_open(o, '{');
+            put_day(o, "from", at->changes[i].from_wall_us);
+            put_prices(o, &at->changes[i].price);
+            json_out_close(o, '}');
+        }
+        json_out_close(o, ']');
+    }
+    json_out_close(o, '}');
 }
 
 static void render_model(struct json_out *o, const struct resource_model *m)
@@ -263,27 +375,18 @@ static void render_model(struct json_out *o, const struct resource_model *m)
     json_out_key(o, "at");
     json_out_open(o, '[');
     for (size_t i = 0; i < m->n_at; i++) {
-        const struct resource_price *price = &m->at[i].price;
-
-        json_out_open(o, '{');
-        json_out_field_str(o, "provider", m->at[i].provider);
-        put_text(o, "id", m->at[i].id);
-        json_out_key(o, "price");
-        json_out_open(o, '{');
-        put_price(o, "input", price->input);
-        put_price(o, "cached", price->cached);
-        put_price(o, "cache-write", price->cache_write);
-        put_price(o, "output", price->output);
-        json_out_close(o, '}');
-        json_out_close(o, '}');
+        put_place(o, &m->at[i]);
     }
     json_out_close(o, ']');
     put_texts(o, "equivalents", m->equivalents, m->n_equivalents);
     put_texts(o, "aliases", m->aliases, m->n_aliases);
     put_texts(o, "modalities", m->modalities, m->n_modalities);
+    put_texts(o, "outputs", m->outputs, m->n_outputs);
     json_out_field_u64(o, "context", m->context);
     json_out_field_u64(o, "max-output", m->max_output);
     put_text(o, "kind", m->kind);
+    put_day(o, "released", m->released_wall_us);
+    config_render_traits(o, &m->traits);
 }
 
 // --- routers ------------------------------------------------------------------------------------

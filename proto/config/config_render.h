@@ -18,4 +18,9 @@ void config_render(struct json_out *o, const struct resource *r);
 // The sections that the settings stand for ("auth", "global", ...), as members.
 void config_render_settings(struct json_out *o, const struct resource_settings *s);
 
+// For config_render.c: `quirks` of a provider and `traits` of a model, as members; nothing where
+// there are none.
+void config_render_quirks(struct json_out *o, const struct resource_quirks *q);
+void config_render_traits(struct json_out *o, const struct resource_traits *t);
+
 #endif
