@@ -388,8 +388,10 @@ static void names_of_the_client(void **state)
     static const char *const drop[] = {"stop", "user", "parallel_tool_calls"};
     static const struct resource_quirks q = {
         .drop = drop, .n_drop = 3, .reasoning = RESOURCE_REASONING_NONE};
-    struct canon_request r = {
-        .endpoint = DIALECT_MESSAGES, .stop_name = "stop_sequences", .effort_name = "thinking"};
+    struct canon_request r = {.endpoint = DIALECT_MESSAGES,
+                              .stop_name = "stop_sequences",
+                              .user = {SLICE("\"u\""), "metadata.user_id"},
+                              .effort_name = "thinking"};
     struct canon_target target = {.model = SLICE("m"), .quirks = &q};
     struct canon_outcome o = {.n_dropped = 0};
     char dropped[200];
