@@ -89,15 +89,137 @@ static size_t string_length(struct slice s)
     return i < s.n ? i + 1 : s.n;
 }
 
-// Tells `put` the runs of bytes between white space, strings whole.
+// --- JSON as the gateway writes it (providers/README.md G14) ------------------------------------
+
+// The number at \uXXXX; the text is valid.
+static uint32_t hex4(const char *p)
+{
+    uint32_t v = 0;
+
+    for (size_t i = 0; i < 4; i++) {
+        v = v << 4 | (uint32_t)(p[i] <= '9' ? p[i] - '0' : (p[i] | 0x20) - 'a' + 10);
+    }
+    return v;
+}
+
+static size_t put_utf8(char *out, uint32_t cp)
+{
+    if (cp < 0x800) {
+        out[0] = (char)(unsigned char)(0xC0 | cp >> 6);
+        out[1] = (char)(unsigned char)(0x80 | (cp & 0x3F));
+        return 2;
+    }
+    if (cp < 0x10000) {
+        out[0] = (char)(unsigned char)(0xE0 | cp >> 12);
+        out[1] = (char)(unsigned char)(0x80 | (cp >> 6 & 0x3F));
+        out[2] = (char)(unsigned char)(0x80 | (cp & 0x3F));
+        return 3;
+    }
+    out[0] = (char)(unsigned char)(0xF0 | cp >> 18);
+    out[1] = (char)(unsigned char)(0x80 | (cp >> 12 & 0x3F));
+    out[2] = (char)(unsigned char)(0x80 | (cp >> 6 & 0x3F));
+    out[3] = (char)(unsigned char)(0x80 | (cp & 0x3F));
+    return 4;
+}
+
+static size_t put_ascii(char *out, uint32_t c)
+{
+    static const char controls[] = "\b\t\n\f\r", letters[] = "btnfr";
+    const char *control = c == 0 ? NULL : strchr(controls, (int)c);
+
+    if (c >= 0x20 && c != '"' && c != '\\') {
+        out[0] = (char)c;
+        return 1;
+    }
+    if (c < 0x20 && control == NULL) {
+        memcpy(out, "\\u00", 4);
+        out[4] = c < 0x10 ? '0' : '1';
+        out[5] = "0123456789abcdef"[c & 15];
+        return 6;
+    }
+    out[0] = '\\';
+    out[1] = control != NULL ? letters[control - controls] : (char)c;
+    return 2;
+}
+
+// One \u escape in its shortest form; how many bytes of the source it is. Half a pair has no other.
+static size_t put_unicode(struct slice s, struct buf *out,
+                          void (*put)(struct buf *out, struct slice piece))
+{
+    uint32_t cp = hex4(s.p + 2);
+    size_t n = 6, length;
+    char text[8];
+
+    if (cp >= 0xD800 && cp < 0xDC00 && s.n >= 12 && s.p[6] == '\\' && s.p[7] == 'u' &&
+        hex4(s.p + 8) >= 0xDC00 && hex4(s.p + 8) < 0xE000) {
+        cp = 0x10000 + ((cp - 0xD800) << 10) + (hex4(s.p + 8) - 0xDC00);
+        n = 12;
+    }
+    if (cp >= 0xD800 && cp < 0xE000) {
+        put(out, slice_head(s, 6));
+        return n;
+    }
+    if (cp >= 0x80) {
+        length = put_utf8(text, cp);
+        put(out, (struct slice){text, length});
+        return n;
+    }
+    put(out, (struct slice){text, put_ascii(text, cp)});
+    return n;
+}
+
+// A string with escapes, quotes included.
+static void put_string(struct slice s, struct buf *out,
+                       void (*put)(struct buf *out, struct slice piece))
+{
+    size_t from = 0, i = 0;
+
+    while (i < s.n) {
+        bool unicode = s.p[i] == '\\' && s.n - i >= 6 && s.p[i + 1] == 'u';
+        bool slash = s.p[i] == '\\' && s.n - i >= 2 && s.p[i + 1] == '/';
+
+        if (!unicode && !slash) {
+            i += s.p[i] == '\\' ? 2 : 1;
+            continue;
+        }
+        if (i > from) {
+            put(out, (struct slice){s.p + from, i - from});
+        }
+        if (slash) {
+            put(out, SLICE("/"));
+            i += 2;
+        } else {
+            i += put_unicode(slice_from(s, i), out, put);
+        }
+        from = i;
+    }
+    if (s.n > from) {
+        put(out, slice_from(s, from));
+    }
+}
+
+static bool is_escaped(struct slice string)
+{
+    return memchr(string.p, '\\', string.n) != NULL;
+}
+
+// Tells `put` the runs of bytes between white space, strings whole unless they have escapes.
 static void each_run(struct slice json, struct buf *out,
-                     void (*put)(struct buf *out, struct slice run))
+                     void (*put)(struct buf *out, struct slice piece))
 {
     size_t from = 0, i = 0;
 
     while (i < json.n) {
         if (json.p[i] == '"') {
-            i += string_length(slice_from(json, i));
+            struct slice string =
+                slice_head(slice_from(json, i), string_length(slice_from(json, i)));
+
+            if (is_escaped(string)) {
+                put(out, (struct slice){json.p + from, i - from});
+                put_string(string, out, put);
+                from = i + string.n;
+            }
+            i += string.n;
         } else if (is_space(json.p[i])) {
             if (i > from) {
                 put(out, (struct slice){json.p + from, i - from});

@@ -38,8 +38,9 @@ void jwrite_name_text(struct jwrite *w, struct slice name);
 // Values, in an array or after a name.
 void jwrite_raw(struct jwrite *w, struct slice json); // JSON, byte for byte
 void jwrite_compact(struct jwrite *w,
-                    struct slice json);                // JSON, without white space between tokens
-void jwrite_text(struct jwrite *w, struct slice text); // jtext
+                    struct slice json); // JSON, without white space between tokens, strings in
+                                        // their shortest form (\u00e9 is written as the letter)
+void jwrite_text(struct jwrite *w, struct slice text);    // jtext
 void jwrite_string(struct jwrite *w, struct slice chars); // characters, escaped here
 void jwrite_u64(struct jwrite *w, uint64_t v);
 void jwrite_bool(struct jwrite *w, bool v);

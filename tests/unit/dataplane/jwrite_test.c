@@ -82,9 +82,37 @@ static void compacts(void **state)
     buf_done(&b);
 }
 
+// Escapes that need not be are undone; what stays means the same.
+static void shortens_escapes(void **state)
+{
+    static const struct {
+        const char *json, *compact;
+    } cases[] = {
+        {"\"\\u00e9 \\u20AC \\ud83d\\ude00\"", "\"\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\""},
+        {"{\"a\\/b\": \"c\\/\\u002f\\u0041\\u007f\"}", "{\"a/b\":\"c//A\x7f\"}"},
+        {"\"\\u0022\\u005c\\u000A\\u0000\\u001F\\u0009\"", "\"\\\"\\\\\\n\\u0000\\u001f\\t\""},
+        {"\"\\\\u00e9\\\\/\"", "\"\\\\u00e9\\\\/\""},         // a backslash, then letters
+        {"\"\\ud83d\\u0041\\ude00\"", "\"\\ud83dA\\ude00\""}, // halves of pairs
+        {"[\"\\ud83d\", \"\\n\\r\\\"\"]", "[\"\\ud83d\",\"\\n\\r\\\"\"]"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct buf b;
+        struct jwrite w;
+
+        buf_init(&b, 1000);
+        w = jwrite_to(&b);
+        jwrite_compact(&w, slice_str(cases[i].json));
+        assert_string_equal(buf_cstr(&b), cases[i].compact);
+        buf_done(&b);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(writes), cmocka_unit_test(compacts)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(writes), cmocka_unit_test(compacts),
+                                       cmocka_unit_test(shortens_escapes)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
