@@ -169,26 +169,18 @@ static void check_targets(struct api_call *c, const char *member, const struct r
     }
 }
 
-// The catalogue knows providers that are not in force: naming one here does not bring it in.
+// The catalogue knows providers that are not in force: naming one in a router does not bring it in.
+// (In a model it may stand, as in the catalogue's own: there it only says what it costs.)
 static void check_references(struct api_call *c, const struct resource *r)
 {
-    const struct json_at root = {0};
-    const struct json_at at = {.up = &root, .name = "at"};
-
-    if (r->kind == RESOURCE_ROUTER) {
-        for (size_t i = 0; i < r->u.router->n_balances; i++) {
-            check_targets(c, "load-balance", r->u.router->balances[i].targets,
-                          r->u.router->balances[i].n_targets);
-        }
-        check_targets(c, "fallbacks", r->u.router->fallbacks, r->u.router->n_fallbacks);
-    } else if (r->kind == RESOURCE_MODEL) {
-        for (size_t i = 0; i < r->u.model->n_at; i++) {
-            if (no_provider(c, r->u.model->at[i].provider)) {
-                json_note(&c->report, &at, "there is no provider \"%.64s\"",
-                          r->u.model->at[i].provider);
-            }
-        }
+    if (r->kind != RESOURCE_ROUTER) {
+        return;
     }
+    for (size_t i = 0; i < r->u.router->n_balances; i++) {
+        check_targets(c, "load-balance", r->u.router->balances[i].targets,
+                      r->u.router->balances[i].n_targets);
+    }
+    check_targets(c, "fallbacks", r->u.router->fallbacks, r->u.router->n_fallbacks);
 }
 
 static void refuse_keys(struct api_call *c, const struct json_at *body)
