@@ -128,13 +128,14 @@ class World:
         except (OSError, http.client.HTTPException):
             return None  # an answer that was cut
 
-    def hangup(self, config, event):
-        """SIGHUP to both with that file, until the control plane says `event`."""
+    def hangup(self, config, event, both=False):
+        """SIGHUP to both with that file, until the control plane (and the proxy) says `event`."""
         self.config.write_text(config)
-        before = self.control.process.text().count(event)
+        said = lambda: [one.process.text().count(event) for one in (self.control, self.proxy)[:1 + both]]
+        before = said()
         for one in (self.control, self.proxy):
             one.process.signal(signal.SIGHUP)
-        wait_for(lambda: self.control.process.text().count(event) > before, 10, event)
+        wait_for(lambda: all(now > was for now, was in zip(said(), before)), 10, event)
 
     def stop(self):
         for one in (self.proxy, self.control):
@@ -228,9 +229,9 @@ def everything_happens(world):
         path = w.keys / name
         was = path.read_bytes()
         path.write_bytes(NEAR.encode() + b"\n" + was)
-        w.hangup(good, "keys.refused")
+        w.hangup(good, "keys.refused", both=name == "cluster-secret")
         path.write_bytes(was)
-    w.hangup(good, "keys.loaded")
+    w.hangup(good, "keys.loaded", both=True)
     wait_for(lambda: w.ask("/router/one/chat/completions", chat(), bearer).status == 200, 20)
     # Redis gone and back, the control plane gone and back.
     w.redis.process.signal(signal.SIGSTOP)
