@@ -242,9 +242,6 @@ static void take_rest(struct found *f, uint32_t object)
 {
     uint32_t code = tape_given(f->t, object, "code");
 
-    if (code == TAPE_NONE) {
-        code = tape_given(f->t, object, "error_code"); // Databricks, Snowflake
-    }
     f->code = tape_is(f->t, code, SCAN_NUMBER) ? tape_raw(f->t, code) : chars(f, code);
     f->type = chars(f, tape_get(f->t, object, "type"));
     f->param = chars(f, tape_get(f->t, object, "param"));
