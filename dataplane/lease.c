@@ -334,6 +334,25 @@ bool lease_local_is_owed(const struct lease *l)
     return l->unit == RESOURCE_USD || is_window(l);
 }
 
+// --- over the death of a process ----------------------------------------------------------------
+
+void lease_inherit(struct lease *l, uint64_t window, uint64_t batch, uint64_t units, uint64_t debt)
+{
+    l->window = window;
+    owe_back(l, at_most(units, LEASE_UNITS_MAX), batch);
+    owe(l, debt);
+}
+
+void lease_bequeath(const struct lease *l, struct book_line *ret)
+{
+    bool here = l->units > 0;
+
+    ret->window = l->window;
+    ret->units = l->owed + (here ? (uint64_t)l->units : 0);
+    ret->debt = l->units < 0 ? (uint64_t)-l->units : 0;
+    ret->batch = l->owed > 0 && (!here || l->owed_batch < l->batch) ? l->owed_batch : l->batch;
+}
+
 // --- what to tell -------------------------------------------------------------------------------
 
 uint64_t lease_empty_us(const struct lease *l, uint64_t now_us)

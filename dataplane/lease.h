@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "common/base/cdefs.h"
+#include "dataplane/book.h"
 #include "dataplane/limit.h"
 #include "proto/resource.h"
 
@@ -99,6 +100,10 @@ void lease_local_put_back(struct lease *l, uint64_t units);
 // What is spent without having been asked for is made up for later: money, and all that windows
 // count. (A bucket refills meanwhile.)
 bool lease_local_is_owed(const struct lease *l);
+// What a process before this one held (book.h): it goes back with the next question.
+void lease_inherit(struct lease *l, uint64_t window, uint64_t batch, uint64_t units, uint64_t debt);
+// What the next process would inherit if this one died now: units that are here and not spent.
+void lease_bequeath(const struct lease *l, struct book_line *ret);
 // How long a lease that is empty is likely to stay so: what to tell a client. A window is asked
 // about again much earlier.
 uint64_t lease_empty_us(const struct lease *l, uint64_t now_us);

@@ -21,6 +21,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/check.h"
@@ -42,6 +43,8 @@ struct entry {
     struct shard *shard; // borrowed
     struct lease lease;
     uint64_t used_at_us;
+    struct book *book;   // borrowed; NULL: none
+    uint32_t line;       // in it; 0: none
     uint32_t pins;       // passes that hold units of it or wait
     struct list waiting; // struct limit_pass
 };
@@ -69,21 +72,6 @@ struct question {
     size_t n;
 };
 
-struct limit_store *limit_store_new(const struct limit_config *c)
-{
-    struct limit_store *s = mem_zalloc(sizeof(*s));
-
-    s->cfg = *c;
-    if (s->cfg.park_us == 0) {
-        s->cfg.park_us = 50 * MONO_MS;
-    }
-    for (size_t i = 0; i < SHARDS; i++) {
-        pthread_mutex_init(&s->shards[i].lock, NULL);
-        map_init(&s->shards[i].entries);
-    }
-    return s;
-}
-
 void limit_store_free(struct limit_store **s)
 {
     if (*s == NULL) {
@@ -108,6 +96,73 @@ void limit_set_live(struct limit_store *s, uint64_t proxies)
 static struct shard *shard_of(struct limit_store *s, struct slice id)
 {
     return &s->shards[hash_bytes(hash_process_key(), id) % SHARDS];
+}
+
+// Ends every change of an entry (NULL allowed): the book has what is there before anybody acts on
+// it.
+static void note(const struct entry *e)
+{
+    struct book_line l;
+
+    if (e->line != 0) {
+        lease_bequeath(&e->lease, &l);
+        book_write(e->book, e->line, &l);
+    }
+}
+
+static void unlock(struct shard *sh, const struct entry *e)
+{
+    if (e != NULL) {
+        note(e);
+    }
+    pthread_mutex_unlock(&sh->lock);
+}
+
+static struct entry *new_entry(struct shard *sh, const char *id)
+{
+    struct entry *e = mem_zalloc(sizeof(*e));
+
+    (void)snprintf(e->id, sizeof(e->id), "%s", id); // ids are cut to that size
+    e->shard = sh;
+    list_init(&e->waiting);
+    (void)map_put(&sh->entries, slice_str(e->id), e);
+    return e;
+}
+
+// What the last process on this data directory left.
+static void inherit(void *ctx, uint32_t line, const struct book_line *l)
+{
+    struct limit_store *s = ctx;
+    struct slice id = slice_str(l->limit_id);
+    struct shard *sh = shard_of(s, id);
+    struct entry *e = id.n < ID_MAX ? map_get(&sh->entries, id) : NULL;
+
+    if (e != NULL || id.n >= ID_MAX || !text_utf8_valid(id)) {
+        book_drop(s->cfg.book, line); // nonsense: a damaged file
+        return;
+    }
+    e = new_entry(sh, l->limit_id);
+    e->book = s->cfg.book;
+    e->line = line;
+    lease_inherit(&e->lease, l->window, l->batch, l->units, l->debt);
+}
+
+struct limit_store *limit_store_new(const struct limit_config *c)
+{
+    struct limit_store *s = mem_zalloc(sizeof(*s));
+
+    s->cfg = *c;
+    if (s->cfg.park_us == 0) {
+        s->cfg.park_us = 50 * MONO_MS;
+    }
+    for (size_t i = 0; i < SHARDS; i++) {
+        pthread_mutex_init(&s->shards[i].lock, NULL);
+        map_init(&s->shards[i].entries);
+    }
+    if (s->cfg.book != NULL) {
+        book_each(s->cfg.book, inherit, s);
+    }
+    return s;
 }
 
 // --- which limits apply -----------------------------------------------------------------------
@@ -208,16 +263,14 @@ static uint64_t cost_of(enum resource_unit unit, uint64_t tokens, uint64_t nano_
 
 // --- entries (shard lock held) ----------------------------------------------------------------
 
-static struct entry *entry_of(struct shard *sh, const struct applied *a)
+static struct entry *entry_of(struct book *book, struct shard *sh, const struct applied *a)
 {
     struct entry *e = map_get(&sh->entries, slice_str(a->id));
 
     if (e == NULL) {
-        e = mem_zalloc(sizeof(*e));
-        memcpy(e->id, a->id, sizeof(e->id));
-        e->shard = sh;
-        list_init(&e->waiting);
-        (void)map_put(&sh->entries, slice_str(e->id), e);
+        e = new_entry(sh, a->id);
+        e->book = book;
+        e->line = book == NULL ? 0 : book_add(book, e->id);
     }
     lease_configure(&e->lease, a->limit);
     return e;
@@ -248,7 +301,7 @@ static bool send(struct limit_store *s, const struct question *q)
         if (e != NULL) {
             lease_not_asked(&e->lease, item);
         }
-        pthread_mutex_unlock(&sh->lock);
+        unlock(sh, e);
     }
     return false;
 }
@@ -431,7 +484,7 @@ static enum limit_result take(struct admission *ad, const struct applied *a, uin
     enum limit_result result = LIMIT_OK;
 
     pthread_mutex_lock(&sh->lock);
-    struct entry *e = entry_of(sh, a);
+    struct entry *e = entry_of(ad->s->cfg.book, sh, a);
     lease_expire(&e->lease, ad->now_us);
     e->used_at_us = ad->now_us;
     if (dry ? e->lease.units < (int64_t)units : !lease_take(&e->lease, units)) {
@@ -443,7 +496,7 @@ static enum limit_result take(struct admission *ad, const struct applied *a, uin
         }
         show(ad->p, &e->lease, ad->now_us, false);
     }
-    pthread_mutex_unlock(&sh->lock);
+    unlock(sh, e);
     return result;
 }
 
@@ -460,7 +513,7 @@ static void give_back(const struct limit_hold *h, int64_t units)
 
         lease_local_put_back(&e->lease, used < h->local ? h->local - used : 0);
     }
-    pthread_mutex_unlock(&e->shard->lock);
+    unlock(e->shard, e);
 }
 
 static void give_back_all(struct limit_pass *p)
@@ -500,7 +553,7 @@ static bool park(struct admission *ad)
     bool parked = false;
 
     pthread_mutex_lock(&sh->lock);
-    struct entry *e = entry_of(sh, ad->missing);
+    struct entry *e = entry_of(ad->s->cfg.book, sh, ad->missing);
     if (lease_is_asked_for(&e->lease, ad->now_us)) {
         p->waiting = e;
         p->short_of = ad->missing_units;
@@ -509,7 +562,7 @@ static bool park(struct admission *ad)
         list_push_back(&e->waiting, &p->node);
         parked = true;
     }
-    pthread_mutex_unlock(&sh->lock);
+    unlock(sh, e);
     return parked;
 }
 
@@ -610,7 +663,7 @@ void limit_granted(struct limit_store *s, const struct limit_grant *g, size_t n,
             lease_granted(&e->lease, &g[i], now_us);
             wake_all(e);
         }
-        pthread_mutex_unlock(&sh->lock);
+        unlock(sh, e);
     }
 }
 
@@ -626,7 +679,7 @@ void limit_lost(struct limit_store *s, const struct limit_ask *items, size_t n, 
             lease_lost(&e->lease, &items[i], now_us);
             wake_all(e);
         }
-        pthread_mutex_unlock(&sh->lock);
+        unlock(sh, e);
     }
 }
 
@@ -679,9 +732,13 @@ static bool tick_shard(struct limit_store *s, struct shard *sh, uint64_t now_us)
 
         lease_expire(&e->lease, now_us);
         ask(&q, e, 0, now_us);
+        note(e);
         // An entry that a question names lives until that was sent.
         if (q.n == before && is_forgotten(e, now_us)) {
             (void)map_del(&sh->entries, it->key);
+            if (e->line != 0) {
+                book_drop(e->book, e->line);
+            }
             mem_free(e);
         }
     }

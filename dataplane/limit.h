@@ -20,6 +20,7 @@
 #include "common/base/cdefs.h"
 #include "common/base/list.h"
 #include "common/base/slice.h"
+#include "dataplane/book.h"
 #include "dataplane/snapshot.h"
 
 struct limit_store;
@@ -50,6 +51,9 @@ struct limit_config {
     bool (*ask)(void *arg, const struct limit_ask *items, size_t n);
     void *arg;
     uint64_t park_us; // 50 ms
+    // Keeps what is held here over the death of this process; what it has from the last one is
+    // given back. Borrowed; NULL: nothing is kept.
+    struct book *book;
 };
 
 struct limit_store *limit_store_new(const struct limit_config *c);

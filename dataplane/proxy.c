@@ -50,6 +50,7 @@ struct proxy {
     struct keys *keys;
     struct ops *ops;
     struct worker_shared shared;
+    struct book *book;
     struct metrics *metrics; // the main thread's slot
     struct loop_timer second, state;
     bool announced;       // ready file written
@@ -498,6 +499,29 @@ static bool make_link(struct proxy *p, struct err *e)
     return p->shared.link != NULL;
 }
 
+// Without one a death costs units of windows until they end; that is no reason not to serve.
+static struct book *open_book(const char *data_dir)
+{
+    struct book *b = NULL;
+    struct buf boot;
+    struct err e;
+
+    if (data_dir == NULL) {
+        return NULL;
+    }
+    buf_init(&boot, 256);
+    if (proc_mkdirs(data_dir, &e) &&
+        proc_read_file("/proc/sys/kernel/random/boot_id", 256, &boot, &e)) {
+        b = book_open(data_dir, buf_cstr(&boot), &e);
+    }
+    buf_done(&boot);
+    if (b == NULL) {
+        LOG(WARN, "proxy.no_book", LOG_ERR(&e),
+            LOG_STR("meaning", "leases in hand are lost when this process is killed"));
+    }
+    return b;
+}
+
 static bool make(struct proxy *p, struct err *e)
 {
     struct limit_config limits = {.ask = ask_leases, .arg = p, .park_us = PARK_US};
@@ -514,6 +538,7 @@ static bool make(struct proxy *p, struct err *e)
     }
     p->shared.metrics = metrics_registry_new();
     p->metrics = metrics_new(p->shared.metrics);
+    p->book = limits.book = open_book(p->conf->data_dir);
     p->shared.limits = limit_store_new(&limits);
     fill_worker_config(p, nofile);
     if (!worker_setup(&p->shared, p->conf->workers, e)) {
@@ -550,6 +575,7 @@ static void unmake(struct proxy *p)
     link_stop(&p->shared.link, FLUSH_US);
     snapshot_reap();
     limit_store_free(&p->shared.limits);
+    book_close(&p->book);
     struct cache *cache = atomic_load(&p->shared.cache);
     cache_free(&cache);
     target_table_free(&p->shared.targets);

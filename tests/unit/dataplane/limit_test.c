@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -613,6 +615,65 @@ static void the_own_share_comes_first(void **state)
     end(&w);
 }
 
+// A store that ends without a word (a killed process) and one that comes after it: what was in hand
+// goes back, what was owed is owed, what a request in flight had reserved counts as used.
+static void the_next_process_gives_back(void **state)
+{
+    static const struct resource_limit limits[] = {
+        {.unit = RESOURCE_TOKENS, .amount = 1000, .per_us = 86400 * MONO_SEC},
+        {.unit = RESOURCE_REQUESTS, .amount = 1000, .per_us = 60 * MONO_SEC},
+    };
+    char dir[] = "/tmp/sluice-limit-XXXXXX", file[64];
+    struct limit_config cfg = {.ask = on_ask};
+    struct world w;
+    struct caller a = caller(), b = caller();
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(file, sizeof(file), "%s/" BOOK_FILE, dir);
+    begin(&w, limits, 2, 900);
+    limit_store_free(&w.store);
+    cfg.arg = &w.control;
+    cfg.book = book_open(dir, "boot", NULL);
+    assert_non_null(cfg.book);
+    w.store = limit_store_new(&cfg);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
+    answer(&w.control, w.store, NOW); // renewals: 11 tokens and 3 requests more
+    assert_int_equal(w.control.limits[0].left, 879);
+    assert_int_equal(w.control.limits[1].left, 896);
+    limit_settle(w.store, &a.pass, false, 12, 0); // two more than reserved
+    assert_int_equal(admit(&w, &b, NOW), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(admit(&w, &b, NOW), LIMIT_OK); // and never ends
+    answer(&w.control, w.store, NOW);
+    limit_store_free(&w.store);
+    book_close(&cfg.book);
+
+    cfg.book = book_open(dir, "boot", NULL);
+    w.store = limit_store_new(&cfg);
+    w.control.n = 0;
+    limit_tick(w.store, NOW + MONO_SEC);
+    assert_int_equal(w.control.n, 2);
+    answer(&w.control, w.store, NOW + MONO_SEC);
+    assert_int_equal(w.control.limits[0].left, 900 - 12 - 10);
+    assert_int_equal(w.control.limits[1].left, 900 - 2);
+    limit_tick(w.store, NOW + 2 * MONO_SEC); // once
+    assert_int_equal(w.control.n, 0);
+    limit_store_free(&w.store);
+    book_close(&cfg.book);
+
+    cfg.book = book_open(dir, "boot", NULL); // nor by a third one
+    w.store = limit_store_new(&cfg);
+    limit_tick(w.store, NOW + 3 * MONO_SEC);
+    assert_int_equal(w.control.n, 0);
+    end(&w);
+    book_close(&cfg.book);
+    (void)unlink(file);
+    (void)rmdir(dir);
+}
+
 // The lease is spent first; only then the rule of the limit counts.
 static void lease_outlasts_the_link(void **state)
 {
@@ -1066,6 +1127,7 @@ int main(void)
         cmocka_unit_test(too_little_is_said_at_once),
         cmocka_unit_test(too_little_again_goes_back),
         cmocka_unit_test(settling_makes_debt_or_refund),
+        cmocka_unit_test(the_next_process_gives_back),
         cmocka_unit_test(closed_link),
         cmocka_unit_test(one_lost_answer_is_no_loss),
         cmocka_unit_test(the_own_share_comes_first),

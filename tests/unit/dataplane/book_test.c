@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is written is there for the next process of the same boot, and for nobody else.
+#include "dataplane/book.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/base/mem.h"
+
+struct place {
+    char dir[64], file[128];
+};
+
+static int setup(void **state)
+{
+    static struct place p;
+
+    (void)snprintf(p.dir, sizeof(p.dir), "/tmp/sluice-book-XXXXXX");
+    assert_non_null(mkdtemp(p.dir));
+    (void)snprintf(p.file, sizeof(p.file), "%s/" BOOK_FILE, p.dir);
+    *state = &p;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct place *p = *state;
+
+    (void)unlink(p->file);
+    return rmdir(p->dir);
+}
+
+struct seen {
+    unsigned n;
+    uint32_t line;
+    char id[BOOK_ID_MAX + 1];
+    struct book_line last;
+};
+
+static void on_line(void *ctx, uint32_t line, const struct book_line *l)
+{
+    struct seen *s = ctx;
+
+    s->n++;
+    s->line = line;
+    s->last = *l;
+    (void)snprintf(s->id, sizeof(s->id), "%s", l->limit_id);
+}
+
+static struct seen look(struct book *b)
+{
+    struct seen s = {.n = 0};
+
+    book_each(b, on_line, &s);
+    return s;
+}
+
+static void a_killed_process_leaves_its_lines(void **state)
+{
+    struct place *p = *state;
+    struct seen s;
+    struct book *b;
+    pid_t child = fork();
+    int status;
+
+    if (child == 0) {
+        b = book_open(p->dir, "boot", NULL);
+        if (b == NULL || book_add(b, "k:1:0") == 0) {
+            _exit(1);
+        }
+        book_write(b, 1, &(const struct book_line){.window = 7, .units = 12});
+        book_write(b, 1, &(const struct book_line){.window = 7, .units = 11});
+        (void)book_add(b, "k:2:0"); // nothing in it
+        (void)raise(SIGKILL);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    b = book_open(p->dir, "boot", NULL);
+    assert_non_null(b);
+    s = look(b);
+    assert_int_equal(s.n, 1);
+    assert_string_equal(s.id, "k:1:0");
+    assert_int_equal(s.last.units, 11);
+    assert_int_equal(s.last.window, 7);
+    assert_int_equal(s.last.debt, 0);
+    book_write(b, s.line, &(const struct book_line){.batch = 3, .debt = 5});
+    book_close(&b);
+    b = book_open(p->dir, "boot", NULL);
+    s = look(b);
+    assert_int_equal(s.last.debt, 5);
+    assert_int_equal(s.last.batch, 3);
+    assert_int_equal(s.last.units, 0);
+    book_drop(b, s.line);
+    assert_int_equal(look(b).n, 0);
+    book_close(&b);
+}
+
+static void another_boot_finds_nothing(void **state)
+{
+    static const char *const others[] = {"another", "", "boot "};
+    struct place *p = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        struct book *b = book_open(p->dir, "boot", NULL);
+        uint32_t line = book_add(b, "k:1:0");
+
+        book_write(b, line, &(const struct book_line){.units = 12});
+        book_close(&b);
+        b = book_open(p->dir, others[i], NULL);
+        assert_int_equal(look(b).n, 0);
+        book_close(&b);
+    }
+}
+
+static void one_process_at_a_time(void **state)
+{
+    struct place *p = *state;
+    struct book *b = book_open(p->dir, "boot", NULL);
+    struct err e;
+
+    assert_null(book_open(p->dir, "boot", &e));
+    assert_int_equal(e.code, ERR_CONFLICT);
+    book_close(&b);
+    assert_null(book_open("/nowhere/at/all", "boot", &e));
+    assert_int_equal(e.code, ERR_IO);
+}
+
+static void lines_run_out(void **state)
+{
+    struct place *p = *state;
+    struct book *b = book_open(p->dir, "boot", NULL);
+    char id[BOOK_ID_MAX + 2];
+
+    memset(id, 'x', sizeof(id));
+    id[sizeof(id) - 1] = '\0';
+    assert_int_equal(book_add(b, id), 0); // too long
+    for (unsigned i = 0; i < BOOK_LINES; i++) {
+        (void)snprintf(id, sizeof(id), "k:%u:0", i);
+        assert_int_not_equal(book_add(b, id), 0);
+    }
+    assert_int_equal(book_add(b, "one more"), 0);
+    book_drop(b, 77);
+    assert_int_equal(book_add(b, "one more"), 77);
+    book_close(&b);
+}
+
+static void a_damaged_file_is_begun_anew(void **state)
+{
+    struct place *p = *state;
+    struct book *b;
+    FILE *f = fopen(p->file, "w");
+
+    assert_non_null(f);
+    (void)fputs("SLULEAS1 and then nothing", f);
+    (void)fclose(f);
+    b = book_open(p->dir, "boot", NULL);
+    assert_non_null(b);
+    assert_int_equal(look(b).n, 0);
+    assert_int_not_equal(book_add(b, "k:1:0"), 0);
+    book_close(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_killed_process_leaves_its_lines, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_boot_finds_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_process_at_a_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(lines_run_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_damaged_file_is_begun_anew, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
