@@ -313,6 +313,45 @@ static void on_head(void *arg, struct httpd_req *q)
     }
 }
 
+// Those that compile a configuration: milliseconds. Many in one turn of the loop would keep answers
+// of Redis from being read until their time is over.
+static bool is_slow(const struct api_route *r)
+{
+    return r->body == API_TEXT || slice_eq_str(slice_str(r->method), "PUT") ||
+           r->fn == api_providers_delete || r->fn == api_models_delete;
+}
+
+// One call, then the rest of a turn for everybody else.
+static void on_slow(struct loop_timer *t)
+{
+    struct api *a = container_of(t, struct api, slow_timer);
+    struct list_node *n = list_pop_front(&a->slow);
+    struct api_call *c;
+
+    if (n == NULL) {
+        return;
+    }
+    c = container_of(n, struct api_call, waiting_turn);
+    if (list_first(&a->slow) != NULL) {
+        loop_timer_set(a->loop, t, loop_now_us(a->loop) + 1);
+    }
+    if (c->q != NULL) {
+        c->route->fn(c);
+    }
+    api_release(c);
+}
+
+static void run_slowly(struct api_call *c)
+{
+    struct api *a = c->api;
+
+    api_hold(c);
+    list_push_back(&a->slow, &c->waiting_turn);
+    if (a->slow.count == 1) {
+        loop_timer_set(a->loop, &a->slow_timer, loop_now_us(a->loop));
+    }
+}
+
 static void on_ready(void *arg, struct httpd_req *q)
 {
     struct api_call *c = httpd_user(q);
@@ -339,6 +378,10 @@ static void on_ready(void *arg, struct httpd_req *q)
             api_error(c, 400, "invalid_json", "%s", e.message);
             return;
         }
+    }
+    if (is_slow(c->route)) {
+        run_slowly(c);
+        return;
     }
     // The handler may answer and be done before it returns; the call is ours until then.
     api_hold(c);
@@ -432,6 +475,8 @@ struct api *api_new(const struct api_config *c, struct err *e)
         mem_free(a);
         return NULL;
     }
+    list_init(&a->slow);
+    a->slow_timer.fn = on_slow;
     arena_init(&a->catalog_arena, 65536, 0);
     a->tokens = tokens_new(c->loop, c->store);
     a->events = api_events_new(a);
@@ -457,12 +502,17 @@ size_t api_active(const struct api *a)
 void api_free(struct api **ap)
 {
     struct api *a = *ap;
+    struct list_node *n;
 
     if (a == NULL) {
         return;
     }
     *ap = NULL;
     httpd_free(&a->http);
+    loop_timer_cancel(a->loop, &a->slow_timer);
+    while ((n = list_pop_front(&a->slow)) != NULL) {
+        api_release(container_of(n, struct api_call, waiting_turn));
+    }
     api_events_free(&a->events);
     tokens_free(&a->tokens);
     arena_done(&a->catalog_arena);

@@ -39,6 +39,8 @@ struct api {
     struct meters *meters;
     struct tokens *tokens;         // owned
     struct api_events *events;     // owned
+    struct list slow;              // struct api_call.waiting_turn: a turn of the loop for each
+    struct loop_timer slow_timer;
     struct api_config_source from; // of PUT /config
     struct catalog catalog;        // the built-in one, loaded at the first need
     struct arena catalog_arena;    // of it
@@ -129,6 +131,7 @@ struct api_call {
     struct upstream_call *upstream; // NULL: none
     struct loop_timer *deadline;    // of upstream; in the arena
     struct list_node subscribed;    // among the streams of events
+    struct list_node waiting_turn;  // in api.slow
     bool is_stream;
 };
 

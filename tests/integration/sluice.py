@@ -286,6 +286,18 @@ class Stack:
         self.process.stop()
 
 
+class PatientStack(Stack):
+    """Repeats a write that was answered 503, as a client should: on a machine that is busy enough Redis itself is too slow
+    for it now and then."""
+
+    def admin(self, method, path, body=None, headers=None, token=None):
+        for _ in range(20):
+            r = super().admin(method, path, body, headers, token)
+            if r.status != 503 or r.code != "store_unavailable":
+                break
+        return r
+
+
 class Redis:
     """A private Redis on a unix socket, append-only in its own directory; `port=True`: on TCP as well."""
 

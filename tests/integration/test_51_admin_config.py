@@ -32,7 +32,7 @@ def mock(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory, mock):
-    s = sluice.Stack(tmp_path_factory.mktemp("up"), CONFIG, mock.env())
+    s = sluice.PatientStack(tmp_path_factory.mktemp("up"), CONFIG, mock.env())
     yield s
     s.stop()
 
@@ -290,7 +290,7 @@ def test_writers_of_whole_files_at_once(up):
     results, keys = [None] * 4, []
 
     def write(i):
-        results[i] = put(up, texts[i], "")
+        results[i] = put(up, texts[i], "", {"idempotency-key": f"whole-{i}"})
 
     def make():
         for _ in range(20):
@@ -309,7 +309,7 @@ def test_writers_of_whole_files_at_once(up):
 
 def test_no_strangers_by_the_api(tmp_path, mock):
     """auth.mode off, given through the API, does not open a gateway that others can reach."""
-    s = sluice.Stack(tmp_path / "open", "server: {address: 0.0.0.0}\nauth: required\n" + CONFIG, mock.env())
+    s = sluice.PatientStack(tmp_path / "open", "server: {address: 0.0.0.0}\nauth: required\n" + CONFIG, mock.env())
     try:
         r = put(s, "auth: off\n" + CONFIG, "")
         assert r.status == 422 and any("auth" in f["field"] for f in r.json()["error"]["fields"]), r
@@ -319,7 +319,7 @@ def test_no_strangers_by_the_api(tmp_path, mock):
 
 
 def test_a_restart_keeps_what_was_put(tmp_path, mock):
-    s = sluice.Stack(tmp_path / "kept", CONFIG, mock.env())
+    s = sluice.PatientStack(tmp_path / "kept", CONFIG, mock.env())
     try:
         assert put(s, CONFIG + "  kept: {load-balance: {chat: {strategy: latency, providers: [openai]}}}\n").status == 200
         assert s.admin("PUT", "/routers/mine?wait=5s", {}).status == 201
@@ -480,7 +480,7 @@ def test_a_revoked_token_does_not_listen_on(up):
 
 
 def test_a_stream_of_events_does_not_hold_up_the_end(tmp_path, mock):
-    s = sluice.Stack(tmp_path / "ending", CONFIG, mock.env())
+    s = sluice.PatientStack(tmp_path / "ending", CONFIG, mock.env())
     e = Events(s)
     s.stop()
     while e.r.readline():
