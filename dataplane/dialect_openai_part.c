@@ -54,7 +54,8 @@ static bool read_refusal(const struct place *at)
     return true;
 }
 
-// Mistral's {type: thinking, thinking: text or [{text}]}, in the history of an assistant.
+// Mistral's {type: thinking, thinking: text or [{text}]}, in the history of an assistant: a part
+// for each text.
 static bool read_thinking(const struct place *at)
 {
     const struct tape *t = at->r->t;
@@ -62,11 +63,14 @@ static bool read_thinking(const struct place *at)
     struct canon_part *p = canon_add_part(at->r->a, at->tail, CANON_REASONING);
 
     p->text = tape_text(t, thinking);
-    p->signature = tape_get_text(t, at->part, "signature");
     TAPE_ITEMS(t, thinking, i)
     {
-        p->text = jtext_join(p->text, tape_get_text(t, i, "text"), at->r->a);
+        if (p->text.p != NULL) {
+            p = canon_add_part(at->r->a, at->tail, CANON_REASONING);
+        }
+        p->text = tape_get_text(t, i, "text");
     }
+    p->signature = tape_get_text(t, at->part, "signature");
     return true;
 }
 

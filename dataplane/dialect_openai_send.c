@@ -7,6 +7,7 @@
 
 #include "common/base/text.h"
 #include "common/io/crypto.h"
+#include "dataplane/canon_index.h"
 #include "dataplane/dialect_openai_history.h"
 #include "dataplane/dialect_quirks.h"
 #include "proto/resource.h"
@@ -19,6 +20,7 @@ struct sender {
     const struct canon_request *r;
     const struct canon_target *t;
     struct canon_outcome *o;
+    struct canon_index allowed; // names of tools, of CANON_CHOICE_ALLOWED
 };
 
 // Messages came in another dialect's words: what is not given there has another meaning.
@@ -130,17 +132,17 @@ static void put_stop(struct sender *s)
 
 // --- tools -------------------------------------------------------------------------------------
 
-static bool is_allowed(const struct canon_request *r, const struct canon_tool *tool)
+static void index_allowed(struct sender *s)
 {
-    if (r->choice != CANON_CHOICE_ALLOWED) {
-        return true;
+    for (size_t i = 0; s->r->choice == CANON_CHOICE_ALLOWED && i < s->r->n_names; i++) {
+        (void)canon_index_add(&s->allowed, s->o->arena, s->r->names[i]);
     }
-    for (size_t i = 0; i < r->n_names; i++) {
-        if (slice_eq(r->names[i], tool->name)) {
-            return true;
-        }
-    }
-    return false;
+}
+
+static bool is_allowed(const struct sender *s, const struct canon_tool *tool)
+{
+    return s->r->choice != CANON_CHOICE_ALLOWED ||
+           canon_index_find(&s->allowed, tool->name) != NULL;
 }
 
 static void put_function(struct sender *s, const struct canon_tool *tool)
@@ -165,6 +167,7 @@ static void put_function(struct sender *s, const struct canon_tool *tool)
 static bool put_tools(struct sender *s, bool *ret_any)
 {
     *ret_any = false;
+    index_allowed(s);
     for (const struct canon_tool *tool = s->r->tools; tool != NULL; tool = tool->next) {
         if (tool->kind == CANON_TYPED) {
             canon_drop(s->o, arena_printf(s->o->arena, "tools." SLICE_FMT, SLICE_ARG(tool->type)));
@@ -177,7 +180,7 @@ static bool put_tools(struct sender *s, bool *ret_any)
             }
             continue;
         }
-        if (!is_allowed(s->r, tool)) {
+        if (!is_allowed(s, tool)) {
             continue;
         }
         if (!*ret_any) {

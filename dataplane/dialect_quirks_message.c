@@ -241,6 +241,23 @@ static bool is_reasoning(const struct tape *t, uint32_t name)
     return false;
 }
 
+static struct slice joined(const struct dialect_quirks_editor *e, uint32_t list, const char *member)
+{
+    struct slice out = SLICE_NULL;
+    struct buf b;
+
+    buf_init(&b, SIZE_MAX);
+    TAPE_ITEMS(e->t, list, i)
+    {
+        buf_append(&b, tape_get_text(e->t, i, member));
+    }
+    if (b.n > 0) {
+        out = arena_dup(e->a, buf_slice(&b));
+    }
+    buf_done(&b);
+    return out;
+}
+
 // The reasoning of an assistant's message, in whichever form it is there.
 static struct slice reasoning_of(const struct dialect_quirks_editor *e, uint32_t message)
 {
@@ -249,11 +266,8 @@ static struct slice reasoning_of(const struct dialect_quirks_editor *e, uint32_t
     for (size_t i = 0; i < ARRAY_LEN(reasoning_names) && text.n == 0; i++) {
         uint32_t value = tape_get(e->t, message, reasoning_names[i]);
 
-        text = tape_text(e->t, value);
-        TAPE_ITEMS(e->t, value, k)
-        {
-            text = jtext_join(text, tape_get_text(e->t, k, i == 3 ? "thinking" : "text"), e->a);
-        }
+        text = tape_is(e->t, value, SCAN_ARRAY) ? joined(e, value, i == 3 ? "thinking" : "text")
+                                                : tape_text(e->t, value);
     }
     return text;
 }
