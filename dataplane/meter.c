@@ -38,6 +38,17 @@ uint64_t meter_reserve_tokens(const struct dialect_request *r, uint64_t fallback
     return dialect_estimate_tokens(r->prompt_bytes) + output * r->n;
 }
 
+// "{ }"
+static bool is_empty(struct slice object)
+{
+    size_t i = 1;
+
+    while (i < object.n && (object.p[i] == ' ' || (object.p[i] >= '\t' && object.p[i] <= '\r'))) {
+        i++;
+    }
+    return i + 1 >= object.n;
+}
+
 bool meter_insert_cost(struct slice body, struct slice cost, struct buf *out)
 {
     struct slice usage, old;
@@ -49,8 +60,7 @@ bool meter_insert_cost(struct slice body, struct slice cost, struct buf *out)
     }
     end = (size_t)(usage.p - body.p) + usage.n - 1; // of its '}'
     buf_append(out, slice_head(body, end));
-    buf_append_str(out,
-                   slice_trim(slice_head(usage, usage.n - 1)).n > 1 ? ",\"cost\":" : "\"cost\":");
+    buf_append_str(out, is_empty(usage) ? "\"cost\":" : ",\"cost\":");
     buf_append(out, cost);
     buf_append(out, slice_from(body, end));
     return true;

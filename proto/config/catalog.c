@@ -3,8 +3,10 @@
 // apart. The built-in copies are made by cmake/embed.cmake.
 #include "proto/config/catalog.h"
 
+#include <pthread.h>
 #include <string.h>
 
+#include "common/base/check.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/io/document.h"
@@ -91,6 +93,28 @@ bool catalog_load(struct catalog *out, const char *dir, struct arena *a,
             (struct catalog){providers.providers, models.models, models.families, models.as_of.s};
     }
     return ok;
+}
+
+static struct catalog builtin;
+
+// Its arena is never freed: what is made from the catalogue borrows from it.
+static void load_builtin(void)
+{
+    static struct arena arena;
+    struct problem_list problems;
+
+    arena_init(&arena, (size_t)64 * 1024, 0);
+    problem_list_init(&problems);
+    CHECK(catalog_load(&builtin, NULL, &arena, &problems)); // held by tests
+    problem_list_done(&problems);
+}
+
+const struct catalog *catalog_builtin(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    CHECK(pthread_once(&once, load_builtin) == 0);
+    return &builtin;
 }
 
 static bool in(const struct conf_texts *names, struct slice name)

@@ -23,6 +23,9 @@ struct catalog {
 bool catalog_load(struct catalog *out, const char *dir, struct arena *a,
                   struct problem_list *problems);
 
+// The built-in catalogue, read at the first call and kept until the process ends. Any thread.
+const struct catalog *catalog_builtin(void);
+
 // By name or alias; NULL if absent. Borrowed.
 const struct conf_entry *catalog_provider(const struct catalog *c, struct slice name);
 const struct conf_entry *catalog_model(const struct catalog *c, struct slice name);

@@ -59,8 +59,8 @@ static void build(struct config *c, const struct config_options *o)
     conf_init(&ctx, &c->arena, &c->problems);
     (void)conf_read(&ctx, &schema_table, c->root, &c->schema);
     (void)boot_check(&ctx, &c->schema.boot);
-    if (o->catalog != NULL) {
-        c->catalog = *o->catalog;
+    if (o->catalog != NULL || o->catalog_dir == NULL) {
+        c->catalog = *(o->catalog != NULL ? o->catalog : catalog_builtin());
     } else if (!catalog_load(&c->catalog, o->catalog_dir, &c->arena, &c->problems)) {
         return;
     }

@@ -29,7 +29,7 @@ struct config_options {
     env_read_fn read;        // config_parse: for file:/path and keys[].file; NULL: the file system.
                              // For texts that come over the network: document_no_files.
     const char *catalog_dir; // NULL: the built-in catalogue
-    const struct catalog *catalog; // loaded already; outlives the config; NULL: it is loaded
+    const struct catalog *catalog; // loaded already; outlives the config; NULL: the built-in one
     bool any_provider;             // routers may name providers that nobody has described
     // Is there a provider of this name besides the document and the catalogue (made through the
     // API)? NULL: none.

@@ -92,6 +92,7 @@ static void the_cost_goes_into_the_usage(void **state)
         {"{ \"usage\" : { \"a\" : {} } }", "{ \"usage\" : { \"a\" : {} ,\"cost\":0.5} }"},
         {"{\"usage\":{}}", "{\"usage\":{\"cost\":0.5}}"},
         {"{\"usage\":{ }}", "{\"usage\":{ \"cost\":0.5}}"},
+        {"{\"usage\":{\n\t\r }}", "{\"usage\":{\n\t\r \"cost\":0.5}}"},
         {"{\"usage\":{\"cost\":1}}", NULL}, // the provider's own
         {"{\"usage\":null}", NULL},
         {"{\"usage\":[]}", NULL},
