@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Canonical request -> Gemini (providers/gemini.md section 9).
-//
-// Turns of one role are one `contents` entry: an entry is opened when the role changes and closed
-// when the next one differs or the messages end; a message without parts opens nothing.
+// Canonical request -> Gemini (providers/gemini.md section 9): tools, generationConfig, and the
+// endpoints beside generateContent. The conversation is in dialect_gemini_contents.c.
 #include <string.h>
 
 #include "dataplane/dialect_gemini.h"
+#include "dataplane/dialect_gemini_contents.h"
 #include "dataplane/scan.h"
 
-#define SENTINEL    "skip_thought_signature_validator" // for calls that Gemini did not make
 #define STOP_MAX    5u
 #define LOW_BUDGET  1024u
 #define MID_BUDGET  8192u
@@ -19,282 +17,7 @@ struct writer {
     const struct canon_request *r;
     const struct canon_target *t;
     struct canon_outcome *o;
-    enum canon_role open; // CANON_SYSTEM: no entry is open
-    bool call_seen;       // in the open entry
 };
-
-// --- media -------------------------------------------------------------------------------------
-
-static const char *type_by_extension(struct slice url)
-{
-    static const struct {
-        const char *end, *type;
-    } list[] = {{".png", "image/png"},       {".jpg", "image/jpeg"},  {".jpeg", "image/jpeg"},
-                {".gif", "image/gif"},       {".webp", "image/webp"}, {".heic", "image/heic"},
-                {".pdf", "application/pdf"}, {".mp4", "video/mp4"},   {".mov", "video/quicktime"},
-                {".webm", "video/webm"},     {".mp3", "audio/mp3"},   {".wav", "audio/wav"},
-                {".ogg", "audio/ogg"},       {".flac", "audio/flac"}, {".txt", "text/plain"}};
-    struct slice path;
-
-    (void)slice_cut(url, '?', &path);
-    for (size_t i = 0; i < ARRAY_LEN(list); i++) {
-        size_t n = strlen(list[i].end);
-
-        if (path.n > n && slice_eq_nocase(slice_from(path, path.n - n), slice_str(list[i].end))) {
-            return list[i].type;
-        }
-    }
-    return "image/jpeg";
-}
-
-static bool put_media(struct writer *x, const struct canon_part *p)
-{
-    switch (p->source) {
-    case CANON_BASE64:
-        jwrite_object(&x->w);
-        jwrite_object_in(&x->w, "inlineData");
-        jwrite_text_in(&x->w, "mimeType",
-                       p->media_type.n > 0 ? p->media_type : SLICE("application/octet-stream"));
-        jwrite_text_in(&x->w, "data", p->data);
-        jwrite_object_end(&x->w);
-        jwrite_object_end(&x->w);
-        return true;
-    case CANON_URL:
-        jwrite_object(&x->w);
-        jwrite_object_in(&x->w, "fileData");
-        jwrite_text_in(&x->w, "mimeType",
-                       p->media_type.n > 0 ? p->media_type : slice_str(type_by_extension(p->data)));
-        jwrite_text_in(&x->w, "fileUri", p->data);
-        jwrite_object_end(&x->w);
-        jwrite_object_end(&x->w);
-        return true;
-    case CANON_PLAIN:
-        jwrite_object(&x->w);
-        jwrite_text_in(&x->w, "text", p->data);
-        jwrite_object_end(&x->w);
-        return true;
-    case CANON_FILE_ID:
-        break;
-    }
-    return canon_refuse(x->o, x->t, "messages",
-                        "a file_id names a file at another provider; send the file itself");
-}
-
-// --- parts -------------------------------------------------------------------------------------
-
-static void put_text(struct writer *x, const struct canon_part *p)
-{
-    if (p->text.n == 0 && p->google_signature.p == NULL) {
-        return;
-    }
-    jwrite_object(&x->w);
-    jwrite_text_in(&x->w, "text", p->text.p == NULL ? SLICE("") : p->text);
-    if (!x->t->strip_signatures) {
-        jwrite_text_in(&x->w, "thoughtSignature", p->google_signature);
-    }
-    jwrite_object_end(&x->w);
-}
-
-static void put_call(struct writer *x, const struct canon_part *p)
-{
-    struct slice signature = x->t->strip_signatures ? SLICE_NULL : p->google_signature;
-
-    // Gemini 3 checks the first call of a turn; what it did not sign itself carries the sentinel.
-    if (signature.p == NULL && x->t->gemini3 && !x->call_seen) {
-        signature = SLICE(SENTINEL);
-    }
-    x->call_seen = true;
-    jwrite_object(&x->w);
-    jwrite_object_in(&x->w, "functionCall");
-    jwrite_text_in(&x->w, "id", p->id);
-    jwrite_text_in(&x->w, "name", p->name);
-    jwrite_name(&x->w, "args");
-    jwrite_compact(&x->w, p->args.p == NULL ? SLICE("{}") : p->args);
-    jwrite_object_end(&x->w);
-    jwrite_text_in(&x->w, "thoughtSignature", signature);
-    jwrite_object_end(&x->w);
-}
-
-// A JSON object is the result as it is; all else goes under a name.
-static void put_response(struct writer *x, const struct canon_part *p)
-{
-    struct slice text =
-        p->text.p != NULL ? p->text : canon_join_texts(p->parts, "\\n", x->o->arena);
-    const char *name = p->is_error ? "error" : "output";
-    struct slice json;
-    bool is_json = text.n > 0 && !jtext_is_blank(text) && !p->is_error &&
-                   jtext_to_json(text, x->o->arena, &json);
-
-    jwrite_name(&x->w, "response");
-    if (is_json && json.p[0] == '{') {
-        jwrite_compact(&x->w, json);
-        return;
-    }
-    jwrite_object(&x->w);
-    if (is_json) {
-        jwrite_name(&x->w, name);
-        jwrite_compact(&x->w, json);
-    } else {
-        jwrite_text_in(&x->w, name, text.p == NULL ? SLICE("") : text);
-    }
-    jwrite_object_end(&x->w);
-}
-
-static bool put_result_media(struct writer *x, const struct canon_part *p)
-{
-    bool any = false, ok = true;
-
-    for (const struct canon_part *q = p->parts; q != NULL && ok; q = q->next) {
-        if (q->kind == CANON_IMAGE || q->kind == CANON_FILE || q->kind == CANON_AUDIO) {
-            if (!any) {
-                jwrite_array_in(&x->w, "parts");
-                any = true;
-            }
-            ok = put_media(x, q);
-        }
-    }
-    if (any) {
-        jwrite_array_end(&x->w);
-    }
-    return ok;
-}
-
-static bool put_result(struct writer *x, const struct canon_part *p)
-{
-    struct slice name = canon_tool_name(x->r, p->id);
-    bool ok;
-
-    if (name.p == NULL) {
-        return canon_bad_request(x->o, "messages",
-                                 "a tool result names the call \"" SLICE_FMT
-                                 "\", which is in no earlier message",
-                                 SLICE_ARG(slice_head(p->id, 64)));
-    }
-    jwrite_object(&x->w);
-    jwrite_object_in(&x->w, "functionResponse");
-    jwrite_text_in(&x->w, "id", p->id);
-    jwrite_text_in(&x->w, "name", name);
-    put_response(x, p);
-    ok = put_result_media(x, p);
-    jwrite_object_end(&x->w);
-    jwrite_object_end(&x->w);
-    return ok;
-}
-
-static bool put_part(struct writer *x, const struct canon_part *p)
-{
-    switch (p->kind) {
-    case CANON_TEXT:
-    case CANON_REFUSAL:
-        put_text(x, p);
-        return true;
-    case CANON_IMAGE:
-    case CANON_AUDIO:
-    case CANON_FILE:
-        return put_media(x, p);
-    case CANON_TOOL_CALL:
-        if (p->custom) {
-            return canon_refuse(x->o, x->t, "messages",
-                                "calls of custom tools cannot be sent to this provider");
-        }
-        put_call(x, p);
-        return true;
-    case CANON_TOOL_RESULT:
-        return put_result(x, p);
-    case CANON_OTHER:
-        return canon_refuse(x->o, x->t, "messages",
-                            "content of type \"" SLICE_FMT "\" cannot be sent to this provider",
-                            SLICE_ARG(slice_head(p->name, 64)));
-    case CANON_REASONING:
-    case CANON_REDACTED:
-        break; // made by another model
-    }
-    return true;
-}
-
-static bool is_shown(const struct canon_part *p)
-{
-    return p->kind != CANON_REASONING && p->kind != CANON_REDACTED &&
-           ((p->kind != CANON_TEXT && p->kind != CANON_REFUSAL) || p->text.n > 0 ||
-            p->google_signature.p != NULL);
-}
-
-// --- contents ----------------------------------------------------------------------------------
-
-static void close_turn(struct writer *x)
-{
-    if (x->open != CANON_SYSTEM) {
-        jwrite_array_end(&x->w);
-        jwrite_object_end(&x->w);
-        x->open = CANON_SYSTEM;
-    }
-}
-
-static void open_turn(struct writer *x, enum canon_role role)
-{
-    if (x->open == role) {
-        return;
-    }
-    close_turn(x);
-    jwrite_object(&x->w);
-    jwrite_string_in(&x->w, "role", role == CANON_USER ? SLICE("user") : SLICE("model"));
-    jwrite_array_in(&x->w, "parts");
-    x->open = role;
-    x->call_seen = false;
-}
-
-// calls: only the tool calls, else all but them: calls follow the text.
-static bool put_parts(struct writer *x, const struct canon_message *m, bool calls)
-{
-    for (const struct canon_part *p = m->parts; p != NULL; p = p->next) {
-        if ((p->kind == CANON_TOOL_CALL) == calls && is_shown(p)) {
-            open_turn(x, m->role);
-            if (!put_part(x, p)) {
-                return false;
-            }
-        }
-    }
-    return true;
-}
-
-static bool put_contents(struct writer *x)
-{
-    bool ok = true;
-
-    jwrite_array_in(&x->w, "contents");
-    for (const struct canon_message *m = x->r->messages; m != NULL && ok; m = m->next) {
-        ok = m->role == CANON_SYSTEM || (put_parts(x, m, false) && put_parts(x, m, true));
-    }
-    close_turn(x);
-    jwrite_array_end(&x->w);
-    return ok;
-}
-
-static void put_system(struct writer *x)
-{
-    bool any = false;
-
-    for (const struct canon_message *m = x->r->messages; m != NULL; m = m->next) {
-        for (const struct canon_part *p = m->parts; p != NULL && m->role == CANON_SYSTEM;
-             p = p->next) {
-            if (p->kind != CANON_TEXT || p->text.n == 0) {
-                continue;
-            }
-            if (!any) {
-                jwrite_object_in(&x->w, "systemInstruction");
-                jwrite_array_in(&x->w, "parts");
-                any = true;
-            }
-            jwrite_object(&x->w);
-            jwrite_text_in(&x->w, "text", p->text);
-            jwrite_object_end(&x->w);
-        }
-    }
-    if (any) {
-        jwrite_array_end(&x->w);
-        jwrite_object_end(&x->w);
-    }
-}
 
 // --- tools -------------------------------------------------------------------------------------
 
@@ -562,8 +285,8 @@ static bool put_chat(struct writer *x)
 {
     size_t tools = 0;
 
-    put_system(x);
-    if (!put_contents(x) || !put_tools(x, &tools)) {
+    dialect_gemini_write_system(&x->w, x->r);
+    if (!dialect_gemini_write_contents(&x->w, x->r, x->t, x->o) || !put_tools(x, &tools)) {
         return false;
     }
     if (tools > 0) {
@@ -668,7 +391,7 @@ static bool write_embeddings(struct writer *x)
 bool dialect_gemini_write_request(const struct canon_request *r, const struct canon_target *t,
                                   struct canon_outcome *o, struct buf *out)
 {
-    struct writer x = {jwrite_to(out), r, t, o, CANON_SYSTEM, false};
+    struct writer x = {jwrite_to(out), r, t, o};
 
     if (r->endpoint == DIALECT_EMBEDDINGS) {
         return write_embeddings(&x);
