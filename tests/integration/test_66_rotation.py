@@ -20,6 +20,20 @@ import sluice
 from sluice import BIN, SLOW, Cluster, Control, Proxy, Redis, chat, request, wait_for
 
 
+def change(control, method, path, body=None, headers=None):
+    """A change that has to succeed. With sanitizers on a busy machine a control plane may be too slow for its own limit of
+    0.9 s: then as the manual says, again under the same Idempotency-Key."""
+    headers = headers or {"idempotency-key": os.urandom(8).hex()}
+    r = control.admin(method, path, body, headers)
+    for _ in range(100):
+        if r.status != 503 or SLOW == 1:
+            break
+        time.sleep(0.1)
+        r = control.admin(method, path, body, headers)
+    assert r.status in (200, 201) or (r.status == 202 and SLOW > 1), r
+    return r
+
+
 class Fleet:
     """Two control planes and two proxies, each with a directory of keys of its own."""
 
@@ -111,7 +125,7 @@ class Load:
     def __init__(self, fleet):
         self.fleet = fleet
         self.over, self.answers, self.failed, self.made, self.refused, self.changes = threading.Event(), 0, [], [], [], 0
-        key = fleet.controls[0].admin("POST", "/keys?wait=5s", {"name": "load"}).json()
+        key = change(fleet.controls[0], "POST", "/keys?wait=5s", {"name": "load"}).json()
         self.key = key["key"]
         self.threads = [threading.Thread(target=self.ask, args=(p,)) for p in fleet.proxies]
         self.threads.append(threading.Thread(target=self.change))
@@ -238,8 +252,8 @@ def test_a_broken_file_is_refused_and_the_old_keys_stay(fleet):
             wait_for(lambda: one.process.text().count(event) > before, 10, "the file to be refused")
         (one.keys / "cluster-secret").write_bytes(good)
         assert "not a key" not in one.process.text()
-    r = fleet.controls[0].admin("POST", "/keys?wait=5s", {"name": "still there"})
-    assert r.status == 201 and all(p.models(r.json()["key"]) == 200 for p in fleet.proxies)
+    r = change(fleet.controls[0], "POST", "/keys?wait=5s", {"name": "still there"})
+    wait_for(lambda: all(p.models(r.json()["key"]) == 200 for p in fleet.proxies), 10)
 
 
 def test_the_signing_key(fleet):
@@ -264,16 +278,16 @@ def test_the_signing_key(fleet):
     assert p.chat(load.key).status == 200
     for p in fleet.proxies:
         fleet.hand_out(p, *files)
-    r = fleet.controls[1].admin("POST", "/keys?wait=5s", {"name": "after"})
+    r = change(fleet.controls[1], "POST", "/keys?wait=5s", {"name": "after"})
     wait_for(lambda: all(p.models(r.json()["key"]) == 200 for p in fleet.proxies), 15, "the proxies to follow again")
 
 
 def test_the_master_key(fleet, mock):
     a, b = fleet.controls
     marker = "sk-provider-" + "m" * 20
-    made = a.admin("POST", "/provider-keys?wait=5s", {"provider": "openai", "name": "second", "value": marker}).json()
+    made = change(a, "POST", "/provider-keys?wait=5s", {"provider": "openai", "name": "second", "value": marker}).json()
     repeat = {"idempotency-key": "before-the-rotation"}
-    first = a.admin("POST", "/keys?wait=5s", {"name": "once"}, repeat).json()
+    first = change(a, "POST", "/keys?wait=5s", {"name": "once"}, repeat).json()
     with Load(fleet) as load:
         fleet.step("master-key", "add", ["master-key"], [a, b])
         fleet.step("master-key", "use", ["master-key"], [b, a])
@@ -282,14 +296,14 @@ def test_the_master_key(fleet, mock):
             wait_for(lambda: metric(c.admin_port, "sluice_control_records_old_key") == 0, 15, "no record under the old key")
         # The repeat of a request of before is told the same, by either.
         for c in (b, a):
-            again = c.admin("POST", "/keys?wait=5s", {"name": "once"}, repeat).json()
+            again = change(c, "POST", "/keys?wait=5s", {"name": "once"}, repeat).json()
             assert again["key"] == first["key"] and again["id"] == first["id"]
         fleet.step("master-key", "drop", ["master-key"], [a, b])
         made_by_then = len(load.made)
         wait_for(lambda: len(load.made) > made_by_then + 3, 20, "changes under the new key")
     load.check()
     # The repeat finds its first try, though nobody can make its secret again.
-    again = b.admin("POST", "/keys?wait=5s", {"name": "once"}, repeat).json()
+    again = change(b, "POST", "/keys?wait=5s", {"name": "once"}, repeat).json()
     assert again["id"] == first["id"] and "key" not in again
 
     # Everything can be read with the new key alone: by a control plane that starts with it.
@@ -299,8 +313,7 @@ def test_the_master_key(fleet, mock):
     wait_for(lambda: b.status() == "current", 20)
     assert metric(b.admin_port, "sluice_control_bad_records") == 0
     assert b.admin("GET", f"/provider-keys/{made['id']}").json()["hint"] == "..." + marker[-4:]
-    rotated = b.admin("POST", f"/provider-keys/{made['id']}/rotate?wait=5s", {"value": marker + "2"})
-    assert rotated.status == 200, rotated
+    change(b, "POST", f"/provider-keys/{made['id']}/rotate?wait=5s", {"value": marker + "2"})
     # And the file is what was applied before, not news.
     assert b.process.text().count("config.applied") == applied
 
@@ -311,12 +324,12 @@ def test_a_master_key_that_comes_late_mends_what_could_not_be_read(fleet):
     fleet.rotate("master-key", "add")
     fleet.rotate("master-key", "use")
     fleet.hand_out(a, "master-key")
-    r = a.admin("POST", "/provider-keys", {"provider": "anthropic", "name": "late", "value": "sk-late-0123456789"}).json()
+    r = change(a, "POST", "/provider-keys", {"provider": "anthropic", "name": "late", "value": "sk-late-0123456789"}).json()
     wait_for(lambda: metric(b.admin_port, "sluice_control_bad_records") > 0, 10, "the record to be missed")
     fleet.hand_out(b, "master-key")
     wait_for(lambda: b.admin("GET", f"/provider-keys/{r['id']}").status == 200, 10, "the record to be read")
     assert metric(b.admin_port, "sluice_control_bad_records") == 0
-    assert a.admin("DELETE", f"/provider-keys/{r['id']}?wait=5s").status == 200
+    change(a, "DELETE", f"/provider-keys/{r['id']}?wait=5s")
 
 
 def test_a_providers_key_with_one_proxy_frozen(tmp_path, mock):
@@ -433,7 +446,7 @@ def test_sluice_up(tmp_path, mock):
                 if what == "master-key":
                     wait_for(lambda: metric(s.admin_port, "sluice_control_records_old_key") == 0, 15)
                 assert s.post("/router/one/chat/completions", chat()).status == 200
-                assert s.admin("POST", "/keys?wait=5s", {"name": f"{what} {step}"}).status == 201
+                change(s, "POST", "/keys?wait=5s", {"name": f"{what} {step}"})
         assert not [x for x in ("keys.refused", "link.refused", "publish.refused") if x in s.process.text()]
         s.stop()
         s.start()  # with the new keys alone
