@@ -43,7 +43,9 @@ static void prepare_pass(struct req *r)
     if (r->wake_msg == NULL) {
         r->wake_msg = worker_wake_new(r);
     }
-    r->pass.wake = req_wake_cb;
+    if (r->pass.wake == NULL) {
+        r->pass.wake = req_wake_cb; // once: while it is parked the link's thread reads it
+    }
 }
 
 // Woken by req_on_wake (a lease came) or REQ_DUE_WAKE (it did not).
