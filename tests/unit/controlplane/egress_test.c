@@ -42,7 +42,8 @@ static void models_are_asked_for(void **state)
 {
     const struct resource_pair headers[] = {{"x-one", "1"}},
                                query[] = {{"api-version", "2 a"}, {"b", "&"}};
-    struct resource_provider p = {.auth_header = "authorization",
+    struct resource_provider p = {.dialect = "openai",
+                                  .auth_header = "authorization",
                                   .auth_scheme = "Bearer",
                                   .headers = headers,
                                   .n_headers = 1,
@@ -59,12 +60,17 @@ static void models_are_asked_for(void **state)
                         "accept: application/json\r\nuser-agent: sluice\r\n"
                         "authorization: Bearer sk-1\r\nx-one: 1\r\n\r\n");
     buf_clear(&b);
-    p = (struct resource_provider){.auth_header = "x-api-key", .auth_scheme = ""};
+    p = (struct resource_provider){
+        .dialect = "anthropic", .auth_header = "x-api-key", .auth_scheme = ""};
     egress_ask_models(&p, SLICE("h"), SLICE("/"), key, &b);
     assert_non_null(strstr(buf_cstr(&b), "\r\nx-api-key: sk-1\r\n"));
     buf_clear(&b);
     egress_ask_models(&p, SLICE("h"), SLICE("/"), NULL, &b);
     assert_null(strstr(buf_cstr(&b), "x-api-key"));
+    buf_clear(&b);
+    p.dialect = "ollama";
+    egress_ask_models(&p, SLICE("h"), SLICE("/api/"), NULL, &b);
+    assert_true(slice_starts(buf_slice(&b), SLICE("GET /api/tags HTTP/1.1\r\n")));
     buf_done(&b);
     secret_unref(&key);
 }
