@@ -13,6 +13,18 @@ static void add_bytes(struct buf *b, struct slice s)
     buf_append(b, s);
 }
 
+// In clear, without the key that makes them secret.
+static void encode_settings(const struct resource *r, struct buf *out)
+{
+    uint8_t *key = r->u.settings->key_hash_key, kept[32];
+
+    memcpy(kept, key, sizeof(kept));
+    memset(key, 0, sizeof(kept));
+    resource_encode(r, out);
+    memcpy(key, kept, sizeof(kept));
+    mem_wipe(kept, sizeof(kept));
+}
+
 void revision_add(struct buf *b, const struct resource *r, enum record_origin origin,
                   const char *where, const struct record_keys *k)
 {
@@ -23,7 +35,11 @@ void revision_add(struct buf *b, const struct resource *r, enum record_origin or
         return;
     }
     buf_init(&record, RECORD_BYTES_MAX);
-    record_encode(r, origin, where, k, &record);
+    if (r->kind == RESOURCE_SETTINGS) {
+        encode_settings(r, &record);
+    } else {
+        record_encode(r, origin, where, k, &record);
+    }
     add_bytes(b, slice_str(field));
     add_bytes(b, buf_slice(&record));
     buf_done(&record);
@@ -44,6 +60,23 @@ static bool take_bytes(struct slice *s, struct slice *ret)
     *ret = SLICE_MAKE(s->p + 4, n);
     *s = slice_from(*s, 4 + n);
     return true;
+}
+
+static bool read_one(struct slice field, struct slice bytes, const struct record_keys *k,
+                     struct record *ret, struct err *e)
+{
+    enum resource_kind kind;
+    struct slice id;
+
+    if (!record_parse_field(field, &kind, &id) || kind != RESOURCE_SETTINGS) {
+        return record_decode(field, bytes, k, ret, e);
+    }
+    *ret = (struct record){resource_decode(bytes, e), RECORD_FILE, SLICE("")};
+    if (ret->res != NULL && ret->res->kind != RESOURCE_SETTINGS) {
+        resource_unref(&ret->res);
+        return err_set(e, ERR_INVALID, "the revision's settings are something else");
+    }
+    return ret->res != NULL;
 }
 
 void revision_done(struct revision *r)
@@ -72,7 +105,7 @@ bool revision_read(struct slice bytes, const struct record_keys *k, struct revis
             revision_done(ret);
             return err_set(e, ERR_INVALID, "the revision is cut short");
         }
-        if (!record_decode(field, record, k, &one, e)) {
+        if (!read_one(field, record, k, &one, e)) {
             revision_done(ret);
             return false;
         }

@@ -5,6 +5,9 @@
 // program. Pure.
 //
 //   (u32 length, field, u32 length, record)...     lengths big-endian, as in the stream of changes
+//
+// The settings are in clear and without their key_hash_key (it stays what it is): so a revision
+// without provider keys of its own can be read whatever has become of the master key.
 #ifndef SLUICE_CONTROLPLANE_REVISION_H
 #define SLUICE_CONTROLPLANE_REVISION_H
 

@@ -192,6 +192,7 @@ def test_effective_config_round_trip(up):
 
 
 def test_a_change_of_the_file_is_shown_applied_and_rolled_back(up):
+    key = up.admin("POST", "/keys?wait=5s", {"name": "through-it-all"}).json()["key"]
     base = up.admin("GET", "/config")
     old = revisions(up)[0]
     new = CONFIG.replace("latency, providers: [openai, anthropic]", "priority, providers: [anthropic, openai]").replace("  other:", "  another:")
@@ -222,6 +223,7 @@ def test_a_change_of_the_file_is_shown_applied_and_rolled_back(up):
     # The keys of the environment are not part of it.
     assert len(up.admin("GET", "/provider-keys").json()["data"]) == 3
     assert routed(up, "production").status == 200
+    assert up.post("/router/other/chat/completions", chat("openai/gpt-4o-mini"), {"authorization": f"Bearer {key}"}).status == 200
     r = up.admin("POST", f"/config/revisions/{old['seq']}/rollback")
     assert r.status == 200 and r.json()["updates"] == 0, r
     assert up.admin("POST", "/config/revisions/999999/rollback").status == 404

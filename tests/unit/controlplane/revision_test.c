@@ -62,6 +62,30 @@ static void comes_back(void **state)
     buf_done(&b);
 }
 
+// Settings hold a secret, but not here: a revision without provider keys outlives master keys.
+static void settings_without_their_key(void **state)
+{
+    struct record_keys k = ring(master), wrong = ring(other);
+    struct resource *settings = resource_new(RESOURCE_SETTINGS, SLICE("global"), 3);
+    struct revision r;
+    struct buf b;
+    struct err e;
+
+    (void)state;
+    memcpy(settings->u.settings->key_hash_key, "planted planted planted planted ", 32);
+    settings->u.settings->cache_bytes = 77;
+    buf_init(&b, REVISION_BYTES_MAX);
+    revision_add(&b, settings, RECORD_FILE, "", &k);
+    assert_int_equal(slice_find(buf_slice(&b), SLICE("planted")), SIZE_MAX);
+    assert_memory_equal(settings->u.settings->key_hash_key, "planted", 7); // as it was
+    assert_true(revision_read(buf_slice(&b), &wrong, &r, &e));
+    assert_int_equal(r.resources[0]->u.settings->cache_bytes, 77);
+    assert_int_equal(r.resources[0]->u.settings->key_hash_key[0], 0);
+    revision_done(&r);
+    resource_unref(&settings);
+    buf_done(&b);
+}
+
 static void damage_is_refused(void **state)
 {
     struct record_keys k = ring(master);
@@ -87,6 +111,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(comes_back),
+        cmocka_unit_test(settings_without_their_key),
         cmocka_unit_test(damage_is_refused),
     };
 
