@@ -45,6 +45,7 @@ enum {
     M_CONFIG_SEQ,
     M_CONFIG_LAG,
     M_CONTROL_HEARD,
+    M_PROXIES_LIVE,
     M_CACHE_ENTRIES,
     M_CACHE_BYTES,
     M_CACHE_EVICTIONS,
@@ -114,6 +115,9 @@ static const struct metric_def defs[M_COUNT] = {
                       "Sequence number of the configuration in force.", 0},
     [M_CONFIG_LAG] = {"sluice_config_lag", METRIC_GAUGE, "", NULL,
                       "Changes the control plane announced that are not in force yet.", 0},
+    [M_PROXIES_LIVE] =
+        {"sluice_proxies_live", METRIC_GAUGE, "", NULL,
+         "Proxies that share the limits, as the control plane said last; 0: not known.", 0},
     [M_CONTROL_HEARD] = {"sluice_control_heard_seconds", METRIC_GAUGE, "", NULL,
                          "Time since the control plane was last heard.", 1e-6},
     [M_CACHE_ENTRIES] = {"sluice_cache_entries", METRIC_GAUGE, "", NULL, "Answers stored.", 0},
@@ -280,6 +284,7 @@ void metrics_process(struct metrics *m, const struct metrics_process *p)
     set(m, M_CONFIG_SEQ, p->config_seq);
     set(m, M_CONFIG_LAG, p->control_seq > p->config_seq ? p->control_seq - p->config_seq : 0);
     set(m, M_CONTROL_HEARD, p->heard_ago_us);
+    set(m, M_PROXIES_LIVE, p->proxies_live);
     set(m, M_CACHE_ENTRIES, p->cache_entries);
     set(m, M_CACHE_BYTES, p->cache_bytes);
     set(m, M_CACHE_EVICTIONS, p->cache_evictions);

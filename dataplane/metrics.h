@@ -45,6 +45,7 @@ void metrics_gauges(struct metrics *m, const struct metrics_gauges *g);
 
 // Of the whole process, by the thread that serves the ops port (its own slot).
 struct metrics_process {
+    uint64_t proxies_live; // as heard last; 0: not known
     uint64_t config_seq, control_seq, heard_ago_us, cache_entries, cache_bytes, cache_evictions,
         usage_pending, usage_lost, rss_bytes, body_bytes, ready;
 };

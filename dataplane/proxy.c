@@ -256,6 +256,7 @@ static void refresh(void *arg)
     struct metrics_process m = {
         .config_seq = atomic_load(&p->shared.config_seq),
         .control_seq = ls.control_seq,
+        .proxies_live = ls.live,
         .heard_ago_us = ls.heard_us != 0 && now > ls.heard_us ? now - ls.heard_us : 0,
         .cache_entries = cs.entries,
         .cache_bytes = cs.bytes,
