@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Message by message, member by member. Neighbours of one role are joined where the vendor wants
 // roles to alternate; ids of tool calls are made to fit, the same in call and result.
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "dataplane/dialect_quirks_editor.h"
@@ -19,9 +21,10 @@ static bool fits(const struct dialect_quirks_editor *e, char c)
 // filled with zeros. Another one that came to the same gets a number at its end.
 static struct slice fit(struct dialect_quirks_editor *e, struct slice id)
 {
-    size_t max = e->q->tool_id_length, n = 0;
+    size_t max = e->q->tool_id_length, n = 0, whole;
     bool bar = e->q->tool_id_punctuation != NULL && strchr(e->q->tool_id_punctuation, '_') != NULL;
     char *out = arena_alloc(e->a, max);
+    struct canon_index_slot *same;
 
     for (size_t i = 0; i < id.n && n < max; i++) {
         if (fits(e, id.p[i])) {
@@ -33,17 +36,19 @@ static struct slice fit(struct dialect_quirks_editor *e, struct slice id)
     while (n < max && (e->q->tool_id_exact || n == 0)) {
         out[n++] = '0';
     }
-    struct canon_index_slot *first = canon_index_find(&e->taken_ids, (struct slice){out, n});
-    while (first != NULL && canon_index_find(&e->taken_ids, (struct slice){out, n}) != NULL) {
-        const char *tail =
-            arena_printf(e->a, bar ? "_%llu" : "%llu", (unsigned long long)(++first->number + 1));
-        size_t m = strlen(tail), at = e->q->tool_id_exact || n + m > max ? max - m : n;
+    whole = n;
+    same = canon_index_find(&e->taken_ids, (struct slice){out, n});
+    while (same != NULL && canon_index_find(&e->taken_ids, (struct slice){out, n}) != NULL) {
+        char tail[24];
+        size_t m =
+            (size_t)snprintf(tail, sizeof(tail), "%s%" PRIu64, bar ? "_" : "", ++same->number + 1);
 
         if (m >= max) {
             break;
         }
-        memcpy(out + at, tail, m);
-        n = at + m;
+        n = whole + m <= max && !e->q->tool_id_exact ? whole : max - m;
+        memcpy(out + n, tail, m);
+        n += m;
     }
     (void)canon_index_add(&e->taken_ids, e->a, (struct slice){out, n});
     return (struct slice){out, n};

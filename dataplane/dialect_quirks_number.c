@@ -36,12 +36,11 @@ static struct slice thousandths(struct arena *a, uint32_t v)
 static void clamp(struct dialect_quirks_editor *e, uint32_t name, uint32_t min, uint32_t max)
 {
     double v;
+    bool number = number_of(e, name + 1, &v);
 
-    if (!number_of(e, name + 1, &v)) {
-        dialect_quirks_editor_keep(e, name);
-    } else if (v * 1000.0 < (double)min) {
+    if (number && v * 1000.0 < (double)min) {
         dialect_quirks_editor_change(e, name, thousandths(e->a, min));
-    } else if (max != 0 && v * 1000.0 > (double)max) {
+    } else if (number && max != 0 && v * 1000.0 > (double)max) {
         dialect_quirks_editor_change(e, name, thousandths(e->a, max));
     } else {
         dialect_quirks_editor_keep(e, name);

@@ -60,6 +60,7 @@ static const struct resource_quirks perplexity = {.flags = RESOURCE_ALTERNATE_RO
 static const struct resource_quirks cloudflare = {
     .flags = RESOURCE_FLATTEN_TEXT | RESOURCE_NO_MESSAGE_NAMES | RESOURCE_TAKES_CACHE_CONTROL};
 static const struct resource_quirks ollama = {.flags = RESOURCE_IMAGE_DATA_ONLY};
+static const struct resource_quirks short_ids = {.tool_id_length = 8, .tool_id_punctuation = "_"};
 static const struct resource_quirks openrouter = {.reasoning = RESOURCE_REASONING_OBJECT,
                                                   .reasoning_history =
                                                       RESOURCE_HISTORY_REASONING_DETAILS};
@@ -223,6 +224,12 @@ static const struct edit_case {
      M("{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"toolu01Ab\"},{\"id\":\"call10000\"},{"
        "\"id\":\"toolu01A2\"},{\"id\":\"abcDEF123\"}]},{\"role\":\"tool\",\"tool_call_id\":"
        "\"toolu01A2\"},{\"role\":\"tool\",\"tool_call_id\":\"toolu01Ab\"}"),
+     ""},
+    {"ids that collide", &short_ids, NULL,
+     M("{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"a.b\"},{\"id\":\"a:b\"},{\"id\":\"a;b\"},{"
+       "\"id\":\"long_name_1\"},{\"id\":\"long_name_2\"},{\"id\":\"long_name_3\"}]}"),
+     M("{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"a_b\"},{\"id\":\"a_b_2\"},{\"id\":\"a_b_3\"},"
+       "{\"id\":\"long_nam\"},{\"id\":\"long_n_2\"},{\"id\":\"long_n_3\"}]}"),
      ""},
     {"prefill", &mistral, NULL, M(USER ",{\"role\":\"assistant\",\"content\":\"So\"}"),
      M(USER ",{\"role\":\"assistant\",\"content\":\"So\",\"prefix\":true}"), ""},
