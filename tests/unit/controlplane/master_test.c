@@ -58,6 +58,7 @@ static void files(void **state)
         }
         if (k == NULL) {
             fail_msg("%zu: %s", i, e.message);
+            return;
         }
         assert_int_equal(k->n, cases[i].n);
         if (i == 0) {

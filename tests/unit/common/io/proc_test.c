@@ -316,9 +316,12 @@ static void the_environment_is_hidden(void **state)
     pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
+        const char *secret;
+
         proc_hide_env();
         proc_hide_env(); // again does no harm
-        _exit(strcmp(getenv("PROC_TEST_SECRET"), "planted") == 0 && getenv("PATH") != NULL &&
+        secret = getenv("PROC_TEST_SECRET");
+        _exit(secret != NULL && strcmp(secret, "planted") == 0 && getenv("PATH") != NULL &&
                       setenv("PROC_TEST_MORE", "x", 1) == 0 && getenv("PROC_TEST_MORE") != NULL
                   ? 0
                   : 1);
