@@ -153,6 +153,88 @@ static void long_conversations(void **state)
     buf_done(&anthropic);
 }
 
+// --- long streams
+// ---------------------------------------------------------------------------------
+
+#define CHUNK(delta)                                                                               \
+    "{\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":" delta                     \
+    ",\"finish_reason\":null}]}"
+
+// What is told again and again, behind what opens it.
+static const struct {
+    const struct dialect *provider;
+    const char *first, *event;
+} streams[] = {
+    {&dialect_openai, CHUNK("{\"role\":\"assistant\"}"), CHUNK("{\"content\":\"a\\nb\"}")},
+    {&dialect_openai, CHUNK("{\"role\":\"assistant\"}"), CHUNK("{\"reasoning\":\"a\"}")},
+    {&dialect_openai, CHUNK("{\"role\":\"assistant\"}"),
+     CHUNK("{\"reasoning_details\":[{\"type\":\"reasoning.text\",\"text\":\"a\"}]}")},
+    {&dialect_openai, CHUNK("{\"role\":\"assistant\"}"),
+     CHUNK("{\"content\":[{\"type\":\"text\",\"text\":\"a\"}]}")},
+    {&dialect_openai,
+     CHUNK("{\"tool_calls\":[{\"index\":0,\"id\":\"t\",\"function\":{\"name\":\"f\"}}]}"),
+     CHUNK("{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"\\\"x\"}}]}")},
+    {&dialect_anthropic,
+     "{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}",
+     "{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}"},
+    {&dialect_anthropic,
+     "{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"tool_use\",\"id\":\"t\","
+     "\"name\":\"f\",\"input\":{}}}",
+     "{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"input_json_delta\","
+     "\"partial_json\":\"\\\"x\"}}"},
+    {&dialect_anthropic,
+     "{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"thinking\","
+     "\"thinking\":\"\"}}",
+     "{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"thinking_delta\","
+     "\"thinking\":\"a\"}}"},
+    {&dialect_gemini,
+     "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}],\"responseId\":\"r\"}",
+     "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"},{\"text\":\"b\",\"thought\":true}]}}]}"},
+    {&dialect_ollama, "{\"model\":\"m\",\"message\":{\"content\":\"a\"},\"done\":false}",
+     "{\"model\":\"m\",\"message\":{\"content\":\"a\",\"thinking\":\"b\"},\"done\":false}"},
+};
+
+static void stream_many(const struct dialect *client, size_t i)
+{
+    struct dialect_stream s = {.content_seen = false};
+    size_t before = 0;
+    struct xlate x;
+
+    xlate_init(&x, client, &arena, &rng);
+    x.provider = streams[i].provider;
+    x.context = (struct canon_context){.arena = &arena,
+                                       .rng = &rng,
+                                       .endpoint = client == &dialect_openai ? DIALECT_CHAT
+                                                                             : DIALECT_MESSAGES,
+                                       .model = SLICE("m")};
+    for (int n = 0; n < 5000; n++) {
+        struct dialect_event ev;
+
+        buf_clear(&out);
+        ev = xlate_event(&x, &s, SLICE_NULL,
+                         slice_str(n == 0 ? streams[i].first : streams[i].event), &out);
+        assert_false(ev.malformed || ev.error);
+        assert_true(n < 2 || ev.content);
+        assert_true(n < 2 || out.n > 0);
+        before = n == 10 ? arena.used : before;
+    }
+    assert_int_equal(arena.used, before);
+    xlate_done(&x);
+}
+
+static void long_streams_hold_no_memory(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(streams); i++) {
+        if (streams[i].provider != &dialect_openai) {
+            stream_many(&dialect_openai, i);
+        }
+        if (streams[i].provider != &dialect_anthropic) {
+            stream_many(&dialect_anthropic, i);
+        }
+    }
+}
+
 // --- counting, documents, ends
 // ---------------------------------------------------------------------
 
@@ -223,6 +305,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(long_conversations, setup, teardown),
+        cmocka_unit_test_setup_teardown(long_streams_hold_no_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(counts_tokens, setup, teardown),
         cmocka_unit_test_setup_teardown(tells_a_document_as_a_stream, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_follows_the_end, setup, teardown),
