@@ -91,6 +91,8 @@ static size_t edit(struct req *r, const struct route_candidate *c, struct dialec
 {
     const struct resource_provider *p = c->provider->res->u.provider;
 
+    r->rq.keep = p->quirks.takes;
+    r->rq.n_keep = p->quirks.n_takes;
     return r->dialect->edit_request(&r->rq, httpd_body(r->q), c->model, !p->no_stream_options,
                                     &r->arena, out, max);
 }

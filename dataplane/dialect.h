@@ -59,6 +59,9 @@ struct dialect_request {
     size_t n_ignore;    // provider.ignore
     bool no_fallbacks;  // provider.allow_fallbacks: false
     bool usage_in_body; // usage: {include: true}
+    // of the provider being asked: extensions that it defined itself, and gets
+    const char *const *keep;
+    size_t n_keep;
 };
 
 // Whether the client expects the usage event at the end of a stream, in OpenAI's words or in

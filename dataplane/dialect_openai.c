@@ -30,14 +30,17 @@
 // Members that are ours or OpenRouter's and must not reach the provider.
 static const char *const extensions[] = {"models", "provider", "route", "transforms", "usage"};
 
-static bool is_extension(struct slice key)
+static bool is_extension(const struct dialect_request *r, struct slice key)
 {
-    for (size_t i = 0; i < ARRAY_LEN(extensions); i++) {
-        if (slice_eq_str(key, extensions[i])) {
-            return true;
-        }
+    bool ours = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(extensions) && !ours; i++) {
+        ours = slice_eq_str(key, extensions[i]);
     }
-    return false;
+    for (size_t i = 0; i < r->n_keep && ours; i++) {
+        ours = !slice_eq_str(key, r->keep[i]);
+    }
+    return ours;
 }
 
 struct strings {
@@ -297,10 +300,12 @@ static void edit_stream_options(struct edits *ed, const struct scan_member *m, s
     }
 }
 
-static bool all_extensions(const struct scan_object *o)
+static bool all_extensions(const struct dialect_request *r)
 {
+    const struct scan_object *o = &r->top;
+
     for (size_t i = 0; i < o->n; i++) {
-        if (!is_extension(o->members[i].key)) {
+        if (!is_extension(r, o->members[i].key)) {
             return false;
         }
     }
@@ -321,7 +326,7 @@ static void edit_insert(struct edits *ed, const struct dialect_request *r, struc
     text = arena_printf(ed->a, SLICE_FMT "%s%s%s",
                         SLICE_ARG(add_model ? quoted(ed->a, "\"model\":", model) : SLICE("")),
                         add_model && inject ? "," : "", inject ? options : "",
-                        all_extensions(&r->top) ? "" : ",");
+                        all_extensions(r) ? "" : ",");
     edit(ed, r->top.open + 1, r->top.open + 1, slice_str(text));
 }
 
@@ -340,10 +345,10 @@ static size_t edit_request(const struct dialect_request *r, struct slice body,
             edit_model(&ed, r, body, upstream_model);
         } else if (inject && r->stream_options != NULL && &o->members[i] == r->stream_options) {
             edit_stream_options(&ed, &o->members[i], body);
-        } else if (is_extension(o->members[i].key)) {
+        } else if (is_extension(r, o->members[i].key)) {
             size_t j = i;
 
-            while (j + 1 < o->n && is_extension(o->members[j + 1].key)) {
+            while (j + 1 < o->n && is_extension(r, o->members[j + 1].key)) {
                 j++;
             }
             edit_remove(&ed, o, i, j);

@@ -263,6 +263,25 @@ static const struct {
      true},
 };
 
+// OpenRouter's words reach OpenRouter, and no one else (interfaces.md section 3).
+static void keeps_what_a_provider_defined(void **state)
+{
+    static const char *const keep[] = {"top_k", "provider", "models"};
+    const struct slice body =
+        SLICE("{\"model\":\"m\",\"models\":[\"a\"],\"provider\":{},\"route\":\"x\"}");
+    struct dialect_splice sp[DIALECT_SPLICES_MAX];
+    struct dialect_request r = parsed(body.p, DIALECT_CHAT);
+
+    (void)state;
+    assert_int_equal(dialect_openai.edit_request(&r, body, SLICE("m"), true, &arena, sp, 8), 1);
+    assert_int_equal(sp[0].end - sp[0].begin,
+                     strlen(",\"models\":[\"a\"],\"provider\":{},\"route\":\"x\""));
+    r.keep = keep;
+    r.n_keep = ARRAY_LEN(keep);
+    assert_int_equal(dialect_openai.edit_request(&r, body, SLICE("m"), true, &arena, sp, 8), 1);
+    assert_int_equal(sp[0].end - sp[0].begin, strlen(",\"route\":\"x\""));
+}
+
 static void edits(void **state)
 {
     (void)state;
@@ -380,10 +399,15 @@ static void errors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds),   cmocka_unit_test(paths),
-        cmocka_unit_test(reads),   cmocka_unit_test(reads_defaults),
-        cmocka_unit_test(refuses), cmocka_unit_test(edits),
-        cmocka_unit_test(errors),  cmocka_unit_test(odd_upstream_names),
+        cmocka_unit_test(finds),
+        cmocka_unit_test(paths),
+        cmocka_unit_test(reads),
+        cmocka_unit_test(reads_defaults),
+        cmocka_unit_test(refuses),
+        cmocka_unit_test(edits),
+        cmocka_unit_test(keeps_what_a_provider_defined),
+        cmocka_unit_test(errors),
+        cmocka_unit_test(odd_upstream_names),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
