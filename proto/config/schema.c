@@ -165,7 +165,7 @@ static const struct conf_field limit_fields[] = {
     {.key = "on-control-loss", .type = CONF_ENUM, AT(schema_limit, on_control_loss),
      .def = "default", .words = on_loss, .reload = true,
      .help = "Without a control plane: `open` lets requests through, `closed` refuses them. Default: "
-     "open for requests and tokens, closed for `usd`."},
+     "the proxy's share of what was left, then open for requests and tokens, closed for `usd`."},
 };
 TABLE(limit, struct schema_limit, .help = "Limits; a request must fit into all of them.");
 
