@@ -300,13 +300,24 @@ static bool take_error(struct found *f, uint32_t top)
     return take_message(f, tape_is(f->t, error, SCAN_ARRAY) ? tape_first(f->t, error) : error);
 }
 
-static bool take_base_resp(struct found *f, uint32_t top)
+unsigned dialect_error_base_resp(uint64_t status_code)
 {
     static const struct {
         uint64_t code;
         unsigned status;
-    } statuses[] = {{1002, 429}, {1004, 401}, {1008, 402}, {1026, 400},
-                    {1027, 400}, {1039, 429}, {2013, 400}};
+    } statuses[] = {{0, 0},      {1002, 429}, {1004, 401}, {1008, 402},
+                    {1026, 400}, {1027, 400}, {1039, 429}, {2013, 400}};
+
+    for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
+        if (statuses[i].code == status_code) {
+            return statuses[i].status;
+        }
+    }
+    return 500;
+}
+
+static bool take_base_resp(struct found *f, uint32_t top)
+{
     uint32_t base = tape_get(f->t, top, "base_resp");
     uint64_t code = 0;
 
@@ -314,11 +325,8 @@ static bool take_base_resp(struct found *f, uint32_t top)
         return false;
     }
     f->code = tape_raw(f->t, tape_get(f->t, base, "status_code"));
-    (void)!slice_to_u64(f->code, &code);
-    for (size_t i = 0; i < ARRAY_LEN(statuses); i++) {
-        if (statuses[i].code == code) {
-            f->status = statuses[i].status;
-        }
+    if (slice_to_u64(f->code, &code) && code != 0) {
+        f->status = dialect_error_base_resp(code);
     }
     return true;
 }

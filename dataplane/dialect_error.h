@@ -34,6 +34,8 @@ void dialect_error_read(unsigned status, struct slice body, struct arena *a,
 // The same of a body, or an event of a stream, that is on a tape.
 void dialect_error_of(unsigned status, const struct tape *t, struct arena *a,
                       struct dialect_error *ret);
+// HTTP status that MiniMax's base_resp.status_code stands for; 0 for its success, 0.
+unsigned dialect_error_base_resp(uint64_t status_code);
 // Is this already what OpenAI would have said, so that between equal dialects it goes to the client
 // byte for byte? An error object with texts as message and type, and a status that stays.
 bool dialect_error_is_openai(unsigned status, struct slice body);

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "dataplane/dialect_error.h"
 #include "dataplane/price.h"
 
 // --- members -----------------------------------------------------------------------------------
@@ -31,11 +32,12 @@ static void note_member(void *ctx, struct slice name, struct slice value)
     }
 }
 
-enum { TOP_USAGE, TOP_X_GROQ, TOP_ERROR, TOP_CHOICES, TOP_OBJECT, TOP_N };
+enum { TOP_USAGE, TOP_X_GROQ, TOP_ERROR, TOP_CHOICES, TOP_OBJECT, TOP_BASE_RESP, TOP_N };
 
 static const struct slice top_names[TOP_N] = {
-    [TOP_USAGE] = {"usage", 5},     [TOP_X_GROQ] = {"x_groq", 6}, [TOP_ERROR] = {"error", 5},
-    [TOP_CHOICES] = {"choices", 7}, [TOP_OBJECT] = {"object", 6},
+    [TOP_USAGE] = {"usage", 5},   [TOP_X_GROQ] = {"x_groq", 6},
+    [TOP_ERROR] = {"error", 5},   [TOP_CHOICES] = {"choices", 7},
+    [TOP_OBJECT] = {"object", 6}, [TOP_BASE_RESP] = {"base_resp", 9},
 };
 
 // False: malformed.
@@ -202,12 +204,27 @@ static bool find_usage(const struct slice top[TOP_N], struct dialect_usage *ret)
 
 // --- whole answers -----------------------------------------------------------------------------
 
+// MiniMax's base_resp in place of an answer; 0: there is none, or it says all is well.
+static unsigned base_resp_status(const struct slice top[TOP_N])
+{
+    struct slice code;
+    uint64_t n = 0;
+
+    return (top[TOP_CHOICES].p == NULL || scan_type_of(top[TOP_CHOICES]) == SCAN_NULL) &&
+                   scan_get(top[TOP_BASE_RESP], "status_code", &code) && scan_u64(code, &n)
+               ? dialect_error_base_resp(n)
+               : 0;
+}
+
 // Some vendors put an error object into a 200.
 static unsigned error_in_answer(const struct slice top[TOP_N])
 {
     struct slice code;
     uint64_t n = 0;
 
+    if (base_resp_status(top) != 0) {
+        return base_resp_status(top);
+    }
     if (scan_type_of(top[TOP_ERROR]) != SCAN_OBJECT || top[TOP_CHOICES].p != NULL) {
         return 0;
     }
@@ -427,6 +444,11 @@ static struct dialect_event look_closely(struct dialect_stream *s, struct slice 
     if (find_error(data, top, &v)) {
         ev.error = true;
         ev.error_status = dialect_openai_answer_error_status(v);
+        return ev;
+    }
+    ev.error_status = base_resp_status(top);
+    if (ev.error_status != 0) {
+        ev.error = true;
         return ev;
     }
     scan_array(top[TOP_CHOICES], look_at_choice, &l);
