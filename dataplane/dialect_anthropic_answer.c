@@ -20,24 +20,6 @@
 
 // --- members -----------------------------------------------------------------------------------
 
-// Values by name, filled in one pass over an object; the first of several wins.
-struct named {
-    const struct slice *names;
-    struct slice *values;
-    size_t n;
-};
-
-static void note_member(void *ctx, struct slice name, struct slice value)
-{
-    const struct named *w = ctx;
-
-    for (size_t i = 0; i < w->n; i++) {
-        if (slice_eq(name, w->names[i]) && w->values[i].p == NULL) {
-            w->values[i] = value;
-        }
-    }
-}
-
 static bool is_text(struct slice value, const char *text)
 {
     return value.n >= 2 && scan_type_of(value) == SCAN_STRING &&
@@ -76,14 +58,13 @@ static bool take_count(struct slice value, uint64_t *ret)
 void dialect_anthropic_answer_usage(struct slice usage, struct dialect_usage *u)
 {
     struct slice v[U_N] = {SLICE_NULL}, inner;
-    struct named w = {usage_names, v, U_N};
     // Anthropic counts cached tokens beside the input, we within it.
     uint64_t fresh = u->input - u->cached - u->cache_write;
 
     if (scan_type_of(usage) != SCAN_OBJECT) {
         return;
     }
-    (void)!scan_members(usage, note_member, &w); // what was found before an error counts
+    (void)!scan_named(usage, usage_names, v, U_N); // what was found before an error counts
     u->known = take_count(v[U_INPUT], &fresh) || u->known;
     u->known = take_count(v[U_OUTPUT], &u->output) || u->known;
     u->has_cached = take_count(v[U_READ], &u->cached) || u->has_cached;
@@ -148,8 +129,7 @@ static const struct slice top_names[TOP_N] = {
 struct dialect_answer dialect_anthropic_answer_whole(struct slice body)
 {
     struct slice top[TOP_N] = {SLICE_NULL};
-    struct named w = {top_names, top, TOP_N};
-    struct dialect_answer a = {.malformed = !scan_members(body, note_member, &w)};
+    struct dialect_answer a = {.malformed = !scan_named(body, top_names, top, TOP_N)};
 
     if (a.malformed) {
         return a;
@@ -211,10 +191,9 @@ static struct dialect_event look_closely(struct dialect_stream *s, struct slice 
 {
     struct dialect_event ev = {.content = false};
     struct slice v[EV_N] = {SLICE_NULL}, usage;
-    struct named w = {event_names, v, EV_N};
     struct slice type;
 
-    if (!scan_members(data, note_member, &w) || !is_object(data)) {
+    if (!scan_named(data, event_names, v, EV_N) || !is_object(data)) {
         ev.malformed = true;
         return ev;
     }

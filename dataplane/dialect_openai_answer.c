@@ -14,24 +14,6 @@
 
 // --- members -----------------------------------------------------------------------------------
 
-// Values by name, filled in one pass over an object; the first of several wins.
-struct named {
-    const struct slice *names;
-    struct slice *values;
-    size_t n;
-};
-
-static void note_member(void *ctx, struct slice name, struct slice value)
-{
-    const struct named *w = ctx;
-
-    for (size_t i = 0; i < w->n; i++) {
-        if (slice_eq(name, w->names[i]) && w->values[i].p == NULL) {
-            w->values[i] = value;
-        }
-    }
-}
-
 enum { TOP_USAGE, TOP_X_GROQ, TOP_ERROR, TOP_CHOICES, TOP_OBJECT, TOP_BASE_RESP, TOP_N };
 
 static const struct slice top_names[TOP_N] = {
@@ -43,9 +25,8 @@ static const struct slice top_names[TOP_N] = {
 // False: malformed.
 static bool read_top(struct slice text, struct slice top[TOP_N])
 {
-    struct named w = {top_names, top, TOP_N};
 
-    return scan_members(text, note_member, &w);
+    return scan_named(text, top_names, top, TOP_N);
 }
 
 // --- usage -------------------------------------------------------------------------------------
@@ -143,11 +124,10 @@ static struct dialect_usage read_usage(struct slice usage)
 {
     struct dialect_usage u = {.known = false};
     struct slice v[U_N] = {SLICE_NULL};
-    struct named w = {usage_names, v, U_N};
     bool audio_in = false, audio_out = false;
     uint64_t sum;
 
-    (void)!scan_members(usage, note_member, &w); // what was found before an error counts
+    (void)!scan_named(usage, usage_names, v, U_N); // what was found before an error counts
     u.input = count_of(&v[U_PROMPT], 2, &u.known);
     u.output = count_of(&v[U_COMPLETION], 2, &u.known);
     u.cached = nested_count(&v[U_PROMPT_DETAILS], 3, "cached_tokens", &u.has_cached);

@@ -282,6 +282,30 @@ bool scan_members(struct slice src, void (*fn)(void *ctx, struct slice name, str
     return c.p == c.end;
 }
 
+struct named {
+    const struct slice *names;
+    struct slice *values;
+    size_t n;
+};
+
+static void note_member(void *ctx, struct slice name, struct slice value)
+{
+    const struct named *w = ctx;
+
+    for (size_t i = 0; i < w->n; i++) {
+        if (slice_eq(name, w->names[i]) && w->values[i].p == NULL) {
+            w->values[i] = value;
+        }
+    }
+}
+
+bool scan_named(struct slice object, const struct slice *names, struct slice *values, size_t n)
+{
+    struct named w = {names, values, n};
+
+    return scan_members(object, note_member, &w);
+}
+
 const struct scan_member *scan_find(const struct scan_object *o, const char *key)
 {
     struct slice k = slice_str(key);

@@ -65,6 +65,10 @@ MUST_CHECK bool scan_validate(struct slice src, struct err *e);
 MUST_CHECK bool scan_members(struct slice src,
                              void (*fn)(void *ctx, struct slice name, struct slice value),
                              void *ctx);
+// Values of the members called so, in one pass; the first of several wins, values that were set
+// stay. False as scan_members; what was found before the error is there.
+MUST_CHECK bool scan_named(struct slice object, const struct slice *names, struct slice *values,
+                           size_t n);
 // Member by decoded key, or NULL.
 const struct scan_member *scan_find(const struct scan_object *o, const char *key);
 // Members of a nested object value found in a scan (already validated).
