@@ -5,9 +5,9 @@
 //                            +--> api_file: both -+
 //   revision of Redis -------+                    +--> one change --> in force, or all as before
 //
-// The change is a difference to everything there is, so it holds for one sequence only. When
-// somebody else changed something meanwhile, it is made again from the newer state, a few times;
-// with If-Match that is for the caller to decide: 412.
+// The change is a difference to what is there. When another file was applied meanwhile, or the same
+// resources were changed, it is made again from the newer state, a few times; with If-Match that is
+// for the caller to decide: 412.
 #include <stdio.h>
 
 #include "common/base/env.h"

@@ -148,6 +148,8 @@ static void on_script(void *arg, const struct redis_reply *r, const struct err *
 // --- building the script's arguments -------------------------------------------------------------
 
 // Slices over one growing buffer: offsets first, pointers when it is complete.
+#define ARGS_FIXED 25u // 10 keys, 15 arguments
+
 struct args {
     struct slice *v;
     size_t n;
@@ -216,7 +218,7 @@ static void build_args(struct store *s, struct args *a, const struct store_chang
     char now[32];
 
     arena_init(&a->arena, 4096, 0);
-    a->v = mem_zalloc_array(24 + 3 * c->n, sizeof(struct slice));
+    a->v = mem_zalloc_array(ARGS_FIXED + 3 * c->n, sizeof(struct slice));
     arg_add(a, SLICE(NAMES_EPOCH));
     arg_add(a, SLICE(NAMES_SEQ));
     arg_add(a, SLICE(NAMES_RESOURCES));
@@ -244,6 +246,8 @@ static void build_args(struct store *s, struct args *a, const struct store_chang
     arg_add(a, c->token);
     arg_add(a, c->token_value);
     arg_add(a, c->token_value.n == 0 ? SLICE("1") : SLICE("0"));
+    arg_version(a, c->at_seq);
+    CHECK(a->n == ARGS_FIXED);
     for (size_t i = 0; i < c->n; i++) {
         arg_op(s, a, &c->ops[i]);
     }

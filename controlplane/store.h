@@ -91,8 +91,8 @@ struct store_change {
     // A whole file: hash as hex. only_new: not if it was ever applied; else: not if it is latest.
     struct slice file_hash;
     bool only_new;
-    // exact: the sequence must be at_seq, else STORE_CONFLICT: for changes that are a difference
-    // to everything there is.
+    // exact: the sequence must be at_seq, else STORE_CONFLICT. With a file at_seq is always what it
+    // was compared with: STORE_CONFLICT if another one was applied since.
     bool exact;
     uint64_t at_seq;
     // With a file: what the list of revisions says of it (a JSON object), and its sealed content.
@@ -143,8 +143,8 @@ size_t store_file_diff(struct store *s, const struct store_file *f,
 void store_file_hash(struct store *s, const struct store_file *f, char out[STORE_DIGEST_HEX]);
 // Applies the difference between what the file wants and what Redis has from it, as one change.
 // DONE: r->seq, and *ret_changes resources were written or deleted. The state must be ready.
-// CONFLICT: something else changed meanwhile; look at the state again and repeat. Never half of a
-// file: the whole is compared with one sequence and written only if that is still the newest.
+// CONFLICT: another file was applied meanwhile, or something changed that this one changes; look at
+// the state again and repeat. Two files never mix.
 void store_file_apply(struct store *s, const struct store_file *f, store_fn fn, void *arg,
                       size_t *ret_changes);
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The configuration file as one change: what it wants is compared, resource by resource, with what
 // Redis has of origin file or environment; what differs is put, what is wanted no more is deleted.
-// Equal means equal in every encoded byte but the version. The difference holds for one sequence
-// only: had something else been written meanwhile, the sum would be neither this file nor the
-// other.
+// Equal means equal in every encoded byte but the version. The difference holds as long as no other
+// file was applied since: the sum would be neither the one nor the other. What the API changes
+// meanwhile is guarded by the versions of the resources.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -335,7 +335,7 @@ void store_file_apply(struct store *s, const struct store_file *f, store_fn fn, 
                       size_t *ret_changes)
 {
     struct store_change change = {.only_new = f->only_new,
-                                  .exact = true,
+                                  .exact = f->exact,
                                   .at_seq = f->exact ? f->at_seq : state_seq(store_state(s)),
                                   .audit = f->audit,
                                   .idempotency = f->idempotency,

@@ -12,16 +12,18 @@
 --       10 what the list says of the revision (JSON, "" = none)   11 its content
 --       12 field of KEYS[10] ("" = none)   13 its value ("" deletes)
 --       14 "0": it must be new, "1": it must be there
---       15.. per resource: field, expected version, record
+--       15 with a file: the seq it was compared with; no other may have been applied since
+--       16.. per resource: field, expected version, record
 --         expected "*" any, "0" absent; record "" deletes
 --
 -- Returns {"ok", seq} {"again", payload, seq} {"reused"} {"known", seq} {"epoch"} {"regressed", seq}
---         {"conflict", field, version}; field "seq": the seq is another, not the one of ARGV 9
+--         {"conflict", field, version}; field "seq": the seq is another, not the one of ARGV 9, or a
+--         file was applied behind that of ARGV 15
 local IDEMPOTENCY_SECONDS = 86400
 local STREAM_LENGTH = 10000
 local AUDIT_LENGTH = 10000
 local REVISIONS_KEPT = 20
-local OPS = 15
+local OPS = 16
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return {'epoch'}
@@ -52,6 +54,12 @@ end
 
 if ARGV[9] ~= '' and seq ~= tonumber(ARGV[9]) then
   return {'conflict', 'seq', seq}
+end
+if ARGV[6] ~= '' then
+  local newest = redis.call('LINDEX', KEYS[8], 0)
+  if newest and tonumber(string.match(newest, '^%d+')) > tonumber(ARGV[15]) then
+    return {'conflict', 'seq', seq}
+  end
 end
 if ARGV[12] ~= '' and redis.call('HEXISTS', KEYS[10], ARGV[12]) ~= tonumber(ARGV[14]) then
   return {'conflict', ARGV[12], 0}

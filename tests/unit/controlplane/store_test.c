@@ -482,12 +482,54 @@ static void loading_under_change_ends_in_the_same_state(void **state)
     }
 }
 
+// Two files that have nothing in common, from two replicas at once: each alone would be written.
+static void files_do_not_add_up(void **state)
+{
+    struct fixture *f = *state;
+    struct resource *one[] = {team("one", 1)}, *two[] = {team("two", 1)};
+    const struct store_file first = {.wanted = one, .n = 1}, second = {.wanted = two, .n = 1};
+    struct resource *mine = team("mine", 1);
+    struct store_op op = {.res = mine, .origin = RECORD_API};
+    struct got a = {0}, b = {0}, key = {0};
+    size_t changes;
+
+    replica_start(f, &f->b, false);
+    WAIT(f, f->b.status == FOLLOW_CURRENT);
+    store_file_apply(f->a.store, &first, on_result, &a, &changes);
+    store_file_apply(f->b.store, &second, on_result, &b, &changes);
+    WAIT(f, a.calls == 1 && b.calls == 1);
+    assert_true((a.r.outcome == STORE_DONE && b.r.outcome == STORE_CONFLICT) ||
+                (b.r.outcome == STORE_DONE && a.r.outcome == STORE_CONFLICT));
+    assert_int_equal(state_count(f->a.state, RESOURCE_TEAM), 1);
+    // A change of the API beside it is none of a file's business, but for If-Match.
+    a = b = (struct got){0};
+    WAIT(f, state_seq(f->b.state) == state_seq(f->a.state));
+    store_commit(f->a.store, &(const struct store_change){.ops = &op, .n = 1}, on_result, &key);
+    WAIT(f, key.calls == 1);
+    store_file_apply(
+        f->a.store,
+        &(const struct store_file){.wanted = two, .n = 1, .exact = true, .at_seq = key.r.seq - 1},
+        on_result, &a, &changes);
+    WAIT(f, a.calls == 1);
+    assert_int_equal(a.r.outcome, STORE_CONFLICT);
+    a = (struct got){0};
+    WAIT(f, state_seq(f->b.state) == state_seq(f->a.state));
+    assert_int_equal(put(f, &f->a, "other", 1, NULL).r.outcome, STORE_DONE);
+    store_file_apply(f->b.store, &first, on_result, &b, &changes); // b may not have seen that yet
+    WAIT(f, b.calls == 1);
+    assert_true(b.r.outcome == STORE_DONE || b.r.outcome == STORE_KNOWN);
+    resource_unref(&one[0]);
+    resource_unref(&two[0]);
+    resource_unref(&mine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(changes_reach_every_replica, setup, teardown),
         cmocka_unit_test_setup_teardown(a_repeat_is_told_what_happened, setup, teardown),
         cmocka_unit_test_setup_teardown(the_file_is_applied_as_a_difference, setup, teardown),
+        cmocka_unit_test_setup_teardown(files_do_not_add_up, setup, teardown),
         cmocka_unit_test_setup_teardown(writes_fail_fast_without_redis, setup, teardown),
         cmocka_unit_test_setup_teardown(an_emptied_redis_is_noticed_while_connected, setup,
                                         teardown),
