@@ -311,15 +311,29 @@ static void command(struct slice line)
     arena_done(&j.arena);
 }
 
+// A line of stdin without its end; false at the end of input. At most OUT_MAX.
+static bool read_line(struct buf *line)
+{
+    char piece[65536];
+
+    buf_clear(line);
+    while (fgets(piece, sizeof(piece), stdin) != NULL) {
+        buf_append_str(line, piece);
+        if (slice_ends(buf_slice(line), SLICE("\n"))) {
+            return true;
+        }
+    }
+    return line->n > 0;
+}
+
 int main(void)
 {
-    char *line = NULL;
-    size_t cap = 0;
-    ssize_t n;
+    struct buf line;
 
-    while ((n = getline(&line, &cap, stdin)) > 0) {
-        command((struct slice){line, (size_t)n});
+    buf_init(&line, OUT_MAX);
+    while (read_line(&line)) {
+        command(buf_slice(&line));
     }
-    free(line); // getline's
+    buf_done(&line);
     return 0;
 }

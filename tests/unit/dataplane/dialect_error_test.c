@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "common/base/mem.h"
+
 #include "common/base/cdefs.h"
 
 static void check_text(const char *body, const char *got, const char *want)
@@ -123,14 +125,14 @@ static void bodies(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        char *body = strdup(cases[i].body);
+        char *body = mem_strdup(cases[i].body);
         struct slice want = slice_str(cases[i].message);
         struct dialect_error er;
         struct arena a;
 
         arena_init(&a, 1024, 0);
         dialect_error_read(cases[i].status, slice_str(body), &a, &er);
-        free(body); // what was read is in the arena
+        mem_free(body); // what was read is in the arena
         if (er.status != cases[i].out) {
             fail_msg("%s: %u", cases[i].body, er.status);
         }
