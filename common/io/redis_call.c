@@ -87,6 +87,9 @@ bool redis_call_submit(struct redis *r, struct redis_call *c, const struct slice
         n[i] = argv[i].n;
     }
     ok = redisAsyncCommandArgv(r->ac, on_reply, c, (int)argc, p, n) == REDIS_OK;
+    if (r->calls.count == 0) {
+        r->heard_us = mono_now_us(); // nothing was asked before: its silence begins here
+    }
     mem_free(p);
     mem_free(n);
     return ok;

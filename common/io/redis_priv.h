@@ -57,7 +57,7 @@ struct redis {
     size_t greetings; // replies of the greeting still to come
     char greeting_error[160];
     char sha[REDIS_SCRIPTS_MAX][41];
-    uint64_t heard_us;
+    uint64_t heard_us; // last reply, or when the first of the commands under way was sent
     uint64_t backoff_us;
     struct dns *dns;         // owned; NULL: the host needs no lookup
     struct dns_query *query; // while RESOLVING

@@ -312,6 +312,30 @@ static void names_users_and_databases(void **state)
     WAIT(f, f->downs == 1);
 }
 
+// Silence counts from when something was asked: a connection that nobody used for a while is not
+// given up for one slow command.
+static void idle_is_no_silence(void **state)
+{
+    struct fixture *f = *state;
+    struct got slow = {0}, next = {0};
+    uint64_t until;
+
+    WAIT(f, redis_is_up(f->redis));
+    for (until = mono_now_us() + 3200 * MONO_MS; mono_now_us() < until;) {
+        loop_turn(f->loop, 50 * MONO_MS); // what is under test is time without commands
+    }
+    redis_command(f->redis, ARGV(SLICE("BLPOP"), SLICE("nothing"), SLICE("0.5")), 100 * MONO_MS,
+                  on_got, &slow);
+    WAIT(f, slow.calls == 1);
+    assert_int_equal(slow.e.code, ERR_TIMEOUT);
+    redis_command(f->redis, ARGV(SLICE("PING")), 5 * MONO_SEC, on_got, &next);
+    WAIT(f, next.calls == 1);
+    assert_int_equal(next.e.code, ERR_NONE);
+    assert_string_equal(next.text, "PONG");
+    assert_int_equal(f->ups, 1);
+    assert_int_equal(f->downs, 0);
+}
+
 static void urls(void **state)
 {
     static const struct {
@@ -362,6 +386,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_forgotten_caller_is_not_called, setup, teardown),
         cmocka_unit_test_setup_teardown(passwords_and_databases, setup, teardown),
         cmocka_unit_test_setup_teardown(names_users_and_databases, setup, teardown),
+        cmocka_unit_test_setup_teardown(idle_is_no_silence, setup, teardown),
         cmocka_unit_test(urls),
     };
 
