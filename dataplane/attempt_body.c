@@ -151,6 +151,26 @@ static bool apply_quirks(struct req *r, const struct route_candidate *c, const c
     return true;
 }
 
+// Equal dialects, but thoughts are to be told apart from the text: the answer goes through the
+// canonical model, the request as it is.
+static void split_think(struct req *r, const struct route_candidate *c)
+{
+    const struct resource_quirks *q = &c->provider->res->u.provider->quirks;
+    struct xlate *x;
+
+    if ((q->flags & RESOURCE_SPLIT_THINK) == 0 || r->route.endpoint != DIALECT_CHAT) {
+        return;
+    }
+    x = attempt_xlate(r);
+    xlate_equal(x, &r->rq, arena_dup(&r->arena, c->model));
+    x->context.quirks = q;
+    if (r->rq.usage_in_body) {
+        x->context.cost = req_cost_text;
+        x->context.cost_ctx = r;
+    }
+    r->at.xlate = x;
+}
+
 bool attempt_prepare(struct req *r, const struct route_candidate *c, const char **ret_code,
                      const char **ret_param, struct err *e)
 {
@@ -165,7 +185,14 @@ bool attempt_prepare(struct req *r, const struct route_candidate *c, const char 
     if (r->dialect->strip_request != NULL && is_other_model(r, c)) {
         strip(r, c);
     }
-    return r->at.dialect != &dialect_openai || apply_quirks(r, c, ret_code, ret_param, e);
+    if (r->at.dialect != &dialect_openai) {
+        return true;
+    }
+    if (!apply_quirks(r, c, ret_code, ret_param, e)) {
+        return false;
+    }
+    split_think(r, c);
+    return true;
 }
 
 size_t attempt_pieces(struct req *r, const struct route_candidate *c, struct slice *pieces,

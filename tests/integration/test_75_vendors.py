@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Vendors of OpenAI's dialect by the catalogue's quirks: what they are sent by clients of either kind, what clients are told
 of it, and that a body nobody wants otherwise passes byte for byte."""
+import http.server
 import json
+import threading
 
 import pytest
 
@@ -21,9 +23,45 @@ def mock(tmp_path_factory):
     m.stop()
 
 
+class Thinker(http.server.BaseHTTPRequestHandler):
+    """A server whose reasoning parser is off."""
+    protocol_version = "HTTP/1.1"
+    seen = []
+
+    def log_message(self, *args):
+        pass
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.seen.append(body)
+        head = {"id": "c1", "object": "chat.completion", "created": 1, "model": "m"}
+        usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+        if body.get("stream"):
+            chunks = [{"choices": [{"index": 0, "delta": {"content": t}, "finish_reason": None}]} for t in ("<thi", "nk>why", "</think>\n", "so")]
+            chunks += [{"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}, {"choices": [], "usage": usage}]
+            data = "".join("data: %s\n\n" % json.dumps({**head, **c}) for c in chunks) + "data: [DONE]\n\n"
+        else:
+            message = {"role": "assistant", "content": "<think>why</think>\n\nso"}
+            data = json.dumps({**head, "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage})
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream" if body.get("stream") else "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data.encode())
+
+
 @pytest.fixture(scope="module")
-def up(tmp_path_factory, mock):
-    config = "providers:\n" + "".join("  %s: {base-url: 'http://127.0.0.1:%d/v1/', keys: [{value: %s}]}\n" % (n, mock.ports[0], KEY)
+def thinker():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Thinker)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory, mock, thinker):
+    config = "providers:\n  thinker: {base-url: 'http://127.0.0.1:%d/v1/', quirks: {split-think: true}}\n" % thinker + "".join("  %s: {base-url: 'http://127.0.0.1:%d/v1/', keys: [{value: %s}]}\n" % (n, mock.ports[0], KEY)
                                       for n in NAMES)
     s = Stack(tmp_path_factory.mktemp("up"), config)
     yield s
@@ -113,3 +151,22 @@ def test_untouched(up, mock):
     r = up.post("/v1/chat/completions", body)
     assert r.status == 200, r
     assert mock.log()[-1]["body"] == body.decode().replace("groq/usage-5-5", "usage-5-5")
+
+
+def test_split_think(up):
+    """Thoughts in the text are told apart for clients of either kind; what the vendor knows and we do not still gets there."""
+    body = {"model": "thinker/m", "messages": HI, "min_p": 0.1}
+    r = up.post("/v1/chat/completions", body)
+    assert r.status == 200, r
+    m = r.json()["choices"][0]["message"]
+    assert (m["reasoning_content"], m["content"]) == ("why", "so") and r.json()["usage"]["total_tokens"] == 7, r
+    assert Thinker.seen[-1] == {"model": "m", "messages": HI, "min_p": 0.1}
+    for options in ({}, {"stream_options": {"include_usage": True}}):
+        r = up.post("/v1/chat/completions", {**body, "stream": True, **options})
+        chunks = [json.loads(d) for d in r.body.decode().replace("data: ", "").split("\n\n") if d.startswith("{")]
+        deltas = [c["choices"][0]["delta"] for c in chunks if c["choices"]]
+        assert "".join(d.get("reasoning_content", "") for d in deltas) == "why", r
+        assert "".join(d.get("content", "") for d in deltas) == "so" and r.body.endswith(b"data: [DONE]\n\n"), r
+        assert [c["usage"]["total_tokens"] for c in chunks if c.get("usage")] == ([7] if options else []), r
+    r = up.post("/ai/v1/messages", {"model": "thinker/m", "max_tokens": 9, "messages": HI})
+    assert [b["type"] for b in r.json()["content"]] == ["thinking", "text"], r
