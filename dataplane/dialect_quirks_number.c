@@ -133,6 +133,7 @@ void dialect_quirks_number_stops(struct dialect_quirks_editor *e, uint32_t name)
         return;
     }
     e->touched = true;
+    canon_drop(e->o, dialect_quirks_editor_client_name(e, name)); // some of them
     dialect_quirks_editor_begin(e, name);
     jwrite_array(&e->w);
     n = 0;

@@ -85,7 +85,7 @@ CHATS = [
     ("deepseek", {"reasoning_effort": "low", "logit_bias": {}},
      {"thinking": {"type": "enabled"}, "reasoning_effort": "high"}, ["logit_bias"]),
     ("zai", {"temperature": 2, "top_p": 1, "stop": ["a", "b"], "user": "u", "reasoning_effort": "none"},
-     {"temperature": 1, "top_p": 0.99, "stop": ["a"], "user_id": "u", "thinking": {"type": "disabled"}}, []),
+     {"temperature": 1, "top_p": 0.99, "stop": ["a"], "user_id": "u", "thinking": {"type": "disabled"}}, ["stop"]),
     ("cerebras", {"max_tokens": 5, "response_format": SCHEMA, "store": False},
      {"max_completion_tokens": 5,
       "response_format": {"type": "json_schema", "json_schema": {**SCHEMA["json_schema"], "strict": True}}}, ["store"]),

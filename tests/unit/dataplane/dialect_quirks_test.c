@@ -128,7 +128,7 @@ static const struct edit_case {
      X("\"top_p\":1"), "temperature,stop"},
     {"sampling without thought", &vllm, &reasons,
      X("\"temperature\":0.2,\"reasoning_effort\":\"none\""), NULL, ""},
-    {"stops", &zai, NULL, X("\"stop\":[\"a\",\"b\"]"), X("\"stop\":[\"a\"]"), ""},
+    {"stops", &zai, NULL, X("\"stop\":[\"a\",\"b\"]"), X("\"stop\":[\"a\"]"), "stop"},
     {"stop", &zai, NULL, X("\"stop\":\"a\""), NULL, ""},
     // tools
     {"strict", &mistral, NULL,
