@@ -47,6 +47,8 @@ class Relay:
         self.select.register(other, selectors.EVENT_READ, one)
 
     def move(self, source, sink):
+        if source.fileno() < 0:
+            return  # ended with the other one, a moment ago
         try:
             data = source.recv(65536)
             sink.sendall(data)
@@ -56,7 +58,7 @@ class Relay:
             for s in (source, sink):
                 try:
                     self.select.unregister(s)
-                except KeyError:
+                except (KeyError, ValueError):
                     pass
                 s.close()
 
