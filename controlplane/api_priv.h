@@ -5,8 +5,8 @@
 //   api_reply.c      answers and errors, query parameters, lists
 //   api_write.c      a change: commit, idempotency, ?wait=, the answer
 //   api_file.c       a whole configuration: parse, difference, one change
-//   api_keys.c  api_owners.c  api_provider_keys.c  api_resources.c  api_catalog.c  api_config.c  api_tokens.c
-//   api_events.c  api_read.c  api_requests.c  api_recovery.c  api_usage.c      handlers
+//   api_keys.c  api_owners.c  api_provider_keys.c  api_resources.c  api_catalog.c  api_config.c
+//   api_tokens.c api_events.c  api_read.c  api_requests.c  api_recovery.c  api_usage.c handlers
 //
 // A call lives from on_head until the exchange is over and nothing is pending for it:
 //
@@ -37,9 +37,9 @@ struct api {
     struct fleet *fleet;
     struct upstream *upstream;
     struct meters *meters;
-    struct tokens *tokens;         // owned
-    struct api_events *events;     // owned
-    struct list slow;              // struct api_call.waiting_turn: a turn of the loop for each
+    struct tokens *tokens;     // owned
+    struct api_events *events; // owned
+    struct list slow;          // struct api_call.waiting_turn: a turn of the loop for each
     struct loop_timer slow_timer;
     struct api_config_source from; // of PUT /config
     struct catalog catalog;        // the built-in one, loaded at the first need
