@@ -7,7 +7,7 @@
 //
 // The change is a difference to what is there. When another file was applied meanwhile, or the same
 // resources were changed, it is made again from the newer state, a few times; with If-Match that is
-// for the caller to decide: 412.
+// for the caller to decide: 412. It is not made again for a client that left.
 #include <stdio.h>
 
 #include "common/base/env.h"
@@ -352,7 +352,9 @@ static void on_again(struct loop_timer *t)
     struct api_file *f = container_of(t, struct api_file, again);
     struct api_call *c = f->again_arg;
 
-    api_file_commit(c);
+    if (c->q != NULL) { // else nobody waits for it, and nothing was changed
+        api_file_commit(c);
+    }
     api_release(c);
 }
 

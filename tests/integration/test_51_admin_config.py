@@ -309,6 +309,31 @@ def test_writers_of_whole_files_at_once(up):
     assert put(up, CONFIG).status == 200
 
 
+def test_who_leaves_while_a_file_is_tried_again(up):
+    """A difference that others overtook is made again; by then the client may be gone."""
+    import socket
+    import time
+    stop, made = threading.Event(), []
+
+    def make():
+        while not stop.is_set():
+            made.append(up.admin("POST", "/keys", {"name": "overtaking"}).status)
+    threads = [threading.Thread(target=make) for _ in range(3)]
+    for t in threads:
+        t.start()
+    for i in range(40):
+        text = (CONFIG + f"  gone-{i}: {{load-balance: {{chat: {{strategy: priority, providers: [openai]}}}}}}\n").encode()
+        with socket.create_connection(("127.0.0.1", up.admin_port)) as s:
+            s.sendall(f"PUT /admin/v1/config HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {up.token}\r\nidempotency-key: gone-{i}\r\n"
+                      f"content-type: application/yaml\r\ncontent-length: {len(text)}\r\n\r\n".encode() + text)
+            time.sleep(i * 0.002)  # every moment is tried
+    stop.set()
+    for t in threads:
+        t.join()
+    assert made and set(made) == {201}, set(made)
+    assert put(up, CONFIG).status == 200
+
+
 def test_no_strangers_by_the_api(tmp_path, mock):
     """auth.mode off, given through the API, does not open a gateway that others can reach."""
     s = sluice.PatientStack(tmp_path / "open", "server: {address: 0.0.0.0}\nauth: required\n" + CONFIG, mock.env())
