@@ -199,6 +199,11 @@ void api_config_put(struct api_call *c)
         api_invalid(c);
         return;
     }
+    if (!api_file_keep_hidden(c, config)) {
+        config_free(&config);
+        api_invalid(c);
+        return;
+    }
     api_file_take(c, config, NULL);
     c->w.file->source = "PUT /config";
     c->w.action = "config.put";

@@ -159,6 +159,56 @@ static void fill_hash_key(struct api_call *c, struct config *config)
     }
 }
 
+// The list with the values of `old` where only "(hidden)" stands.
+static const struct resource_pair *keep_hidden(struct api_call *c, struct resource *r,
+                                               const char *member, const struct resource_pair *list,
+                                               size_t n, const struct resource_pair *old,
+                                               size_t n_old)
+{
+    struct resource_pair *out = arena_zalloc(&r->arena, (n + 1) * sizeof(*out));
+    const struct json_at root = {0}, at = {.up = &root, .name = member};
+
+    for (size_t i = 0; i < n; i++) {
+        bool hidden = strcmp(list[i].value, CONFIG_RENDER_HIDDEN) == 0;
+
+        out[i] = list[i];
+        for (size_t k = 0; k < n_old && hidden; k++) {
+            if (slice_eq_nocase(slice_str(old[k].name), slice_str(list[i].name))) {
+                out[i].value = arena_strdup(&r->arena, old[k].value);
+                hidden = false;
+            }
+        }
+        if (hidden) {
+            json_note(&c->report, &at, "of provider %.64s: %.64s has no value that could stay",
+                      r->id, list[i].name);
+        }
+    }
+    return out;
+}
+
+bool api_file_keep_hidden(struct api_call *c, struct config *config)
+{
+    static const struct resource_provider none;
+
+    for (size_t i = 0; i < config->n_resources; i++) {
+        struct resource *r = config->resources[i];
+        const struct resource_provider *old = &none;
+        const struct resource *before;
+
+        if (r->kind != RESOURCE_PROVIDER) {
+            continue;
+        }
+        before = state_find(store_state(c->api->store), RESOURCE_PROVIDER, slice_str(r->id));
+        old = before == NULL ? old : before->u.provider;
+        r->u.provider->headers =
+            keep_hidden(c, r, "headers", r->u.provider->headers, r->u.provider->n_headers,
+                        old->headers, old->n_headers);
+        r->u.provider->query = keep_hidden(c, r, "query", r->u.provider->query,
+                                           r->u.provider->n_query, old->query, old->n_query);
+    }
+    return c->report.n == 0;
+}
+
 void api_file_take(struct api_call *c, struct config *config, struct revision *revision)
 {
     struct api_file *f = mem_zalloc(sizeof(*f));

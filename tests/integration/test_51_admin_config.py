@@ -191,6 +191,20 @@ def test_effective_config_round_trip(up):
     assert changed == [], changed
 
 
+def test_hidden_values_in_a_file_stay_what_they_are(up):
+    def text(value, name="x-planted"):
+        return CONFIG + f"providers: {{hid: {{base-url: 'http://127.0.0.1:1/v1/', key-required: false, headers: {{{name}: '{value}'}}, models: [own-*]}}}}\n"
+    assert put(up, text("planted-in-a-file-4711")).status == 200
+    version = up.admin("GET", "/providers/hid").json()["version"]
+    assert up.admin("GET", "/config").json()["config"]["providers"]["hid"]["headers"] == {"x-planted": "(hidden)"}
+    r = put(up, text("(hidden)"))
+    assert r.status == 200 and r.json()["updates"] == 0, r
+    assert up.admin("GET", "/providers/hid").json()["version"] == version
+    r = put(up, text("(hidden)", "x-other"))
+    assert r.status == 422 and "x-other" in r.body.decode(), r
+    assert put(up, CONFIG).status == 200
+
+
 def test_a_change_of_the_file_is_shown_applied_and_rolled_back(up):
     key = up.admin("POST", "/keys?wait=5s", {"name": "through-it-all"}).json()["key"]
     base = up.admin("GET", "/config")
