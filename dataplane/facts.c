@@ -88,6 +88,25 @@ static bool is_openai(const struct resource *provider)
                         SLICE("https://api.openai.com/"));
 }
 
+static bool is_plain(const struct resource_quirks *q)
+{
+    return q->flags == 0 &&
+           q->n_drop + q->n_refuse + q->n_takes + q->n_rename + q->n_efforts == 0 &&
+           q->tool_choices == 0 && q->formats == 0 && q->max_tokens_name == 0 &&
+           q->reasoning == 0 && q->reasoning_history == 0 && q->temperature_min == 0 &&
+           q->temperature_max == 0 && q->top_p_max == 0 && q->stop_max == 0 &&
+           q->plain_max_tokens == 0 && q->tool_id_length == 0 && q->prefill == NULL;
+}
+
+// A vendor of which nothing is known gets what the client wrote, whatever it holds; OpenAI is known
+// to refuse what is not its own.
+static const struct resource_quirks *quirks_of(const struct resource *provider)
+{
+    const struct resource_quirks *q = &provider->u.provider->quirks;
+
+    return is_plain(q) && !is_openai(provider) ? NULL : q;
+}
+
 void facts_of_target(const struct snapshot *s, const struct resource *provider, struct slice model,
                      const struct resource *router, struct arena *a, struct canon_target *ret)
 {
@@ -120,7 +139,7 @@ void facts_of_target(const struct snapshot *s, const struct resource *provider, 
         .no_files = (p->quirks.flags & RESOURCE_NO_FILES) != 0,
         .forward_unknown = router != NULL && router->u.router->forward_unknown,
         .drop_unsupported = router != NULL && router->u.router->drop_unsupported,
-        .quirks = &p->quirks,
+        .quirks = quirks_of(provider),
         .traits = t,
     };
 }

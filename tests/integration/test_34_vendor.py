@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A prompt that is too long for a model goes to one that takes more, to no other, and only for that reason."""
+"""A vendor of the user's own: a prompt that is too long for a model goes to one that takes more, to no other, and only
+for that reason; what nobody knows of it is not assumed: it gets the client's bytes."""
 import http.server
 import json
 import threading
@@ -19,13 +20,15 @@ OTHER = {"error": {"message": "no", "type": "invalid_request_error", "param": No
 class Handler(http.server.BaseHTTPRequestHandler):
     """Models named small*: the prompt is too long; bad: a 400; others answer."""
     protocol_version = "HTTP/1.1"
-    asked = []
+    asked, bodies = [], []
 
     def log_message(self, *args):
         pass
 
     def do_POST(self):
-        model = json.loads(self.rfile.read(int(self.headers["content-length"])))["model"]
+        raw = self.rfile.read(int(self.headers["content-length"]))
+        self.bodies.append(raw)
+        model = json.loads(raw)["model"]
         self.asked.append(model)
         body = TOO_LONG if model.startswith("small") else OTHER if model == "bad" else ANSWER
         data = json.dumps(body).encode()
@@ -69,3 +72,14 @@ def test_longer_contexts(up, router, status, asked):
     assert Handler.asked == asked
     if router == "never":
         assert r.json()["error"]["code"] == "context_length_exceeded"
+
+
+def test_bytes_pass(up):
+    text = ('{ "model":"p/large","messages":[{"role":"developer","content":[{"type":"text","text":"x","cache_control":{"type":"ephemeral"}}]},'
+            '{"role":"assistant","content":"a","reasoning_content":"r","extra_content":{"google":{"thought_signature":"s"}},"new":1.50}],'
+            '"max_tokens":5, "temperature":0.70,"unknown":[1e3,18446744073709551617]}')
+    Handler.bodies.clear()
+    r = up.post("/ai/v1/chat/completions", text.encode())
+    assert r.status == 200, r
+    assert Handler.bodies == [text.replace("p/large", "large").encode()]
+    assert "x-sluice-dropped-params" not in r.headers
