@@ -64,7 +64,7 @@ static uint64_t clock_of(const struct proxy *p)
 {
     uint64_t now = p->f->c.events->now_us;
 
-    return p->offset_us + now + (uint64_t)((double)now * p->drift);
+    return p->offset_us + now + (uint64_t)(int64_t)((double)now * p->drift);
 }
 
 static uint64_t delay(struct fleet *f)
