@@ -272,7 +272,10 @@ void store_commit(struct store *s, const struct store_change *c, store_fn fn, vo
         commit_ready(m, STORE_UNAVAILABLE, "Redis is not reachable");
         return;
     }
-    CHECK(c->n <= STORE_OPS_MAX);
+    if (c->n > STORE_OPS_MAX) {
+        commit_ready(m, STORE_UNAVAILABLE, "more than 100000 resources would change at once");
+        return;
+    }
     build_args(s, &a, c);
     loop_timer_set(s->loop, &m->deadline, loop_now_us(s->loop) + STORE_COMMIT_US);
     redis_eval(s->redis, SCRIPTS_CHANGE, 10, a.v, a.n, SCRIPT_US, on_script, m);

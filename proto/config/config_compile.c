@@ -204,13 +204,13 @@ static void put_key_secret(struct config_compile *k, struct resource *r, struct 
 {
     struct config *c = k->out;
 
-    for (size_t i = 0; i < c->n_keys; i++) {
-        if (strcmp(c->keys[i].resource->id, r->id) == 0) {
-            conf_complain(k->ctx, PROBLEM_ERROR, NULL, false,
-                          "another key in this file has the same id (%s)", r->id);
-        }
+    if (map_put(&k->key_ids, slice_str(r->id), r) != NULL) {
+        conf_complain(k->ctx, PROBLEM_ERROR, NULL, false,
+                      "another key in this file has the same id (%s)", r->id);
     }
-    c->keys = mem_realloc_array(c->keys, c->n_keys + 1, sizeof(*c->keys));
+    if ((c->n_keys & (c->n_keys - 1)) == 0) { // as much room as the next power of two
+        c->keys = mem_realloc_array(c->keys, c->n_keys == 0 ? 1 : 2 * c->n_keys, sizeof(*c->keys));
+    }
     c->keys[c->n_keys++] = (struct config_key){r, secret_new(secret)};
 }
 
@@ -350,7 +350,9 @@ void config_compile(struct config *c, struct conf_ctx *ctx, const struct config_
     config_model_collect(&k);
     config_router_emit(&k);
     emit_settings(&k);
+    map_init(&k.key_ids);
     emit_keys(&k);
+    map_done(&k.key_ids);
     config_model_emit(&k);
     config_provider_emit(&k);
     check_helicone(&k);

@@ -58,6 +58,7 @@ struct config_compile {
     struct config_provider *providers; // in order: catalogue, then the document's own
     size_t n_providers;
     struct map model_names; // name or alias -> struct conf_entry * of the model
+    struct map key_ids;     // id of a virtual key -> its resource
     struct map listed;      // model listed by a provider of the document -> that provider's entry
     struct map models; // canonical name -> const struct conf_entry *, document before catalogue
 };

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/mem.h"
 #include "common/base/mono.h"
 #include "controlplane/recovery.h"
 #include "controlplane/store.h"
@@ -523,10 +524,28 @@ static void files_do_not_add_up(void **state)
     resource_unref(&mine);
 }
 
+// Two large files that have nothing in common come to more than one change may have.
+static void a_change_that_is_too_large_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct store_op *ops = mem_zalloc_array(STORE_OPS_MAX + 1, sizeof(*ops));
+    struct got g = {0};
+
+    for (size_t i = 0; i <= STORE_OPS_MAX; i++) {
+        ops[i] = (struct store_op){.kind = RESOURCE_TEAM, .id = SLICE("x"), .expected = 1};
+    }
+    store_commit(f->a.store, &(const struct store_change){.ops = ops, .n = STORE_OPS_MAX + 1},
+                 on_result, &g);
+    WAIT(f, g.calls == 1);
+    assert_int_equal(g.r.outcome, STORE_UNAVAILABLE);
+    mem_free(ops);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(changes_reach_every_replica, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_change_that_is_too_large_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_repeat_is_told_what_happened, setup, teardown),
         cmocka_unit_test_setup_teardown(the_file_is_applied_as_a_difference, setup, teardown),
         cmocka_unit_test_setup_teardown(files_do_not_add_up, setup, teardown),
