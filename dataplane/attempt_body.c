@@ -163,7 +163,7 @@ static void split_think(struct req *r, const struct route_candidate *c)
     }
     x = attempt_xlate(r);
     xlate_equal(x, &r->rq, arena_dup(&r->arena, c->model));
-    x->context.quirks = q;
+    x->context.quirks = q->flags;
     if (r->rq.usage_in_body) {
         x->context.cost = req_cost_text;
         x->context.cost_ctx = r;
@@ -178,20 +178,24 @@ bool attempt_prepare(struct req *r, const struct route_candidate *c, const char 
     r->at.xlate = NULL;
     r->at.outcome = NULL;
     buf_done(&r->at.body);
-    buf_init(&r->at.body, XLATE_BODY_MAX);
+    buf_init_soft(&r->at.body, XLATE_BODY_MAX);
     if (r->at.dialect != r->dialect) {
         return translate(r, c, ret_code, ret_param, e);
     }
     if (r->dialect->strip_request != NULL && is_other_model(r, c)) {
         strip(r, c);
     }
-    if (r->at.dialect != &dialect_openai) {
-        return true;
+    if (r->at.dialect == &dialect_openai) {
+        if (!apply_quirks(r, c, ret_code, ret_param, e)) {
+            return false;
+        }
+        split_think(r, c);
     }
-    if (!apply_quirks(r, c, ret_code, ret_param, e)) {
-        return false;
+    if (r->at.body.over) { // a part of it must not go out as the whole
+        *ret_code = "invalid_value";
+        *ret_param = NULL;
+        return err_set(e, ERR_TOO_LARGE, "the request is too large in the words of the provider");
     }
-    split_think(r, c);
     return true;
 }
 

@@ -55,6 +55,7 @@ void cache_entry_unref(struct cache_entry **e);
 struct cache_value {
     unsigned status;
     bool stream;
+    bool lacks_usage; // a stream that was made for a client who did not ask for the usage event
     struct slice content_type, provider, model; // copied
     struct dialect_usage usage;
     struct slice body;

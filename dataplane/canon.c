@@ -329,7 +329,8 @@ static void tell_choice(const struct canon_choice_out *c, struct arena *scratch,
     struct canon_event ev = {.kind = CANON_EV_FINISH,
                              .choice = c->index,
                              .finish = c->finish,
-                             .stop_sequence = c->stop_sequence};
+                             .stop_sequence = c->stop_sequence,
+                             .logprobs = c->logprobs};
 
     for (const struct canon_part *p = c->parts; p != NULL; p = p->next) {
         tell_part(p, c->index, &tools, to);

@@ -349,8 +349,8 @@ struct canon_context {
     bool include_usage; // stream: the client asked for the usage chunk (and "usage":null before it)
     bool json_tool;     // from the outcome
     bool gemini3;
-    bool base64;                          // embeddings
-    const struct resource_quirks *quirks; // of the provider; NULL: none
+    bool base64;     // embeddings
+    uint64_t quirks; // flags of the provider's: the snapshot may go first
     // The cost of a usage as a JSON number in USD, for bodies where the client asked for it
     // (usage: {include: true}); NULL: not asked. SLICE_NULL from it: unpriced.
     struct slice (*cost)(void *ctx, const struct dialect_usage *u, char out[40]);

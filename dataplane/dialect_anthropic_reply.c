@@ -52,7 +52,7 @@ static void write_usage(struct jwrite *w, const struct dialect_usage *u,
                         const struct canon_context *c)
 {
     uint64_t beside = u->cached + u->cache_write; // counted within input by us, beside it here
-    char text[32];
+    char text[40];
 
     jwrite_object_in(w, "usage");
     jwrite_u64_in(w, "input_tokens", u->input > beside ? u->input - beside : 0);

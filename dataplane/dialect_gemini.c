@@ -25,13 +25,29 @@ static bool serves(enum dialect_endpoint ep)
     return false;
 }
 
+// Is a part of it "." or "..", which a server would take for a way out of its folder?
+static bool has_dots(struct slice path)
+{
+    while (path.n > 0) {
+        struct slice part;
+
+        path = slice_cut(path, '/', &part);
+        if (slice_eq_str(part, ".") || slice_eq_str(part, "..")) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // Everything but unreserved characters (RFC 3986) and '/', which separates "tunedModels/x".
 static void put_encoded(struct buf *out, struct slice s)
 {
+    const char *safe = has_dots(s) ? "-_~" : "-._~/";
+
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
         bool plain = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
-                     (c != '\0' && strchr("-._~/", c) != NULL);
+                     (c != '\0' && strchr(safe, c) != NULL);
 
         if (plain) {
             buf_append_char(out, (char)c);

@@ -168,14 +168,9 @@ static bool put_message(struct writer *x, const struct canon_message *m)
 
 // --- request: the rest -------------------------------------------------------------------------
 
-static bool is_allowed(const struct canon_request *r, struct slice name)
+static bool is_chosen(const struct canon_request *r)
 {
-    for (size_t i = 0; i < r->n_names; i++) {
-        if (slice_eq(r->names[i], name)) {
-            return true;
-        }
-    }
-    return r->choice != CANON_CHOICE_ALLOWED && r->choice != CANON_CHOICE_NAMED;
+    return r->choice == CANON_CHOICE_ALLOWED || r->choice == CANON_CHOICE_NAMED;
 }
 
 static void put_tool(struct writer *x, const struct canon_tool *tool)
@@ -195,8 +190,12 @@ static void put_tool(struct writer *x, const struct canon_tool *tool)
 static bool put_tools(struct writer *x)
 {
     const struct canon_request *r = x->r;
+    struct canon_index chosen = {.n = 0};
     bool any = false;
 
+    for (size_t i = 0; is_chosen(r) && i < r->n_names; i++) {
+        (void)canon_index_add(&chosen, x->o->arena, r->names[i]);
+    }
     if (r->choice == CANON_CHOICE_REQUIRED || r->choice == CANON_CHOICE_NAMED ||
         (r->choice == CANON_CHOICE_ALLOWED && r->choice_required)) {
         canon_drop(x->o, r->tool_choice.name);
@@ -211,7 +210,7 @@ static bool put_tools(struct writer *x)
         } else if (tool->kind == CANON_TYPED) {
             canon_drop(x->o, arena_printf(x->o->arena, "tools." SLICE_FMT,
                                           SLICE_ARG(slice_head(tool->type, 64))));
-        } else if (is_allowed(r, tool->name)) {
+        } else if (!is_chosen(r) || canon_index_find(&chosen, tool->name) != NULL) {
             if (!any) {
                 jwrite_array_in(&x->w, "tools");
                 any = true;

@@ -87,13 +87,22 @@ static void end_choices(const struct canon_context *c, struct buf *out)
     buf_append(out, c->include_usage ? SLICE("}],\"usage\":null}\n\n") : SLICE("}]}\n\n"));
 }
 
+// As it came, but for its line ends, which would end the event's.
+static void put_logprobs(struct slice logprobs, struct buf *out)
+{
+    struct jwrite w = jwrite_to(out);
+
+    buf_append(out, SLICE(",\"logprobs\":"));
+    jwrite_compact(&w, logprobs.p == NULL ? SLICE("null") : logprobs);
+}
+
 static void end(const struct canon_context *c, struct slice logprobs, struct buf *out)
 {
     if (logprobs.p == NULL) {
         buf_append(out, SLICE("},\"logprobs\":null,\"finish_reason\":null"));
     } else {
-        buf_append(out, SLICE("},\"logprobs\":"));
-        buf_append(out, logprobs);
+        buf_append(out, SLICE("}"));
+        put_logprobs(logprobs, out);
         buf_append(out, SLICE(",\"finish_reason\":null"));
     }
     end_choices(c, out);
@@ -265,8 +274,7 @@ static void put_finish(struct writer *s, const struct canon_event *ev,
         (void)begin(s, ev->choice, out);
         buf_append(out, SLICE("}"));
     }
-    buf_append(out, SLICE(",\"logprobs\":"));
-    buf_append(out, ev->logprobs.p == NULL || s->completions ? SLICE("null") : ev->logprobs);
+    put_logprobs(s->completions ? SLICE_NULL : ev->logprobs, out);
     buf_append(out, SLICE(",\"finish_reason\":\""));
     buf_append(out, dialect_openai_write_finish(ev->finish, get_bit(s->called, ev->choice)));
     buf_append_char(out, '"');

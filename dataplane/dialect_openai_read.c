@@ -38,9 +38,7 @@ static void add_split(void *ctx, bool thought, struct slice text)
 
 static void add_text(struct builder *b, struct slice text)
 {
-    const struct resource_quirks *q = b->c->quirks;
-
-    if (q != NULL && (q->flags & RESOURCE_SPLIT_THINK) != 0) {
+    if ((b->c->quirks & RESOURCE_SPLIT_THINK) != 0) {
         dialect_openai_think_feed(&b->think, text, add_split, b);
     } else {
         add(b, CANON_TEXT)->text = text;

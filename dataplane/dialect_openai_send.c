@@ -467,9 +467,11 @@ bool dialect_openai_send_request(const struct canon_request *r, const struct can
     struct sender s = {.w = jwrite_to(&made), .r = r, .t = t, .o = o};
     bool ok;
 
-    buf_init(&made, SIZE_MAX);
+    buf_init_soft(&made, out->max);
     ok = write_body(&s);
-    if (ok) {
+    if (made.over) {
+        out->over = true;
+    } else if (ok) {
         switch (dialect_quirks_edit(buf_slice(&made), r->endpoint, r, t, o, out)) {
         case DIALECT_QUIRKS_NONE:
             buf_move(out, &made);

@@ -109,7 +109,7 @@ static bool is_repeated(struct choice *k, struct slice text)
 
 static bool cumulates(const struct look *l)
 {
-    return (l->c->quirks != NULL && (l->c->quirks->flags & RESOURCE_REASONING_CUMULATIVE) != 0) ||
+    return (l->c->quirks & RESOURCE_REASONING_CUMULATIVE) != 0 ||
            l->choice->details_n >= CUMULATED_MIN;
 }
 
@@ -144,7 +144,7 @@ static void tell_text(struct look *l, enum canon_event_kind kind, struct slice t
 
 static bool splits(const struct look *l)
 {
-    return l->c->quirks != NULL && (l->c->quirks->flags & RESOURCE_SPLIT_THINK) != 0;
+    return (l->c->quirks & RESOURCE_SPLIT_THINK) != 0;
 }
 
 static void tell_split(void *ctx, bool thought, struct slice text)

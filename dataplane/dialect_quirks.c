@@ -212,11 +212,12 @@ static enum dialect_quirks_result edit(struct dialect_quirks_editor *e, struct b
     plan_format(e);
     e->stream = tape_true(e->t, tape_get(e->t, 0, "stream"));
     e->effort = canon_effort_of(tape_text(e->t, tape_get(e->t, 0, "reasoning_effort")));
-    buf_init(&made, SIZE_MAX);
+    buf_init_soft(&made, out->max);
     e->w = jwrite_to(&made);
     edit_top(e);
     if (e->touched && !e->failed) {
         buf_append(out, buf_slice(&made));
+        out->over = out->over || made.over;
     }
     buf_done(&made);
     return e->failed    ? DIALECT_QUIRKS_REFUSED

@@ -70,8 +70,12 @@ static bool translate_answer(struct req *r, struct dialect_answer *ret)
     if (r->at.xlate == NULL) {
         xlate_equal(x, &r->rq, arena_dup(&r->arena, r->at.cand->model));
         xlate_answered(x, loop_wall_us(r->w->loop) / MONO_SEC);
+        if (r->rq.usage_in_body) {
+            x->context.cost = req_cost_text;
+            x->context.cost_ctx = r;
+        }
     }
-    buf_init(&out, STREAM_MADE_MAX);
+    buf_init_soft(&out, STREAM_MADE_MAX);
     ok = xlate_answer(x, buf_slice(&r->answer), r->stream, &out, ret);
     if (ok) {
         buf_move(&r->answer, &out);

@@ -45,6 +45,20 @@ static struct slice path_of(struct req *r)
                                   SLICE_ARG(r->route.path)));
 }
 
+// An entry for the key that has what this client wants to see, or NULL. A stream that was
+// translated was written for one client: what another did not ask for is not in it.
+static struct cache_entry *get(struct req *r, struct cache *cache)
+{
+    struct cache_entry *e = r->cache_policy.lookup
+                                ? cache_get(cache, &r->cache_key, &r->cache_policy, r->now_us)
+                                : NULL;
+
+    if (e != NULL && cache_entry_value(e)->lacks_usage && dialect_shows_usage(&r->rq)) {
+        cache_entry_unref(&e); // the answer to this one takes its place
+    }
+    return e;
+}
+
 // Several buckets: as long as one is free the request is a miss that fills it; then one of them is
 // drawn, so that repeated questions get varying answers.
 static struct cache_entry *look_up(struct req *r, struct cache *cache, struct slice scope)
@@ -59,8 +73,7 @@ static struct cache_entry *look_up(struct req *r, struct cache *cache, struct sl
 
         cache_key(&r->cache_key, scope, r->cache_policy.seed, path, &r->rq, i);
         r->cache_bucket = i;
-        e = r->cache_policy.lookup ? cache_get(cache, &r->cache_key, &r->cache_policy, r->now_us)
-                                   : NULL;
+        e = get(r, cache);
         if (e == NULL) {
             cache_entry_unref(&found);
             return NULL; // cache_key and cache_bucket name the free one
@@ -181,6 +194,7 @@ void req_cache_store(struct req *r, struct slice body, struct slice content_type
     struct cache_value v = {
         .status = 200,
         .stream = r->stream,
+        .lacks_usage = r->stream && r->at.xlate != NULL && !dialect_shows_usage(&r->rq),
         .content_type = content_type,
         .provider = r->provider,
         .model = r->answered_model,
@@ -188,6 +202,11 @@ void req_cache_store(struct req *r, struct slice body, struct slice content_type
         .body = body,
     };
 
+    // A translated answer to who asked for its cost has it inside: nobody else is to see it, nor is
+    // it what a hit costs.
+    if (r->at.xlate != NULL && r->rq.usage_in_body) {
+        return;
+    }
     if (cache != NULL && r->cache_store && r->cache_policy.lifetime_us > 0) {
         cache_put(cache, &r->cache_key, &v, r->cache_policy.lifetime_us, r->now_us);
     }

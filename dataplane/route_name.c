@@ -12,6 +12,8 @@
 #include "common/base/cdefs.h"
 #include "common/base/text.h"
 
+#define UNKNOWN_ID_MAX 512u // of a model that only its name says where to find: it goes into paths
+
 static struct slice strip_suffix(struct slice model, enum resource_strategy *ret_sort)
 {
     static const struct {
@@ -174,6 +176,9 @@ struct route_id route_name_at(const struct route_name *w, const struct snapshot_
         bool as_asked = w->dated && (w->provider.p != NULL || at == w->known.res->u.model->at);
 
         return (struct route_id){as_asked ? w->id : slice_str(at->id), at};
+    }
+    if (w->id.n > UNKNOWN_ID_MAX) {
+        return (struct route_id){SLICE_NULL, NULL};
     }
     if (slice_eq(w->provider, name) ||
         (w->provider.p == NULL && lists_model(p->res->u.provider, w->full))) {

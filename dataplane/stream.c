@@ -20,7 +20,7 @@ void stream_begin(struct stream *s, const struct dialect *provider, struct xlate
                          .teeing = tee};
     sse_init(&s->sse);
     ndjson_init(&s->lines, SSE_EVENT_MAX);
-    buf_init(&s->made, STREAM_MADE_MAX);
+    buf_init_soft(&s->made, STREAM_MADE_MAX);
     buf_init(&s->held, STREAM_HOLD_MAX + SSE_EVENT_MAX);
     buf_init(&s->tee, STREAM_TEE_MAX);
     buf_init(&s->error, STREAM_ERROR_MAX);
@@ -220,6 +220,10 @@ void stream_finish(struct stream *s)
         buf_clear(&s->made);
         xlate_end(s->xlate, &s->seen, &s->made);
         s->content = s->content || s->seen.content_seen;
+        if (s->made.over) {
+            s->malformed = true;
+            return;
+        }
         copy_to_tee(s, buf_slice(&s->made));
         put(s, buf_slice(&s->made));
     }

@@ -28,8 +28,7 @@
 #define STREAM_HOLD_MAX  (64u * 1024)       // bytes held before the first content
 #define STREAM_TEE_MAX   (4u * 1024 * 1024) // larger streams are not cached
 #define STREAM_ERROR_MAX (64u * 1024)
-#define STREAM_MADE_MAX                                                                            \
-    (8u * SSE_EVENT_MAX) // of one translated event: escaping grows at most sixfold
+#define STREAM_MADE_MAX  (8u * SSE_EVENT_MAX) // of one translated event; a larger one is malformed
 
 // Embedded in the request; stream_begin before use, stream_end_of_life after (idempotent).
 struct stream {

@@ -68,15 +68,21 @@ bool xlate_request(struct xlate *x, const struct dialect *provider,
         *ret_param = x->outcome.param;
         return err_set(e, ERR_INVALID, "%s", x->outcome.message);
     }
-    x->context = (struct canon_context){.arena = x->arena,
-                                        .rng = x->rng,
-                                        .endpoint = rq->endpoint,
-                                        .model = target->model,
-                                        .include_usage = dialect_shows_usage(rq),
-                                        .json_tool = x->outcome.json_tool,
-                                        .gemini3 = target->gemini3,
-                                        .base64 = x->request.base64,
-                                        .quirks = target->quirks};
+    if (out->over) {
+        *ret_code = "invalid_value";
+        *ret_param = NULL;
+        return err_set(e, ERR_TOO_LARGE, "the request is too large in the words of the provider");
+    }
+    x->context =
+        (struct canon_context){.arena = x->arena,
+                               .rng = x->rng,
+                               .endpoint = rq->endpoint,
+                               .model = target->model,
+                               .include_usage = dialect_shows_usage(rq),
+                               .json_tool = x->outcome.json_tool,
+                               .gemini3 = target->gemini3,
+                               .base64 = x->request.base64,
+                               .quirks = target->quirks == NULL ? 0 : target->quirks->flags};
     return true;
 }
 
@@ -193,6 +199,7 @@ struct dialect_event xlate_event(struct xlate *x, struct dialect_stream *s, stru
         !x->provider->read_event(x->reader, &x->tape, event, data, &x->context, to)) {
         seen.malformed = true;
     }
+    seen.malformed = seen.malformed || out->over;
     return seen;
 }
 
@@ -237,7 +244,14 @@ bool xlate_answer(struct xlate *x, struct slice body, bool as_stream, struct buf
     } else {
         x->client->write_answer(&answer, &x->context, out);
     }
-    a.usage = answer.usage;
+    if (out->over) {
+        return false;
+    }
+    if (x->context.endpoint == DIALECT_COUNT_TOKENS) {
+        a.usage.known = true; // counting uses none
+    } else {
+        a.usage = answer.usage;
+    }
     *ret = a;
     return true;
 }

@@ -4,6 +4,9 @@
 // across calls: the canonical request (read once, written for each attempt), the reader and writer
 // of a stream, the tape.
 //
+// `out` is a soft buf (buf_init_soft) everywhere: a name that is repeated, or many small parts,
+// grow without any bound that the size of the source gives. What is `over` counts as malformed.
+//
 //   xlate_request ---> upstream body          once an attempt
 //   xlate_answer  ---> client body            a plain answer
 //   xlate_event*  ---> client events          a stream, event by event as they arrive

@@ -17,16 +17,27 @@ void buf_init(struct buf *b, size_t max_bytes)
     *b = (struct buf){.max = max_bytes};
 }
 
+void buf_init_soft(struct buf *b, size_t max_bytes)
+{
+    *b = (struct buf){.max = max_bytes, .soft = true};
+}
+
+static void forget(struct buf *b)
+{
+    *b = (struct buf){.max = b->max, .soft = b->soft};
+}
+
 void buf_done(struct buf *b)
 {
     mem_free(b->p);
-    buf_init(b, b->max);
+    forget(b);
 }
 
 void buf_clear(struct buf *b)
 {
     b->off = 0;
     b->n = 0;
+    b->over = false;
 }
 
 // Makes room for `extra` bytes behind the data, ceiling aside (the NUL of buf_cstr is not content).
@@ -128,7 +139,10 @@ bool buf_try_printf(struct buf *b, const char *fmt, ...)
 
 void buf_append(struct buf *b, struct slice s)
 {
-    CHECK(buf_try_append(b, s));
+    if (!b->over && !buf_try_append(b, s)) {
+        CHECK(b->soft);
+        b->over = true;
+    }
 }
 
 void buf_append_str(struct buf *b, const char *s)
@@ -146,7 +160,10 @@ void buf_printf(struct buf *b, const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    CHECK(try_vprintf(b, fmt, ap));
+    if (!b->over && !try_vprintf(b, fmt, ap)) {
+        CHECK(b->soft);
+        b->over = true;
+    }
     va_end(ap);
 }
 
@@ -185,7 +202,8 @@ void buf_move(struct buf *to, struct buf *from)
     to->off = from->off;
     to->n = from->n;
     to->cap = from->cap;
-    buf_init(from, from->max);
+    to->over = from->over;
+    forget(from);
 }
 
 const char *buf_cstr(struct buf *b)

@@ -20,9 +20,14 @@ struct buf {
     size_t n;   // bytes of data behind off
     size_t cap; // allocated bytes
     size_t max; // ceiling for n
+    bool soft;  // buf_init_soft
+    bool over;  // soft: something did not fit
 };
 
 void buf_init(struct buf *b, size_t max_bytes);
+// For output whose size others choose: what does not fit is left out, and everything behind it, and
+// `over` is set instead of dying. buf_clear and buf_done begin anew.
+void buf_init_soft(struct buf *b, size_t max_bytes);
 // Frees the storage; usable again with the same ceiling.
 void buf_done(struct buf *b);
 // Empties it, keeps the storage.
@@ -36,7 +41,7 @@ static inline struct slice buf_slice(const struct buf *b)
 MUST_CHECK bool buf_try_append(struct buf *b, struct slice s);
 MUST_CHECK bool buf_try_reserve(struct buf *b, size_t extra);
 MUST_CHECK bool buf_try_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-// For text whose size the program chooses: die instead.
+// For text whose size the program chooses: die instead (buf_init_soft: note it in `over`).
 void buf_append(struct buf *b, struct slice s);
 void buf_append_str(struct buf *b, const char *s);
 void buf_append_char(struct buf *b, char c);

@@ -114,7 +114,7 @@ static void run(const struct dialect *client, struct slice text, uint8_t flags, 
                                        .endpoint = w.anthropic ? DIALECT_MESSAGES : DIALECT_CHAT,
                                        .model = SLICE("m"),
                                        .include_usage = (flags & 1) != 0,
-                                       .quirks = (flags & 2) != 0 ? &quirks : NULL};
+                                       .quirks = (flags & 2) != 0 ? quirks.flags : 0};
     buf_init(&out, OUT_MAX);
     while (text.p != NULL) {
         struct slice line;

@@ -23,6 +23,7 @@ models:
   foreign: {at: [{provider: claude, id: usage-400-20, price: {input: 2, output: 10}}], context: 1000, max-output: 100}
   caching: {at: [{provider: paid, id: usage-1000-500+cached-600-200, price: {input: 2, cached: 0.2, cache-write: 2.5, output: 10}}]}
   caching-too: {at: [{provider: claude, id: usage-1000-500+cached-600-200, price: {input: 2, cached: 0.2, cache-write: 2.5, output: 10}}]}
+  whole: {at: [{provider: paid, id: usage-1000-500+no-stream, price: {input: 2, output: 10}}]}
   free: {at: [{provider: paid, id: usage-10-10, price: {input: 0, output: 0}}]}
   unknown: {at: [{provider: paid, id: usage-20-20}]}
   changed: {at: [{provider: paid, id: usage-30-30, price: {input: 1, output: 1},
@@ -33,6 +34,9 @@ routers:
     load-balance: {chat: {strategy: priority, providers: [telling]}}
   cached:
     load-balance: {chat: {strategy: priority, providers: [paid]}}
+    cache: {directive: "max-age=600"}
+  cached-foreign:
+    load-balance: {chat: {strategy: priority, providers: [claude]}}
     cache: {directive: "max-age=600"}
   renamed:
     load-balance: {chat: {strategy: priority, providers: [paid]}}
@@ -90,6 +94,31 @@ def test_a_hit_costs_nothing(up, stream):
     assert stream or r.headers["x-sluice-cost"] == "0.0"
     plain = up.post("/router/cached/chat/completions", {**chat("known", text=f"cached {stream}"), "stream": stream})
     assert plain.headers["x-sluice-cache"] == "hit" and b'"cost"' not in plain.body, plain
+
+
+def test_a_document_in_place_of_a_stream_has_its_cost(up):
+    r = up.post("/ai/chat/completions", {**chat("whole"), **INCLUDE, "stream": True})
+    usage = [json.loads(e)["usage"] for e in r.events() if '"usage":{' in e]
+    assert [u["cost"] for u in usage] == [0.007], r
+
+
+def test_a_translated_answer_is_kept_for_whom_it_fits(up):
+    """It was written for one client: another may ask for the usage event, or for the cost inside the usage."""
+    def post(body, **more):
+        r = up.post("/router/cached-foreign/chat/completions", {**body, **more})
+        return r.headers["x-sluice-cache"], r.body.count(b'"usage":{'), re.findall(rb'"cost":([0-9.]+)', r.body)
+
+    body = {**chat("foreign", text="for two"), "stream": True}
+    shows = {**body, "stream_options": {"include_usage": True}}
+    assert [post(b) for b in (body, body, shows, shows, body)] == [
+        ("miss", 0, []), ("hit", 0, []), ("miss", 1, []), ("hit", 1, []), ("hit", 0, [])]
+    for stream in (False, True):
+        body = {**chat("foreign", text=f"costs {stream}"), "stream": stream}
+        assert post(body, **INCLUDE) == ("miss", 1, [b"0.001"])
+        assert post(body) == ("miss", 0 if stream else 1, [])
+        assert post(body) == ("hit", 0 if stream else 1, [])
+    body = {**chat("foreign", text="costs False"), "stream": False}
+    assert post(body, **INCLUDE) == ("hit", 1, [b"0.0"])
 
 
 @pytest.mark.parametrize("model", ["caching", "caching-too"])

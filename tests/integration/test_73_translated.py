@@ -117,3 +117,11 @@ def test_before_content_another_dialect_takes_over(up, mock, client, mode):
             assert mock.log()[-1]["port"] == mock.ports[2]
     finally:
         mock.mode(1, "up")
+
+
+def test_a_model_without_end_is_none(up):
+    """Its name would be part of the path at Gemini."""
+    long = "gemini/" + "\u00e9" * 70000
+    assert up.post(*ask("openai", long)).status == 400
+    r = up.post(*ask("openai", f"openai/{MODELS['openai']}+status-503", models=[long, f"gemini/{MODELS['gemini']}"], stream=False))
+    assert r.status == 200 and r.headers["x-sluice-provider"] == "gemini", r

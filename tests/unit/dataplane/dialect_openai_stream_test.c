@@ -345,9 +345,9 @@ static void run(const struct stream_case *k, struct buf *told, bool *ret_ok)
     _Alignas(16) char reader[DIALECT_OPENAI_STREAM_READER_SIZE] = {0};
     struct canon_sink to = {note, told};
     struct canon_context c = {.model = SLICE("m"),
-                              .quirks = strstr(k->name, "MiniMax") != NULL ? &cumulative
-                                        : strstr(k->name, "split") != NULL ? &splits
-                                                                           : NULL};
+                              .quirks = strstr(k->name, "MiniMax") != NULL ? cumulative.flags
+                                        : strstr(k->name, "split") != NULL ? splits.flags
+                                                                           : 0};
     struct tape t = {.tokens = NULL};
     struct arena a;
     struct rng rng;

@@ -216,6 +216,18 @@ static void unified_names(void **state)
     }
 }
 
+// An id that only the request knows becomes part of an upstream path: it has a bound.
+static void endless_names(void **state)
+{
+    static char model[200000] = "openai/";
+
+    (void)state;
+    memset(model + 7, 'x', sizeof(model) - 8);
+    expect(model, true, "");
+    memcpy(model, "gpt-4o-", 7); // a bare name that a provider's pattern takes
+    expect(model, true, "");
+}
+
 // A dated id has the price of the undated one, one of its own where it is listed, none where nobody
 // knows what it is.
 static void dated_ids_have_a_price(void **state)
@@ -673,6 +685,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(unified_names),
+        T(endless_names),
         T(dated_ids_have_a_price),
         T(suffixes_choose_the_strategy),
         T(key_weights),

@@ -9,9 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include <cmocka.h>
+
+#include "common/base/mem.h"
 
 #define OUT_MAX ((size_t)512 << 20)
 
@@ -256,6 +259,23 @@ static void counts_tokens(void **state)
     xlate_done(&x);
 }
 
+// What a provider counted is the answer, not what was used.
+static void counting_uses_nothing(void **state)
+{
+    struct dialect_answer seen;
+    struct xlate x;
+
+    (void)state;
+    xlate_init(&x, &dialect_anthropic, &arena, &rng);
+    x.provider = &dialect_gemini;
+    x.context = (struct canon_context){
+        .arena = &arena, .rng = &rng, .endpoint = DIALECT_COUNT_TOKENS, .model = SLICE("m")};
+    assert_true(xlate_answer(&x, SLICE("{\"totalTokens\":1000}"), false, &out, &seen));
+    assert_string_equal(buf_cstr(&out), "{\"input_tokens\":1000}");
+    assert_true(seen.usage.known && seen.usage.input == 0);
+    xlate_done(&x);
+}
+
 static void tells_a_document_as_a_stream(void **state)
 {
     const struct slice body = SLICE("{\"model\":\"m\",\"stream\":true,\"messages\":[]}");
@@ -275,6 +295,32 @@ static void tells_a_document_as_a_stream(void **state)
     assert_non_null(strstr(buf_cstr(&out), "\"finish_reason\":\"stop\""));
     assert_true(slice_ends(buf_slice(&out), SLICE("data: [DONE]\n\n")));
     assert_false(xlate_answer(&x, SLICE("{\"id\":\"c1\"}"), true, &out, &seen));
+    xlate_done(&x);
+}
+
+// Servers that send a document where a stream was asked for like to indent it.
+static void a_document_has_lines_an_event_has_one(void **state)
+{
+    const struct slice body = SLICE("{\"model\":\"m\",\"stream\":true,\"messages\":[]}");
+    const struct slice answer = SLICE(
+        "{\n \"id\": \"c1\",\n \"choices\": [\n {\"index\": 0, \"message\": {\"content\": \"Hi\"},\n"
+        "\"logprobs\": {\n\"content\": [\r\n{\"token\": \"Hi\",\n\"logprob\": -0.10}]\n},\n"
+        "\"finish_reason\": \"stop\"}\n]\n}\n");
+    struct dialect_request rq = parse(&dialect_openai, DIALECT_CHAT, body);
+    struct dialect_answer seen;
+    struct slice rest, line;
+    struct xlate x;
+
+    (void)state;
+    xlate_init(&x, &dialect_openai, &arena, &rng);
+    xlate_equal(&x, &rq, SLICE("m"));
+    assert_true(xlate_answer(&x, answer, true, &out, &seen));
+    assert_non_null(strstr(buf_cstr(&out),
+                           "\"logprobs\":{\"content\":[{\"token\":\"Hi\",\"logprob\":-0.10}]}"));
+    for (rest = buf_slice(&out); rest.n > 0;) {
+        rest = slice_cut(rest, '\n', &line);
+        assert_true(line.n == 0 || slice_starts(line, SLICE("data: ")));
+    }
     xlate_done(&x);
 }
 
@@ -301,14 +347,148 @@ static void nothing_follows_the_end(void **state)
     xlate_done(&x);
 }
 
+// --- what is too large -----------------------------------------------------------------------
+
+// A name is said once by the client and repeated with each result: 60 bytes become 100,000.
+static void a_request_that_grows_too_large(void **state)
+{
+    static const struct dialect *const providers[] = {&dialect_gemini, &dialect_ollama};
+    const struct canon_target target = {.model = SLICE("m"), .default_max_tokens = 100};
+    char *name = mem_zalloc(100001);
+    struct buf body, small;
+
+    (void)state;
+    memset(name, 'n', 100000);
+    buf_init(&body, OUT_MAX);
+    buf_printf(
+        &body,
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"c\","
+        "\"type\":\"function\",\"function\":{\"name\":\"%s\",\"arguments\":\"{}\"}}]}",
+        name);
+    for (int i = 0; i < 100; i++) {
+        buf_append_str(&body, ",{\"role\":\"tool\",\"tool_call_id\":\"c\",\"content\":\"r\"}");
+    }
+    buf_append_str(&body, "]}");
+    for (size_t i = 0; i < ARRAY_LEN(providers); i++) {
+        struct dialect_request rq = parse(&dialect_openai, DIALECT_CHAT, buf_slice(&body));
+        const char *code = NULL, *param = NULL;
+        struct xlate x;
+        struct err e;
+
+        buf_init_soft(&small, 1 << 20);
+        xlate_init(&x, &dialect_openai, &arena, &rng);
+        assert_false(xlate_request(&x, providers[i], &target, &rq, buf_slice(&body), &small, &code,
+                                   &param, &e));
+        assert_string_equal(code, "invalid_value");
+        xlate_done(&x);
+        buf_done(&small);
+    }
+    buf_done(&body);
+    mem_free(name);
+}
+
+// Many small parts, and the provider's name of its model in each of the chunks they become.
+static void an_answer_that_grows_too_large(void **state)
+{
+    struct dialect_stream s = {.content_seen = false};
+    struct dialect_answer seen;
+    struct buf answer, small;
+    struct xlate x;
+
+    (void)state;
+    buf_init(&answer, OUT_MAX);
+    buf_append_str(&answer, "{\"modelVersion\":\"");
+    for (int i = 0; i < 1000; i++) {
+        buf_append_str(&answer, "0123456789");
+    }
+    buf_append_str(&answer, "\",\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}");
+    for (int i = 0; i < 1000; i++) {
+        buf_append_str(&answer, ",{\"text\":\"a\"},{\"functionCall\":{\"name\":\"f\"}}");
+    }
+    buf_append_str(&answer, "]},\"finishReason\":\"STOP\"}]}");
+    xlate_init(&x, &dialect_openai, &arena, &rng);
+    x.provider = &dialect_gemini;
+    x.context = (struct canon_context){.arena = &arena, .rng = &rng, .model = SLICE("m")};
+    buf_init_soft(&small, 1 << 20);
+    assert_false(xlate_answer(&x, buf_slice(&answer), true, &small, &seen));
+    xlate_reset(&x);
+    x.provider = &dialect_gemini;
+    buf_clear(&small);
+    assert_true(xlate_event(&x, &s, SLICE_NULL, buf_slice(&answer), &small).malformed);
+    xlate_done(&x);
+    buf_done(&small);
+    buf_done(&answer);
+}
+
+// --- lifetimes -------------------------------------------------------------------------------
+
+// A stream that flows holds no snapshot: a new configuration frees the provider that is answering.
+static void a_stream_outlives_its_provider(void **state)
+{
+    const struct slice body =
+        SLICE("{\"model\":\"m\",\"max_tokens\":5,\"stream\":true,\"messages\":[{\"role\":\"user\","
+              "\"content\":\"go\"}]}");
+    struct dialect_request rq = parse(&dialect_anthropic, DIALECT_MESSAGES, body);
+    struct resource_quirks *quirks = mem_zalloc(sizeof(*quirks));
+    const struct canon_target target = {
+        .model = SLICE("m"), .default_max_tokens = 100, .quirks = quirks};
+    struct dialect_stream s = {.content_seen = false};
+    const char *code = NULL, *param = NULL;
+    struct xlate x;
+    struct err e;
+
+    (void)state;
+    quirks->flags = RESOURCE_SPLIT_THINK;
+    xlate_init(&x, &dialect_anthropic, &arena, &rng);
+    assert_true(xlate_request(&x, &dialect_openai, &target, &rq, body, &out, &code, &param, &e));
+    memset(quirks, 0, sizeof(*quirks));
+    mem_free(quirks);
+    buf_clear(&out);
+    (void)xlate_event(&x, &s, SLICE_NULL, SLICE(CHUNK("{\"content\":\"<think>why</think>Hi\"}")),
+                      &out);
+    assert_non_null(strstr(buf_cstr(&out), "\"thinking\":\"why\""));
+    xlate_done(&x);
+}
+
+// --- paths -----------------------------------------------------------------------------------
+
+static void model_names_stay_in_their_folder(void **state)
+{
+    static const struct {
+        const char *model, *path;
+    } cases[] = {
+        {"gemini-3", "models/gemini-3:generateContent"},
+        {"tunedModels/x.1", "tunedModels/x.1:generateContent"},
+        {"a?b#c%\r\nd", "models/a%3Fb%23c%25%0D%0Ad:generateContent"},
+        {"..", "models/%2E%2E:generateContent"},
+        {"x/../../v2/y", "x%2F%2E%2E%2F%2E%2E%2Fv2%2Fy:generateContent"},
+        {"./files", "%2E%2Ffiles:generateContent"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct dialect_call call = {.endpoint = DIALECT_CHAT, .model = slice_str(cases[i].model)};
+
+        buf_clear(&out);
+        dialect_gemini.write_path(&call, &out);
+        assert_string_equal(buf_cstr(&out), cases[i].path);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(long_conversations, setup, teardown),
         cmocka_unit_test_setup_teardown(long_streams_hold_no_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(counts_tokens, setup, teardown),
+        cmocka_unit_test_setup_teardown(counting_uses_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(tells_a_document_as_a_stream, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_document_has_lines_an_event_has_one, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_follows_the_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_request_that_grows_too_large, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_answer_that_grows_too_large, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_stream_outlives_its_provider, setup, teardown),
+        cmocka_unit_test_setup_teardown(model_names_stay_in_their_folder, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -173,6 +173,34 @@ static void overflow_append(void)
     buf_append_str(&b, "abc");
 }
 
+// What others make too large is left out, and noted.
+static void test_soft(void **state)
+{
+    struct buf b, to;
+
+    (void)state;
+    buf_init_soft(&b, 4);
+    buf_append_str(&b, "abc");
+    assert_false(b.over);
+    buf_append_str(&b, "de");
+    buf_append_char(&b, 'f'); // would fit, but not behind a gap
+    buf_printf(&b, "%d", 1);
+    assert_true(b.over);
+    assert_string_equal(buf_cstr(&b), "abc");
+    buf_clear(&b);
+    assert_false(b.over);
+    buf_printf(&b, "%d", 12345);
+    assert_true(b.over);
+    buf_init(&to, 9);
+    buf_move(&to, &b);
+    assert_true(to.over && b.soft && !b.over && b.n == 0);
+    buf_done(&to);
+    buf_append_str(&b, "abcde");
+    assert_true(b.over);
+    buf_done(&b);
+    assert_true(b.soft && !b.over);
+}
+
 static void consume_too_much(void)
 {
     struct buf b;
@@ -201,9 +229,13 @@ static void test_misuse_dies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_append_and_consume),   cmocka_unit_test(test_ceiling),
-        cmocka_unit_test(test_tail_and_commit),      cmocka_unit_test(test_move),
-        cmocka_unit_test(test_printf_at_every_fill), cmocka_unit_test(test_random_queue),
+        cmocka_unit_test(test_append_and_consume),
+        cmocka_unit_test(test_ceiling),
+        cmocka_unit_test(test_tail_and_commit),
+        cmocka_unit_test(test_move),
+        cmocka_unit_test(test_printf_at_every_fill),
+        cmocka_unit_test(test_random_queue),
+        cmocka_unit_test(test_soft),
         cmocka_unit_test(test_misuse_dies),
     };
 
