@@ -351,6 +351,7 @@ struct expansion {
     env_read_fn read;
     void *read_ctx;
     struct problem_list *problems;
+    size_t bytes; // put in so far
 };
 
 static void complain(struct expansion *x, const struct node *n, const char *what)
@@ -419,20 +420,29 @@ static bool replace(struct expansion *x, const struct node *n, struct buf *out, 
     }
 }
 
+static void put_in(struct expansion *x, struct node *n, struct slice value)
+{
+    n->text = arena_dup(x->arena, value);
+    n->expanded = true;
+    x->bytes += value.n;
+    if (x->bytes > ENV_EXPANDED_MAX) { // said once: nothing more is expanded
+        complain(x, n, "variables and files make the document too large");
+    }
+}
+
 static void expand_variables(struct expansion *x, struct node *n)
 {
     struct buf out;
     bool changed = false;
 
-    if (slice_find(n->text, SLICE("${")) == SIZE_MAX) {
+    if (x->bytes > ENV_EXPANDED_MAX || slice_find(n->text, SLICE("${")) == SIZE_MAX) {
         return;
     }
     buf_init(&out, ENV_VALUE_MAX + n->text.n);
     if (!replace(x, n, &out, &changed)) {
         complain(x, n, "the value is too long once its variables are put in");
     } else if (changed) {
-        n->text = arena_dup(x->arena, buf_slice(&out));
-        n->expanded = true;
+        put_in(x, n, buf_slice(&out));
     }
     if (out.p != NULL) {
         mem_wipe(out.p, out.cap);
@@ -447,7 +457,7 @@ static void expand_file(struct expansion *x, struct node *n)
     size_t size;
     char *bytes;
 
-    if (!slice_starts(n->text, SLICE("file:/"))) {
+    if (x->bytes > ENV_EXPANDED_MAX || !slice_starts(n->text, SLICE("file:/"))) {
         return;
     }
     bytes = x->read(x->read_ctx, path, ENV_VALUE_MAX, &size, &err);
@@ -464,8 +474,7 @@ static void expand_file(struct expansion *x, struct node *n)
     if (size > 0 && memchr(bytes, '\0', size) != NULL) {
         complain(x, n, "the file holds a NUL byte");
     } else {
-        n->text = arena_dup(x->arena, (struct slice){bytes, size});
-        n->expanded = true;
+        put_in(x, n, (struct slice){bytes, size});
         n->quoted = true; // a file with the word "null" is that word
     }
     mem_wipe(bytes, size);
@@ -487,7 +496,7 @@ static void expand(struct expansion *x, struct node *n)
 bool env_expand(const struct env *e, struct node *root, struct arena *a, env_read_fn read,
                 void *read_ctx, struct problem_list *problems)
 {
-    struct expansion x = {e, a, read, read_ctx, problems};
+    struct expansion x = {e, a, read, read_ctx, problems, 0};
     size_t errors = problems->errors;
 
     expand(&x, root);

@@ -16,8 +16,9 @@
 #include "common/base/problem.h"
 #include "common/base/slice.h"
 
-#define ENV_VALUE_MAX ((size_t)64 << 10) // bytes of a value, also of a file named by file:
-#define ENV_VARS_MAX  4096u
+#define ENV_VALUE_MAX    ((size_t)64 << 10) // bytes of a value, also of a file named by file:
+#define ENV_EXPANDED_MAX ((size_t)16 << 20) // bytes of all that env_expand puts into one document
+#define ENV_VARS_MAX     4096u
 
 struct env;
 

@@ -32,6 +32,7 @@ struct builder {
     struct frame stack[YAML_DEPTH_MAX];
     size_t depth;
     size_t n_nodes;
+    size_t copied;      // bytes of texts that aliases have repeated
     struct map anchors; // name -> complete node
     struct node *root;
     size_t n_documents;
@@ -179,6 +180,11 @@ static struct node *copy(struct builder *b, const struct node *src, size_t depth
     struct node *n;
 
     if (b->n_nodes > YAML_NODES_MAX || depth > YAML_DEPTH_MAX) {
+        return NULL;
+    }
+    // The nodes share the text, but whoever makes something of them copies it each time.
+    b->copied += src->text.n + src->key.n;
+    if (b->copied > YAML_BYTES_MAX) {
         return NULL;
     }
     b->n_nodes++;

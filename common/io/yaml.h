@@ -11,7 +11,7 @@
 #include "common/base/problem.h"
 #include "common/base/slice.h"
 
-#define YAML_BYTES_MAX ((size_t)4 << 20)
+#define YAML_BYTES_MAX ((size_t)4 << 20) // of the text; once more for what aliases repeat of it
 #define YAML_DEPTH_MAX 64u
 #define YAML_NODES_MAX 500000u // copies made by aliases count too
 #define YAML_KEY_MAX   1024u   // bytes of a map key

@@ -263,6 +263,15 @@ def test_a_wrong_file_changes_nothing(up):
     assert up.admin("GET", "/config").json()["seq"] == seq
 
 
+def test_a_small_text_that_makes_much_of_itself(up):
+    """Aliases and variables are bounded in bytes, too: checking such a text (scope read) must not end the control plane."""
+    value = "openai/" + "y" * 3900
+    text = f"z: &x {value}\ndefault-model-mapping:\n" + "".join(f"  m{i}: [{', '.join(['*x'] * 20)}]\n" for i in range(1000))
+    r = put(up, text, "", method="POST", path="/config/validate")
+    assert r.status == 200 and any("too large" in e["problem"] for e in r.json()["errors"]), r
+    assert up.admin("GET", "/config").status == 200
+
+
 def test_no_text_gets_the_master_key(up):
     r = put(up, "providers: {x: {base-url: 'http://127.0.0.1:1/${SLUICE_MASTER_KEY:-none}/v1/'}}", "?dry_run=1")
     assert r.status == 200 and "/none/" in json.dumps(r.json()["changes"]) or "/v1" in json.dumps(r.json()), r

@@ -219,6 +219,29 @@ static void expansion_cannot_grow_without_bound(void **state)
     mem_free(big);
 }
 
+// Each value is small enough; a short text asks for it very often.
+static void a_document_cannot_grow_without_bound(void **state)
+{
+    char *big = mem_zalloc(ENV_VALUE_MAX + 1);
+    struct node *root;
+    struct buf text;
+
+    (void)state;
+    memset(big, 'a', ENV_VALUE_MAX - 1);
+    set("X", big);
+    buf_init(&text, 1 << 20);
+    for (unsigned i = 0; i < 2 * ENV_EXPANDED_MAX / ENV_VALUE_MAX; i++) {
+        buf_printf(&text, "k%u: ${X}\n", i);
+    }
+    root = doc(buf_cstr(&text));
+    assert_non_null(root);
+    assert_false(env_expand(env, root, &arena, fake_read, NULL, &problems));
+    assert_int_equal(problems.errors, 1);
+    assert_non_null(strstr(complaints(), "too large"));
+    buf_done(&text);
+    mem_free(big);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -232,6 +255,7 @@ int main(void)
         T(variables_and_files_are_expanded),
         T(what_cannot_be_expanded_is_reported),
         T(expansion_cannot_grow_without_bound),
+        T(a_document_cannot_grow_without_bound),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -151,6 +151,29 @@ static void a_billion_laughs_ends_early(void **state)
     buf_done(&b);
 }
 
+// Few values, but long ones: who copies the tree's texts must not be led to gigabytes.
+static void aliases_of_long_texts_are_bounded(void **state)
+{
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 1 << 20);
+    buf_append_str(&b, "a: &x ");
+    for (int i = 0; i < 4096; i++) {
+        buf_append_char(&b, 'x');
+    }
+    for (size_t i = 0; i < YAML_BYTES_MAX / 4096 - 10; i++) {
+        buf_printf(&b, "\nk%zu: *x", i);
+    }
+    assert_non_null(parse(buf_cstr(&b)));
+    for (size_t i = 0; i < 20; i++) {
+        buf_printf(&b, "\nl%zu: *x", i);
+    }
+    assert_null(parse(buf_cstr(&b)));
+    assert_non_null(strstr(complaints(), "too large"));
+    buf_done(&b);
+}
+
 static void depth_and_size_are_bounded(void **state)
 {
     static char deep[YAML_DEPTH_MAX * 2 + 8];
@@ -207,6 +230,7 @@ int main(void)
         T(what_we_do_not_take_is_named),
         T(aliases_are_copies),
         T(a_billion_laughs_ends_early),
+        T(aliases_of_long_texts_are_bounded),
         T(depth_and_size_are_bounded),
         T(too_many_values_are_refused),
         T(a_value_may_be_anything),
