@@ -217,8 +217,8 @@ struct config *api_file_parse(struct api_call *c, const char *name, struct slice
 const struct catalog *api_file_catalog(struct api *a);
 // Notes the errors of a configuration in the call's report, their paths without `prefix`.
 void api_file_note(struct api_call *c, const struct config *config, const char *prefix);
-// Header and query values of providers that are "(hidden)", as they are shown, stay what they are in
-// force. False: noted in the call's report which ones have none.
+// Header and query values of providers that are "(hidden)", as they are shown, stay what they are
+// in force. False: noted in the call's report which ones have none.
 MUST_CHECK bool api_file_keep_hidden(struct api_call *c, struct config *config);
 // "warnings": [...]
 void api_file_put_warnings(struct json_out *o, const struct config *config);

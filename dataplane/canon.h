@@ -156,6 +156,7 @@ struct canon_extra {
 };
 
 struct canon_request {
+    const char *error_code; // set by a read_request that fails, where invalid_value says too little
     enum dialect_endpoint endpoint; // CHAT, COMPLETIONS, MESSAGES, COUNT_TOKENS or EMBEDDINGS
     const struct dialect *client;
     struct canon_message *messages; // system ones in place

@@ -121,6 +121,10 @@ static void write_error(const struct dialect_error *er, struct buf *out)
     if (er->attempts > 1) {
         buf_printf(out, ",\"attempts\":%u", er->attempts);
     }
+    if (er->code != NULL && strcmp(er->code, DIALECT_ANTHROPIC_THREADS) == 0) {
+        buf_append_str(out, ",\"details\":{\"error_code\":\"" DIALECT_ANTHROPIC_THREADS
+                            "\",\"unsupported\":[\"thread\"]}");
+    }
     buf_append_char(out, '}');
     if (er->request_id.n > 0) {
         buf_append_str(out, ",\"request_id\":");

@@ -323,6 +323,15 @@ static bool read_cache_control(struct ask *x, uint32_t value)
     return true;
 }
 
+// Anthropic keeps the conversation and gets its new messages only; nobody else could answer. Its
+// SDKs know this code and send the whole conversation instead.
+static bool read_thread(struct ask *x, uint32_t value)
+{
+    (void)value;
+    x->r->error_code = DIALECT_ANTHROPIC_THREADS;
+    return refuse(x, "thread", "message threads are not supported by this provider");
+}
+
 static bool skip(struct ask *x, uint32_t value)
 {
     (void)x;
@@ -348,6 +357,7 @@ static const struct {
     {"metadata", read_metadata},
     {"service_tier", read_service_tier},
     {"cache_control", read_cache_control},
+    {"thread", read_thread},
     {"system", skip}, // read before the messages
     {"model", skip},  // read by parse_request
     {"stream", skip},
@@ -394,7 +404,6 @@ bool dialect_anthropic_client_read(const struct dialect_request *rq, const struc
     struct ask x = {{t, a, ret_param, e}, ret, &ret->messages, &ret->tools, &ret->extras};
     uint32_t system = tape_given(t, 0, "system");
 
-    (void)rq;
     if (tape_given(t, 0, "messages") == TAPE_NONE) {
         return refuse(&x, "messages", "a list is required");
     }
@@ -406,6 +415,9 @@ bool dialect_anthropic_client_read(const struct dialect_request *rq, const struc
         if (!read_member(&x, i)) {
             return false;
         }
+    }
+    if (!ret->max_given && rq->endpoint == DIALECT_MESSAGES) {
+        return refuse(&x, "max_tokens", "a number is required");
     }
     settle_effort(ret);
     return true;

@@ -9,6 +9,9 @@
 #include "dataplane/canon.h"
 #include "dataplane/tape.h"
 
+#define DIALECT_ANTHROPIC_THREADS                                                                  \
+    "thread_unsupported_request" // code of `thread` where it is translated
+
 // struct dialect.read_request.
 bool dialect_anthropic_client_read(const struct dialect_request *rq, const struct tape *t,
                                    struct arena *a, struct canon_request *ret,

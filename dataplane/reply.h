@@ -21,6 +21,7 @@ struct req;
     X(INVALID_JSON, 400, "invalid_request_error", "invalid_json")                                  \
     X(MISSING_FIELD, 400, "invalid_request_error", "missing_field")                                \
     X(INVALID_VALUE, 400, "invalid_request_error", "invalid_value")                                \
+    X(NO_THREADS, 400, "invalid_request_error", "thread_unsupported_request")                      \
     X(UNSUPPORTED_PARAMETER, 400, "invalid_request_error", "unsupported_parameter")                \
     X(BAD_FRAMING, 400, "invalid_request_error", "bad_framing")                                    \
     X(MODEL_NOT_FOUND, 404, "invalid_request_error", "model_not_found")                            \

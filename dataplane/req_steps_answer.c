@@ -145,7 +145,9 @@ static enum req_next send_answer(struct req *r, const struct dialect_usage *usag
 
     note_success(r);
     r->first_content_us = r->at.head_us;
-    r->usage = *usage;
+    // Counting tokens uses none.
+    r->usage =
+        r->route.endpoint == DIALECT_COUNT_TOKENS ? (struct dialect_usage){.known = true} : *usage;
     answered_well(r);
     r->bytes_out = buf_slice(&r->answer).n;
     if (r->stream) {

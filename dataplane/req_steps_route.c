@@ -128,6 +128,15 @@ static enum req_next pass_over(struct req *r, struct route_candidate *c, const c
     return REQ_MORE;
 }
 
+static enum reply_code unfit_code(const char *code)
+{
+    if (strcmp(code, reply_code_text(REPLY_NO_THREADS)) == 0) {
+        return REPLY_NO_THREADS;
+    }
+    return strcmp(code, reply_code_text(REPLY_INVALID_VALUE)) == 0 ? REPLY_INVALID_VALUE
+                                                                   : REPLY_UNSUPPORTED_PARAMETER;
+}
+
 static enum req_next no_target(struct req *r, const struct balance_pick *pick)
 {
     if (r->attempts > 0) {
@@ -135,10 +144,7 @@ static enum req_next no_target(struct req *r, const struct balance_pick *pick)
     }
     if (r->unfit.code != NULL) {
         r->fail.param = r->unfit.param;
-        return req_fail(r,
-                        strcmp(r->unfit.code, "invalid_value") == 0 ? REPLY_INVALID_VALUE
-                                                                    : REPLY_UNSUPPORTED_PARAMETER,
-                        "%s", r->unfit.message);
+        return req_fail(r, unfit_code(r->unfit.code), "%s", r->unfit.message);
     }
     r->fail.retry_after_us =
         pick->retry_at_us > r->now_us ? pick->retry_at_us - r->now_us : MONO_SEC;

@@ -45,6 +45,7 @@ static bool read_request(struct xlate *x, const struct dialect_request *rq, stru
                                         .stream = rq->stream,
                                         .include_usage = dialect_shows_usage(rq)};
     if (!x->client->read_request(rq, &x->request_tape, x->arena, &x->request, ret_param, e)) {
+        *ret_code = x->request.error_code != NULL ? x->request.error_code : *ret_code;
         return false;
     }
     canon_index_tools(&x->request, x->arena);

@@ -63,7 +63,8 @@ void xlate_reset(struct xlate *x);
 
 // Writes the upstream body for a provider. `body` and rq: the client's, alive as long as the
 // request. wall_s: Unix seconds, for ids and `created` (corrected by xlate_answered). False:
-// *ret_param and *e say why it is a 400; *ret_code is "unsupported_parameter" or "invalid_value".
+// *ret_param and *e say why it is a 400; *ret_code is "unsupported_parameter", "invalid_value" or
+// the reader's own.
 MUST_CHECK bool xlate_request(struct xlate *x, const struct dialect *provider,
                               const struct canon_target *target, const struct dialect_request *rq,
                               struct slice body, struct buf *out, const char **ret_code,

@@ -3,8 +3,8 @@
 // file adds what a table cannot say (identity, cross-field bounds, what must be wiped).
 //
 // A decoded virtual key should take as little memory as possible (there may be 100,000 of them in
-// each proxy; models are some hundreds), so it is first converted into a throw-away arena to learn its size and then into an
-// arena of exactly that size.
+// each proxy; models are some hundreds), so it is first converted into a throw-away arena to learn
+// its size and then into an arena of exactly that size.
 #include "proto/resource.h"
 
 #include <stdatomic.h>

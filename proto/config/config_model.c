@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models: those of the document go before those of the catalogue. A model of the catalogue keeps its
-// places also at providers that are not there: they may come by the admin API, and until then the model
-// has its name, its price and its equivalents. Only servers of one's own that nobody named are left
-// out, and a model that is nowhere else.
+// Models: those of the document go before those of the catalogue. A model of the catalogue keeps
+// its places also at providers that are not there: they may come by the admin API, and until then
+// the model has its name, its price and its equivalents. Only servers of one's own that nobody
+// named are left out, and a model that is nowhere else.
 #include "proto/config/config_compile.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Costs that providers write: what is a number comes back from its own text, and a body with a cost put in
-// is still JSON with that cost in its usage.
+// Costs that providers write: what is a number comes back from its own text, and a body with a cost
+// put in is still JSON with that cost in its usage.
 #include <stdint.h>
 
 #include "common/base/buf.h"

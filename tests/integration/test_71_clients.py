@@ -19,9 +19,6 @@ PROVIDERS = [("openai", "gpt-4o+strict", "text-embedding-3-small"), ("anthropic"
              ("acme", "big-model+vendor", None)]
 CLIENTS = ["cases_openai.py", "cases_openai.mjs", "cases_anthropic.py", "cases_anthropic.mjs", "cases_vercel.mjs", "cases_langchain.py"]
 KIND = {"acme": "openai"}
-# Cases that are known to fail: {(client, provider): {case}}. One that passes must be taken out.
-# A message thread (`thread`) must be refused with thread_unsupported_request where it cannot be kept.
-PENDING = {(c, p): {"runner"} for c in ("cases_anthropic.py", "cases_anthropic.mjs") for p in ("openai", "gemini", "acme")}
 PAIRS = [(c, p) for c in CLIENTS for p, _, _ in PROVIDERS if p != "acme" or "anthropic" in c or "langchain" in c]
 
 CONFIG = """\
@@ -84,9 +81,7 @@ def test_client(results, client, provider):
     cases = results[client].result()[provider]
     failed = {name for name, why in cases.items() if why is not None}
     assert len(cases) > 5
-    pending = PENDING.get((client, provider), set())
-    assert not failed - pending, "\n\n".join(f"{n}: {cases[n]}" for n in sorted(failed - pending))
-    assert pending <= failed, f"{pending - failed} pass now"
+    assert not failed, "\n\n".join(f"{n}: {cases[n]}" for n in sorted(failed))
 
 
 def test_every_provider_was_asked_in_its_own_words(results, mock):

@@ -30,7 +30,8 @@ static int teardown(void **state)
 
 static bool read(const char *body, struct canon_request *ret, const char **ret_param, struct err *e)
 {
-    static const struct dialect_request rq = {.endpoint = DIALECT_MESSAGES};
+    // Only /v1/messages itself needs max_tokens.
+    static const struct dialect_request rq = {.endpoint = DIALECT_COUNT_TOKENS};
 
     if (!tape_parse(&tape, slice_str(body), e)) {
         fail_msg("%s: %s", body, e->message);
@@ -371,6 +372,43 @@ static void refuses(void **state)
     }
 }
 
+static void wants_a_bound_of_the_answer(void **state)
+{
+    static const struct dialect_request rq = {.endpoint = DIALECT_MESSAGES};
+    struct canon_request r = {.endpoint = DIALECT_MESSAGES};
+    const char *param = NULL;
+    struct err e;
+
+    (void)state;
+    assert_true(tape_parse(&tape, SLICE("{\"messages\":[]}"), &e));
+    assert_false(dialect_anthropic.read_request(&rq, &tape, &arena, &r, &param, &e));
+    assert_string_equal(param, "max_tokens");
+}
+
+// Its SDKs know the code and send the whole conversation instead.
+static void refuses_threads(void **state)
+{
+    struct dialect_error er = {.status = 400, .message = SLICE("m")};
+    struct canon_request r;
+    const char *param = NULL;
+    struct buf out;
+    struct err e;
+
+    (void)state;
+    assert_true(read("{\"messages\":[],\"thread\":null}", &r, &param, &e));
+    assert_false(read("{\"messages\":[],\"thread\":{\"type\":\"create\"}}", &r, &param, &e));
+    assert_string_equal(param, "thread");
+    er.code = r.error_code;
+    buf_init(&out, 4096);
+    dialect_anthropic.write_error(&er, &out);
+    assert_string_equal(
+        buf_cstr(&out),
+        "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"m\","
+        "\"details\":{\"error_code\":\"thread_unsupported_request\",\"unsupported\":["
+        "\"thread\"]}}}");
+    buf_done(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,6 +421,8 @@ int main(void)
         cmocka_unit_test(parameters),
         cmocka_unit_test(other_members),
         cmocka_unit_test(refuses),
+        cmocka_unit_test(wants_a_bound_of_the_answer),
+        cmocka_unit_test(refuses_threads),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
