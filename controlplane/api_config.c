@@ -161,10 +161,8 @@ static bool take_match(struct api_call *c)
         return false;
     }
     c->w.file->exact = true;
-    c->w.file->at_seq = seq;
-    if (match.n > 2 && !slice_to_u64(SLICE_MAKE(match.p + 1, match.n - 2), &c->w.file->at_seq)) {
-        c->w.file->at_seq = seq;
-    }
+    // Perhaps the repeat of what made it stale: the script knows. Else it finds no such sequence.
+    c->w.file->at_seq = api_write_names(match, seq) ? seq : UINT64_MAX - 1;
     c->w.expected = seq == 0 ? 1 : seq; // what a conflict is told against
     return true;
 }

@@ -201,6 +201,8 @@ void api_write_delete_again(struct api_call *c);
 void api_write_new_salt(struct api_call *c);
 // If-Match says another version than `version` (or there is nothing, 0): 412. False: replied.
 MUST_CHECK bool api_write_matches(struct api_call *c, uint64_t version);
+// Is the version among the entity tags of an If-Match?
+bool api_write_names(struct slice if_match, uint64_t version);
 // {"at","actor","peer","action"...: the beginning of an audit entry, for more members and '}'.
 void api_write_audit_head(struct api_call *c, struct json_out *o, const char *action);
 // The script's answer to c->w; for api_file.c.

@@ -309,7 +309,7 @@ void api_get(struct api_call *c, enum resource_kind kind, const char *what,
         api_not_found(c, what);
         return;
     }
-    buf_init(&body, (size_t)RESOURCE_BYTES_MAX * 8);
+    buf_init(&body, API_ANSWER_MAX);
     o = json_out_to(&body);
     json_out_open(&o, '{');
     render(c, &o, r);

@@ -115,7 +115,7 @@ static struct config *compile(struct api_call *c, enum resource_kind kind,
     struct json_out o;
     struct buf text;
 
-    buf_init(&text, 16u << 20); // escapes make it longer than the body was
+    buf_init(&text, API_ANSWER_MAX); // escapes and values that stay make it longer than the body
     o = json_out_to(&text);
     json_out_open(&o, '{');
     if (body != NULL) {

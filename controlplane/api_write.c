@@ -85,6 +85,13 @@ static bool etag_matches(struct slice list, uint64_t version, uint64_t *ret_name
     return false;
 }
 
+bool api_write_names(struct slice if_match, uint64_t version)
+{
+    uint64_t named;
+
+    return etag_matches(if_match, version, &named);
+}
+
 static void stale(struct api_call *c, uint64_t version)
 {
     api_error(c, 412, "version_conflict", "it has version %llu by now: read it again",

@@ -226,6 +226,9 @@ def test_a_change_of_the_file_is_shown_applied_and_rolled_back(up):
     assert routed(up, "production").headers["x-sluice-provider"] == "anthropic"
     assert routed(up, "other").code == "router_not_found"
     assert put(up, CONFIG, "", {"if-match": base.headers["etag"]}).status == 412
+    # The key of another request does not make a stale tag a fresh one, however the tag is written.
+    for i, tag in enumerate((base.headers["etag"], "W/" + base.headers["etag"], base.headers["etag"] + ', "999999"')):
+        assert put(up, CONFIG, "", {"if-match": tag, "idempotency-key": f"stale-{i}"}).status == 412, tag
     first = revisions(up)[0]
     assert first["seq"] == seq and first["current"] and first["source"] == "PUT /config" and first["actor"] == "admin-token"
     r = up.admin("POST", f"/config/revisions/{old['seq']}/rollback?dry_run=1")
