@@ -458,6 +458,11 @@ bool dialect_gemini_read_event(void *reader, struct tape *t, struct slice event,
     {
         tell_candidate(r, t, i, c, to);
     }
+    if (r->usage.known) { // so far: a stream that is left or cut has used it
+        struct canon_event ev = {.kind = CANON_EV_USAGE, .usage = &r->usage};
+
+        to.tell(to.ctx, &ev);
+    }
     return true;
 }
 

@@ -7,13 +7,19 @@
 #include "dataplane/dialect_gemini.h"
 
 #define REF_DEPTH_MAX 16u
+#define REFS_MAX      1000u // of a schema: those that name each other multiply
+
+// How far references are followed.
+struct follow {
+    unsigned depth, refs;
+};
 
 static const char *const kept[] = {
     "format",   "title",     "description",      "nullable",      "enum",          "minItems",
     "maxItems", "required",  "propertyOrdering", "minProperties", "maxProperties", "minimum",
     "maximum",  "minLength", "maxLength",        "pattern",       "example",       "default"};
 
-static void write_schema(struct jwrite *w, const struct tape *t, uint32_t i, unsigned depth);
+static void write_schema(struct jwrite *w, const struct tape *t, uint32_t i, struct follow *f);
 
 // "#/$defs/x" or "#/definitions/x" -> the value; TAPE_NONE: somewhere else.
 static uint32_t resolve(const struct tape *t, uint32_t ref)
@@ -67,7 +73,7 @@ static bool is_null_schema(const struct tape *t, uint32_t i)
     return tape_eq(t, tape_get(t, i, "type"), "null");
 }
 
-static void write_any(struct jwrite *w, const struct tape *t, uint32_t list, unsigned depth)
+static void write_any(struct jwrite *w, const struct tape *t, uint32_t list, struct follow *f)
 {
     bool nullable = false;
 
@@ -77,7 +83,7 @@ static void write_any(struct jwrite *w, const struct tape *t, uint32_t list, uns
         if (is_null_schema(t, i)) {
             nullable = true;
         } else {
-            write_schema(w, t, i, depth);
+            write_schema(w, t, i, f);
         }
     }
     jwrite_array_end(w);
@@ -86,13 +92,13 @@ static void write_any(struct jwrite *w, const struct tape *t, uint32_t list, uns
     }
 }
 
-static void write_properties(struct jwrite *w, const struct tape *t, uint32_t o, unsigned depth)
+static void write_properties(struct jwrite *w, const struct tape *t, uint32_t o, struct follow *f)
 {
     jwrite_object_in(w, "properties");
     TAPE_MEMBERS(t, o, i)
     {
         jwrite_name_text(w, tape_text(t, i));
-        write_schema(w, t, i + 1, depth);
+        write_schema(w, t, i + 1, f);
     }
     jwrite_object_end(w);
 }
@@ -107,17 +113,17 @@ static bool is_kept(const struct tape *t, uint32_t name)
     return false;
 }
 
-static void write_member(struct jwrite *w, const struct tape *t, uint32_t i, unsigned depth)
+static void write_member(struct jwrite *w, const struct tape *t, uint32_t i, struct follow *f)
 {
     if (tape_eq(t, i, "type")) {
         write_type(w, t, i + 1);
     } else if (tape_eq(t, i, "properties")) {
-        write_properties(w, t, i + 1, depth);
+        write_properties(w, t, i + 1, f);
     } else if (tape_eq(t, i, "items")) {
         jwrite_name(w, "items");
-        write_schema(w, t, i + 1, depth);
+        write_schema(w, t, i + 1, f);
     } else if (tape_eq(t, i, "anyOf") || tape_eq(t, i, "oneOf")) {
-        write_any(w, t, i + 1, depth);
+        write_any(w, t, i + 1, f);
     } else if (tape_eq(t, i, "const")) {
         jwrite_array_in(w, "enum");
         jwrite_raw(w, tape_raw(t, i + 1));
@@ -128,22 +134,25 @@ static void write_member(struct jwrite *w, const struct tape *t, uint32_t i, uns
     }
 }
 
-static void write_schema(struct jwrite *w, const struct tape *t, uint32_t i, unsigned depth)
+static void write_schema(struct jwrite *w, const struct tape *t, uint32_t i, struct follow *f)
 {
     uint32_t ref = tape_get(t, i, "$ref");
 
-    if (ref != TAPE_NONE && depth < REF_DEPTH_MAX) {
+    if (ref != TAPE_NONE && f->depth < REF_DEPTH_MAX && f->refs < REFS_MAX && !w->out->over) {
         uint32_t to = resolve(t, ref);
 
+        f->refs++;
         if (to != TAPE_NONE) {
-            write_schema(w, t, to, depth + 1);
+            f->depth++;
+            write_schema(w, t, to, f);
+            f->depth--;
             return;
         }
     }
     jwrite_object(w);
     TAPE_MEMBERS(t, i, k)
     {
-        write_member(w, t, k, depth);
+        write_member(w, t, k, f);
     }
     jwrite_object_end(w);
 }
@@ -151,11 +160,12 @@ static void write_schema(struct jwrite *w, const struct tape *t, uint32_t i, uns
 void dialect_gemini_write_schema(struct jwrite *w, struct slice schema)
 {
     struct tape t = {.tokens = NULL};
+    struct follow f = {.depth = 0};
     struct err e;
 
     // The schema stood in a request that was parsed: it is JSON.
     if (tape_parse(&t, schema, &e)) {
-        write_schema(w, &t, 0, 0);
+        write_schema(w, &t, 0, &f);
     } else {
         jwrite_raw(w, SLICE("{}"));
     }

@@ -219,18 +219,28 @@ static struct rest rest_of(const struct canon_message *m)
     return rest;
 }
 
+// Written in place: the id is as long as the client likes.
+static void put_origin(struct writer *s, const struct canon_part *media, struct slice id)
+{
+    jwrite_object(s->w);
+    jwrite_string_in(s->w, "type", SLICE("text"));
+    jwrite_name(s->w, "text");
+    jwrite_text_begin(s->w);
+    jwrite_text_more(s->w, media->kind == CANON_IMAGE ? SLICE("Image") : SLICE("Document"));
+    jwrite_text_more(s->w, SLICE(" from tool result "));
+    jwrite_text_more(s->w, id);
+    jwrite_text_more(s->w, SLICE(":"));
+    jwrite_text_end(s->w);
+    jwrite_object_end(s->w);
+}
+
 static bool put_result_media(struct writer *s, const struct canon_part *result)
 {
     for (const struct canon_part *q = result->parts; q != NULL; q = q->next) {
-        static const struct canon_part line = {.kind = CANON_TEXT};
-
         if (is_text(q)) {
             continue;
         }
-        put_text(s, &line,
-                 slice_str(arena_printf(s->o->arena, "%s from tool result " SLICE_FMT ":",
-                                        q->kind == CANON_IMAGE ? "Image" : "Document",
-                                        SLICE_ARG(result->id))));
+        put_origin(s, q, result->id);
         if (!put_part(s, q)) {
             return false;
         }

@@ -276,6 +276,25 @@ static void counting_uses_nothing(void **state)
     xlate_done(&x);
 }
 
+// Gemini counts in every event: who leaves in the middle pays for what was used until then.
+static void usage_is_known_before_the_end(void **state)
+{
+    struct dialect_stream s = {.content_seen = false};
+    struct xlate x;
+
+    (void)state;
+    xlate_init(&x, &dialect_openai, &arena, &rng);
+    x.provider = &dialect_gemini;
+    x.context = (struct canon_context){.arena = &arena, .rng = &rng, .model = SLICE("m")};
+    (void)xlate_event(
+        &x, &s, SLICE_NULL,
+        SLICE("{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}],\"usageMetadata\":{"
+              "\"promptTokenCount\":900,\"candidatesTokenCount\":3}}"),
+        &out);
+    assert_true(s.usage.known && s.usage.input == 900 && s.usage.output == 3);
+    xlate_done(&x);
+}
+
 static void tells_a_document_as_a_stream(void **state)
 {
     const struct slice body = SLICE("{\"model\":\"m\",\"stream\":true,\"messages\":[]}");
@@ -387,6 +406,64 @@ static void a_request_that_grows_too_large(void **state)
     mem_free(name);
 }
 
+// So does the id of a result with many images; and nothing of it is kept.
+static void a_result_with_a_long_id(void **state)
+{
+    char *id = mem_zalloc(20001);
+    struct buf body;
+
+    (void)state;
+    memset(id, 'i', 20000);
+    buf_init(&body, OUT_MAX);
+    buf_printf(
+        &body,
+        "{\"model\":\"m\",\"max_tokens\":5,\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
+        "\"tool_result\",\"tool_use_id\":\"%s\",\"content\":[{\"type\":\"text\",\"text\":\"t\"}",
+        id);
+    for (int i = 0; i < 1000; i++) {
+        buf_append_str(&body, ",{\"type\":\"image\",\"source\":{\"type\":\"url\",\"url\":\"u\"}}");
+    }
+    buf_append_str(&body, "]}]}]}");
+    translate(&dialect_anthropic, DIALECT_MESSAGES, &dialect_openai, buf_slice(&body));
+    assert_true(out.n > 20000000);
+    assert_true(arena.used < 2000000);
+    buf_done(&body);
+    mem_free(id);
+}
+
+// Eight references to itself, sixteen deep: 200 bytes that would take for ever.
+static void a_schema_that_names_itself(void **state)
+{
+    const struct canon_target target = {.model = SLICE("m"), .gemini_schema = true};
+    const char *code = NULL, *param = NULL;
+    uint64_t began = cpu_us();
+    struct dialect_request rq;
+    struct buf body;
+    struct xlate x;
+    struct err e;
+
+    (void)state;
+    buf_init(&body, OUT_MAX);
+    buf_append_str(&body,
+                   "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],"
+                   "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"s\","
+                   "\"schema\":{\"$ref\":\"#/$defs/d\",\"$defs\":{\"d\":{\"type\":\"object\","
+                   "\"properties\":{");
+    for (int i = 0; i < 8; i++) {
+        buf_printf(&body, "%s\"p%d\":{\"$ref\":\"#/$defs/d\"}", i == 0 ? "" : ",", i);
+    }
+    buf_append_str(&body, "}}}}}}}");
+    rq = parse(&dialect_openai, DIALECT_CHAT, buf_slice(&body));
+    xlate_init(&x, &dialect_openai, &arena, &rng);
+    assert_true(xlate_request(&x, &dialect_gemini, &target, &rq, buf_slice(&body), &out, &code,
+                              &param, &e));
+    assert_non_null(strstr(buf_cstr(&out), "\"p0\":{\"type\":\"object\",\"properties\":{\"p0\":"));
+    assert_true(out.n < 1 << 20);
+    assert_true(cpu_us() - began < 10 * 1000000ull);
+    xlate_done(&x);
+    buf_done(&body);
+}
+
 // Many small parts, and the provider's name of its model in each of the chunks they become.
 static void an_answer_that_grows_too_large(void **state)
 {
@@ -482,10 +559,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(long_streams_hold_no_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(counts_tokens, setup, teardown),
         cmocka_unit_test_setup_teardown(counting_uses_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(usage_is_known_before_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(tells_a_document_as_a_stream, setup, teardown),
         cmocka_unit_test_setup_teardown(a_document_has_lines_an_event_has_one, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_follows_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(a_request_that_grows_too_large, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_result_with_a_long_id, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_schema_that_names_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(an_answer_that_grows_too_large, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stream_outlives_its_provider, setup, teardown),
         cmocka_unit_test_setup_teardown(model_names_stay_in_their_folder, setup, teardown),
