@@ -203,6 +203,17 @@ local function window(key, amount, starts, ends, lease, want, returned, debt, fr
           granted == 0 and want >= 1 and left or 0, starts, 0}
 end
 
+-- Who adopts waits for the leases granted before. Debt need not: it is taken at once where something
+-- else of this call is answered, since then the caller takes the whole for heard. (Where nothing is,
+-- it keeps its debts and tells them again.)
+local function is_held(lease)
+  return paused and clock < paused + lease
+end
+local heard = false
+for i = 2, #KEYS do
+  heard = heard or not is_held(tonumber(ARGV[4 + (i - 2) * 10 + 3]))
+end
+
 local out = {clock, clock_error}
 for i = 2, #KEYS do
   local p = 4 + (i - 2) * 10
@@ -212,7 +223,11 @@ for i = 2, #KEYS do
   local from, batch, arg = tonumber(ARGV[p + 7]), tonumber(ARGV[p + 8]), ARGV[p + 9]
   local keep = KEEP_MS
 
-  if paused and clock < paused + lease then
+  local held = is_held(lease)
+  if held then
+    want, returned, debt = 0, 0, heard and debt or 0
+  end
+  if held and debt == 0 then
     out[#out + 1] = {-2, 0, 0, 0, 0, 0, 0}
   elseif kind == 'b' then
     out[#out + 1] = bucket(key, amount, per, lease, want, returned, debt, batch)
@@ -238,6 +253,9 @@ for i = 2, #KEYS do
     end
     out[#out + 1] = answer
     keep = keep + 63 * 86400000
+  end
+  if held then
+    out[#out] = {-2, 0, 0, 0, 0, 0, 0}
   end
   redis.call('PEXPIRE', key, keep) -- nothing happens when there is no such key
 end

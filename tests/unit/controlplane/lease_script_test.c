@@ -599,6 +599,76 @@ static void jumps_of_the_clock_grant_nothing_early(void **state)
     assert_int_equal(rig->clock_error, 0);
 }
 
+// Two questions in one call: a short lease's pause is over, a long one's is not.
+static void ask_both(struct lease_rig *rig, uint64_t debt)
+{
+    char n[5][24];
+    const struct slice argv[] = {
+        SLICE("{sluice}:clock"),
+        SLICE("short"),
+        SLICE("long"),
+        slice_str(rig->caller),
+        slice_str(lease_rig_number(n[0], rig->mono_us)),
+        SLICE("p"),
+        SLICE("b"),
+        SLICE("1000"),
+        SLICE("1000000"),
+        SLICE("10000"),
+        SLICE("1"),
+        SLICE("0"),
+        SLICE("0"),
+        SLICE("0"),
+        SLICE("0"),
+        SLICE("0"),
+        SLICE("w"),
+        SLICE("100"),
+        SLICE("86400000000"),
+        SLICE("5000000"),
+        SLICE("1"),
+        SLICE("0"),
+        slice_str(lease_rig_number(n[1], debt)),
+        SLICE("0"),
+        SLICE("0"),
+        slice_str(lease_rig_number(n[2], rig->redis_us)),
+        slice_str(lease_rig_number(n[3], rig->redis_us / MONO_SEC)),
+        slice_str(lease_rig_number(n[4], rig->redis_us % MONO_SEC)),
+    };
+    struct lease_wait w = {.rig = rig};
+
+    rig->waiting = true;
+    redis_eval(rig->redis, 0, 3, argv, ARRAY_LEN(argv), 5 * MONO_SEC, lease_rig_on_reply, &w);
+    while (rig->waiting) {
+        loop_turn(rig->loop, 20 * MONO_MS);
+    }
+    assert_int_equal(w.answer.granted, 1);
+}
+
+// A message with one answer counts as heard: debts told in it must not be lost with the pause.
+static void debt_is_taken_during_a_pause(void **state)
+{
+    struct lease_rig *rig = *state;
+    const struct resource_limit day = {
+        .unit = RESOURCE_REQUESTS, .amount = 100, .per_us = 86400 * MONO_SEC};
+    const struct slice argv[] = {SLICE("HSET"), SLICE("{sluice}:clock"), SLICE("pause"),
+                                 SLICE("begin")};
+    struct lease_question q = {.key = "long", .limit = &day, .anchor_us = rig->redis_us};
+    bool done = false;
+
+    redis_command(rig->redis, argv, ARRAY_LEN(argv), MONO_SEC, on_pause, &done);
+    while (!done) {
+        loop_turn(rig->loop, 20 * MONO_MS);
+    }
+    q.debt = 7;
+    assert_int_equal(lease_rig_ask(rig, &q).granted, -2); // nothing heard: told again
+    lease_rig_advance(rig, MONO_SEC);
+    q.anchor_us = rig->redis_us;
+    ask_both(rig, 30);
+    lease_rig_advance(rig, 5 * MONO_SEC);
+    q.debt = 0;
+    q.want = 100;
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 70);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -616,6 +686,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(windows_take_back_what_they_gave, setup, teardown),
         cmocka_unit_test_setup_teardown(calendar_windows_need_the_right_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(adopting_pauses_for_a_lease, setup, teardown),
+        cmocka_unit_test_setup_teardown(debt_is_taken_during_a_pause, setup, teardown),
         cmocka_unit_test_setup_teardown(jumps_of_the_clock_grant_nothing_early, setup, teardown),
     };
 
