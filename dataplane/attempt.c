@@ -185,7 +185,7 @@ static void write_head(struct req *r, struct buf *b, const struct resource_provi
                        const struct resource *key, struct slice origin, struct slice base_path,
                        size_t body_bytes)
 {
-    bool equal = r->at.xlate == NULL;
+    bool equal = r->at.dialect == r->dialect; // with xlate too: split-think
     size_t at;
 
     buf_append_str(b, "POST ");

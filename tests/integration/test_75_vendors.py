@@ -26,7 +26,7 @@ def mock(tmp_path_factory):
 class Thinker(http.server.BaseHTTPRequestHandler):
     """A server whose reasoning parser is off."""
     protocol_version = "HTTP/1.1"
-    seen = []
+    seen, betas = [], []
 
     def log_message(self, *args):
         pass
@@ -34,6 +34,7 @@ class Thinker(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.seen.append(body)
+        self.betas.append(self.headers.get("openai-beta"))
         head = {"id": "c1", "object": "chat.completion", "created": 1, "model": "m"}
         usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
         if body.get("stream"):
@@ -156,8 +157,9 @@ def test_untouched(up, mock):
 def test_split_think(up):
     """Thoughts in the text are told apart for clients of either kind; what the vendor knows and we do not still gets there."""
     body = {"model": "thinker/m", "messages": HI, "min_p": 0.1}
-    r = up.post("/v1/chat/completions", body)
+    r = up.post("/v1/chat/completions", body, {"openai-beta": "x=1"})
     assert r.status == 200, r
+    assert Thinker.betas[-1] == "x=1"  # as between equal dialects, which these are
     m = r.json()["choices"][0]["message"]
     assert (m["reasoning_content"], m["content"]) == ("why", "so") and r.json()["usage"]["total_tokens"] == 7, r
     assert Thinker.seen[-1] == {"model": "m", "messages": HI, "min_p": 0.1}
