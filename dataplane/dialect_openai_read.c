@@ -31,9 +31,12 @@ static void add_citation(struct builder *b, const struct canon_citation *k)
     b->citations = &own->next;
 }
 
+// What the splitter had held back lives in its own memory, as long as the call.
 static void add_split(void *ctx, bool thought, struct slice text)
 {
-    add(ctx, thought ? CANON_REASONING : CANON_TEXT)->text = text;
+    struct builder *b = ctx;
+
+    add(b, thought ? CANON_REASONING : CANON_TEXT)->text = arena_dup(b->c->arena, text);
 }
 
 static void add_text(struct builder *b, struct slice text)

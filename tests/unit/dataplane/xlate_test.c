@@ -527,6 +527,32 @@ static void a_stream_outlives_its_provider(void **state)
     xlate_done(&x);
 }
 
+// What the splitter holds back is told from memory of its own, which goes before the answer is
+// written.
+static void split_thoughts_are_kept(void **state)
+{
+    const struct slice answer = SLICE(
+        "{\"id\":\"c1\",\"choices\":[{\"index\":0,\"message\":{\"content\":\"<th\"}},{\"index\":1,"
+        "\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"<think>a<\"},{\"type\":\"text\","
+        "\"text\":\"bc</think>so\"}]}},{\"index\":2,\"message\":{\"content\":\"<think>why</thi\"}}]}");
+    struct dialect_answer seen;
+    struct xlate x;
+
+    (void)state;
+    xlate_init(&x, &dialect_openai, &arena, &rng);
+    x.provider = &dialect_openai;
+    x.context = (struct canon_context){.arena = &arena,
+                                       .rng = &rng,
+                                       .endpoint = DIALECT_CHAT,
+                                       .model = SLICE("m"),
+                                       .quirks = RESOURCE_SPLIT_THINK};
+    assert_true(xlate_answer(&x, answer, false, &out, &seen));
+    assert_non_null(strstr(buf_cstr(&out), "\"content\":\"<th\""));
+    assert_non_null(strstr(buf_cstr(&out), "\"reasoning_content\":\"a<bc\""));
+    assert_non_null(strstr(buf_cstr(&out), "\"reasoning_content\":\"why</thi\""));
+    xlate_done(&x);
+}
+
 // --- paths -----------------------------------------------------------------------------------
 
 static void model_names_stay_in_their_folder(void **state)
@@ -568,6 +594,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_schema_that_names_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(an_answer_that_grows_too_large, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stream_outlives_its_provider, setup, teardown),
+        cmocka_unit_test_setup_teardown(split_thoughts_are_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(model_names_stay_in_their_folder, setup, teardown),
     };
 
