@@ -60,6 +60,13 @@ static bool is_secret(enum resource_kind kind)
     return kind == RESOURCE_PROVIDER_KEY || kind == RESOURCE_SETTINGS;
 }
 
+// Values of headers and query parameters may be secrets, too.
+static bool holds_secrets(const struct resource *r)
+{
+    return is_secret(r->kind) || (r->kind == RESOURCE_PROVIDER &&
+                                  (r->u.provider->n_headers > 0 || r->u.provider->n_query > 0));
+}
+
 // field ‖ 0 ‖ header: what the seal vouches for besides the text.
 static void associated(struct buf *b, struct slice field, struct slice header)
 {
@@ -98,7 +105,7 @@ void record_encode(const struct resource *r, enum record_origin origin, const ch
     CHECK(k->n > 0);
     CHECK(record_field(r->kind, slice_str(r->id), field)); // resource_new bounds ids
     head[0] = FORMAT;
-    head[1] = is_secret(r->kind) ? 1 : 0;
+    head[1] = holds_secrets(r) ? 1 : 0;
     head[2] = (unsigned char)origin;
     head[3] = (unsigned char)w.n;
     for (size_t i = 0; i < 8; i++) {
@@ -108,7 +115,7 @@ void record_encode(const struct resource *r, enum record_origin origin, const ch
         memcpy(head + HEADER_BYTES, w.p, w.n);
     }
     buf_append(out, header);
-    if (!is_secret(r->kind)) {
+    if (!holds_secrets(r)) {
         resource_encode(r, out);
         return;
     }

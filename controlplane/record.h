@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A resource as Redis holds it: a small header in clear (what scripts and a person need: version,
 // where it came from) and the protobuf bytes, sealed with the master key where the kind holds
-// secrets (provider keys, settings). Pure.
+// secrets (provider keys, settings, providers with headers or query parameters). Pure.
 //
 //   byte 0   format, 1            4..11   version, big-endian
 //   byte 1   1 = sealed           12..    where, `byte 3` bytes

@@ -107,6 +107,45 @@ static void others_are_in_clear(void **state)
     resource_unref(&r);
 }
 
+// Values of headers may be secrets. What an older version wrote in clear is read all the same.
+static void providers_with_headers_are_sealed(void **state)
+{
+    static const struct resource_pair pairs[] = {{"x-auth", "planted-value"}};
+    struct record_keys k = keys_of(1);
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct resource *r = resource_new(RESOURCE_PROVIDER, SLICE("own"), 3);
+        struct record rec;
+        struct buf b;
+        struct err e;
+
+        r->u.provider->dialect = "openai";
+        r->u.provider->base_url = r->u.provider->raw_url = "http://h/";
+        r->u.provider->auth_header = "authorization";
+        r->u.provider->headers = i == 1 ? pairs : NULL;
+        r->u.provider->n_headers = i == 1;
+        r->u.provider->query = i == 2 ? pairs : NULL;
+        r->u.provider->n_query = i == 2;
+        buf_init(&b, RECORD_BYTES_MAX);
+        record_encode(r, RECORD_API, "", &k, &b);
+        assert_int_equal(buf_slice(&b).p[1], i > 0);
+        assert_true(slice_find(buf_slice(&b), SLICE("planted")) == SIZE_MAX);
+        assert_true(record_decode(SLICE("provider:own"), buf_slice(&b), &k, &rec, &e));
+        assert_int_equal(rec.res->u.provider->n_headers + rec.res->u.provider->n_query, i > 0);
+        resource_unref(&rec.res);
+        if (i > 0) { // as before
+            buf_clear(&b);
+            buf_append(&b, SLICE_MAKE("\1\0a\0\0\0\0\0\0\0\0\3", 12));
+            resource_encode(r, &b);
+            assert_true(record_decode(SLICE("provider:own"), buf_slice(&b), &k, &rec, &e));
+            resource_unref(&rec.res);
+        }
+        buf_done(&b);
+        resource_unref(&r);
+    }
+}
+
 static void master_keys_rotate(void **state)
 {
     struct record_keys old = keys_of(1), both = keys_of(2), fresh = keys_of(2);
@@ -177,6 +216,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(secrets_are_sealed_and_come_back),
+        cmocka_unit_test(providers_with_headers_are_sealed),
         cmocka_unit_test(master_keys_rotate),
         cmocka_unit_test(the_golden_record_is_read),
         cmocka_unit_test(others_are_in_clear),
