@@ -161,11 +161,12 @@ static int tail(struct options *opt)
 
         code = get_page(opt, "1000", true, &answer);
         if (code == 0) {
-            if (map_count(&shown) > SHOWN_MAX) {
+            print_new(opt, answer, &shown, most);
+            if (map_count(&shown) > SHOWN_MAX) { // of which the page is all that matters
                 map_done(&shown);
                 map_init(&shown);
+                print_new(opt, answer, &shown, 0);
             }
-            print_new(opt, answer, &shown, most);
             json_free(&answer);
             most = UINT64_MAX;
             code = fflush(stdout) == 0 ? 0 : 1;
