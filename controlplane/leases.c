@@ -401,6 +401,9 @@ static bool fill_item(struct ask *k, struct item *it, const struct message_lease
         .window = from->window,
         .batch = from->batch,
     };
+    if (from->unit != 0 && from->unit != (uint64_t)limit->unit) {
+        it->returned = it->debt = 0; // of what stood in this place before: nothing of this limit's
+    }
     it->limit.time_zone = arena_strdup(&k->arena, limit->time_zone);
     return true;
 }

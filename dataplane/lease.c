@@ -174,6 +174,7 @@ bool lease_question(struct lease *l, uint64_t need, uint64_t now_us, struct limi
     ret->debt = debt;
     ret->window = l->window;
     ret->batch = l->owed_batch;
+    ret->unit = l->unit;
     l->owed = l->owed_batch = 0;
     l->units += (int64_t)debt;
     if (want > 0) {
@@ -186,10 +187,18 @@ bool lease_question(struct lease *l, uint64_t need, uint64_t now_us, struct limi
     return true;
 }
 
+// Has the limit been made to count something else since the question?
+static bool is_of_another(const struct lease *l, const struct limit_ask *q)
+{
+    return q->unit != 0 && q->unit != (uint64_t)l->unit;
+}
+
 void lease_not_asked(struct lease *l, const struct limit_ask *q)
 {
-    owe_back(l, q->returned, q->batch);
-    owe(l, q->debt);
+    if (!is_of_another(l, q)) {
+        owe_back(l, q->returned, q->batch);
+        owe(l, q->debt);
+    }
     if (q->want > 0) {
         l->asked_at_us = 0;
     }
@@ -197,7 +206,7 @@ void lease_not_asked(struct lease *l, const struct limit_ask *q)
 
 void lease_lost(struct lease *l, const struct limit_ask *q, uint64_t now_us)
 {
-    owe(l, q->debt);
+    owe(l, is_of_another(l, q) ? 0 : q->debt);
     l->asked_at_us = 0;
     l->lost_us = now_us;
 }

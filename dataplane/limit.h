@@ -33,6 +33,7 @@ struct limit_ask {
     uint64_t debt;        // units used beyond what was leased: to be taken from the limit
     uint64_t window;      // that `returned` came from; 0: a bucket
     uint64_t batch;       // that `returned` came from, the oldest; 0: a window
+    uint64_t unit;        // enum resource_unit of all this; 0: not known
 };
 struct limit_grant {
     struct slice limit_id;

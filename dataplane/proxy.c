@@ -116,8 +116,8 @@ static void on_lease_lost(void *arg, const struct message_lease_item *items, siz
     struct proxy *p = arg;
 
     for (size_t i = 0; i < n; i++) {
-        struct limit_ask a = {items[i].limit_id, items[i].want,   items[i].returned,
-                              items[i].debt,     items[i].window, items[i].batch};
+        struct limit_ask a = {items[i].limit_id, items[i].want,  items[i].returned, items[i].debt,
+                              items[i].window,   items[i].batch, items[i].unit};
 
         limit_lost(p->shared.limits, &a, 1, mono_now_us());
     }
@@ -151,7 +151,8 @@ static bool ask_leases(void *arg, const struct limit_ask *items, size_t n)
     }
     for (size_t i = 0; i < n; i++) {
         m[i] = (struct message_lease_item){items[i].limit_id, items[i].want,   items[i].returned,
-                                           items[i].debt,     items[i].window, items[i].batch};
+                                           items[i].debt,     items[i].window, items[i].batch,
+                                           items[i].unit};
     }
     return link_lease(p->shared.link, m, n);
 }

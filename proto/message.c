@@ -166,6 +166,7 @@ static const struct conv_field lease_item_fields[] = {
     CONV_U(message_lease_item, Pb__LeaseItem, debt),
     CONV_U(message_lease_item, Pb__LeaseItem, window),
     CONV_U(message_lease_item, Pb__LeaseItem, batch),
+    CONV_U(message_lease_item, Pb__LeaseItem, unit),
 };
 static const struct conv_table lease_item_table =
     CONV_TABLE(message_lease_item, pb__lease_item, lease_item_fields);

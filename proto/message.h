@@ -169,6 +169,7 @@ struct message_lease_item {
     uint64_t debt;     // units used beyond what was leased
     uint64_t window;   // of what is returned; 0: of a bucket
     uint64_t batch;    // of what is returned to a bucket: the oldest
+    uint64_t unit;     // enum resource_unit that all this is counted in; 0: not said
 };
 struct message_lease_request {
     const char *proxy;

@@ -541,7 +541,7 @@ static void silence_ends_a_session(void **state)
     UNTIL(!stats_of(&p).connected); // 3 s
     // It serves on, and does not take leases it could not send.
     assert_int_equal(version_of(&p, "key00003"), 1);
-    assert_false(link_lease(p.link, &(const struct message_lease_item){"l", 1, 0, 0, 0, 0}, 1));
+    assert_false(link_lease(p.link, &(const struct message_lease_item){"l", 1, 0, 0, 0, 0, 0}, 1));
     open_publish();
     UNTIL(stats_of(&p).connected);
     close_proxy(&p);
@@ -584,7 +584,7 @@ static void drop_request(void *arg, const struct message_lease_request *r,
 
 static void leases_go_round(void **state)
 {
-    const struct message_lease_item items[] = {{"a", 10, 0, 0, 0, 0}, {"b", 5, 1, 2, 0, 0}};
+    const struct message_lease_item items[] = {{"a", 10, 0, 0, 0, 0, 0}, {"b", 5, 1, 2, 0, 0, 0}};
     struct proxy p = {.frozen = false};
 
     (void)state;
@@ -896,7 +896,7 @@ static void names_are_resolved(void **state)
 
 static void another_takes_over(void **state)
 {
-    const struct message_lease_item item = {"a", 1, 0, 0, 0, 0};
+    const struct message_lease_item item = {"a", 1, 0, 0, 0, 0, 0};
     struct ledger ledger = {.last = 0};
     struct proxy p = {.frozen = false};
     struct publish *both[2];

@@ -105,7 +105,8 @@ static void on_given_up(void *arg, uint64_t n)
     q->p->f->stats.lost += q->n;
     for (size_t i = 0; i < q->n && !is_gone(q); i++) {
         const struct message_lease_item *m = &q->items[i];
-        struct limit_ask a = {m->limit_id, m->want, m->returned, m->debt, m->window, m->batch};
+        struct limit_ask a = {m->limit_id, m->want,  m->returned, m->debt,
+                              m->window,   m->batch, m->unit};
 
         limit_lost(q->p->store, &a, 1, clock_of(q->p));
     }
@@ -208,7 +209,8 @@ static bool ask(void *arg, const struct limit_ask *items, size_t n)
                                                        items[i].returned,
                                                        items[i].debt,
                                                        items[i].window,
-                                                       items[i].batch};
+                                                       items[i].batch,
+                                                       items[i].unit};
     }
     return true;
 }

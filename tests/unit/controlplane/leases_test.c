@@ -234,9 +234,9 @@ static void lengths(void **state)
 static void one_request_answers_many_questions(void **state)
 {
     const struct message_lease_item items[] = {
-        {"r:prod:0:key1", 10, 0, 0, 0, 0}, {"r:none:0:key1", 10, 0, 0, 0, 0},
-        {"k:key1:0", 300, 0, 0, 0, 0},     {"k:key1:1", 100, 0, 0, 0, 0},
-        {"t:blue:0", 0, 0, 0, 0, 0},
+        {"r:prod:0:key1", 10, 0, 0, 0, 0, 0}, {"r:none:0:key1", 10, 0, 0, 0, 0, 0},
+        {"k:key1:0", 300, 0, 0, 0, 0, 0},     {"k:key1:1", 100, 0, 0, 0, 0, 0},
+        {"t:blue:0", 0, 0, 0, 0, 0, 0},
     };
     struct fixture *f = *state;
 
@@ -264,7 +264,7 @@ static void large_requests_are_cut_into_calls(void **state)
 
     for (size_t i = 0; i < ARRAY_LEN(items); i++) {
         (void)snprintf(ids[i], sizeof(ids[i]), "g:0:p%zu", i);
-        items[i] = (struct message_lease_item){ids[i], 1, 0, 0, 0, 0};
+        items[i] = (struct message_lease_item){ids[i], 1, 0, 0, 0, 0, 0};
     }
     ask(f, items, ARRAY_LEN(items));
     assert_int_equal(f->n, ARRAY_LEN(items));
@@ -275,7 +275,7 @@ static void large_requests_are_cut_into_calls(void **state)
 
 static void nobody_waits_for_a_redis_that_is_away(void **state)
 {
-    const struct message_lease_item item = {"r:prod:0:key1", 10, 0, 0, 0, 0};
+    const struct message_lease_item item = {"r:prod:0:key1", 10, 0, 0, 0, 0, 0};
     struct fixture *f = *state;
     uint64_t began;
 
@@ -294,9 +294,29 @@ static void nobody_waits_for_a_redis_that_is_away(void **state)
     assert_true(f->none);
 }
 
+// The first limit of a key counted money a moment ago: what is told of that is not taken for
+// requests (or tokens).
+static void debt_of_another_unit_is_not_taken(void **state)
+{
+    struct fixture *f = *state;
+    const struct resource_limit *limit = leases_find(f->state, SLICE("k:key1:1"), NULL);
+    struct message_lease_item item = {
+        .limit_id = "k:key1:1", .debt = 1000000000, .unit = limit->unit == 1 ? 2 : 1};
+
+    ask(f, &item, 1);
+    assert_int_equal(f->n, 1);
+    item = (struct message_lease_item){.limit_id = "k:key1:1", .want = 1, .unit = limit->unit};
+    ask(f, &item, 1);
+    assert_int_equal(f->grants[0].granted, 1);
+    item.debt = 1000000000;
+    ask(f, &item, 1);
+    assert_int_equal(f->grants[0].granted, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(debt_of_another_unit_is_not_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(ids_name_limits, setup, teardown),
         cmocka_unit_test(lengths),
         cmocka_unit_test_setup_teardown(one_request_answers_many_questions, setup, teardown),

@@ -577,9 +577,39 @@ static void nothing_is_lost_or_doubled(void **state)
     }
 }
 
+// Asked in requests, counts tokens since: what the question took along is not owed in tokens.
+static void a_question_of_another_unit_leaves_no_debt(void **state)
+{
+    const struct resource_limit requests = {
+        .unit = RESOURCE_REQUESTS, .amount = 100, .per_us = 60 * MONO_SEC};
+    const struct resource_limit tokens = {
+        .unit = RESOURCE_TOKENS, .amount = 100, .per_us = 60 * MONO_SEC};
+
+    (void)state;
+    for (int sent = 0; sent < 2; sent++) {
+        struct lease l = {0};
+        struct limit_ask q, next;
+
+        lease_configure(&l, &requests);
+        lease_put_back(&l, 0, 0, RESOURCE_REQUESTS, -30);
+        assert_true(lease_question(&l, 1, 1000, &q));
+        assert_int_equal(q.debt, 30);
+        assert_int_equal(q.unit, RESOURCE_REQUESTS);
+        lease_configure(&l, &tokens);
+        if (sent) {
+            lease_lost(&l, &q, 2000);
+        } else {
+            lease_not_asked(&l, &q);
+        }
+        assert_int_equal(l.units, 0);
+        assert_false(lease_question(&l, 0, 3000, &next));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_question_of_another_unit_leaves_no_debt),
         cmocka_unit_test(takes_what_is_there),
         cmocka_unit_test(asks_by_the_pace_of_spending),
         cmocka_unit_test(is_thrifty_when_units_are_short),

@@ -509,7 +509,7 @@ static void closed_link(void **state)
                 got = admit(&w, &a, a.pass.parked_until_us);
                 assert_int_equal(a.woken, 0);
             } else if (how == 2) {
-                struct limit_ask item = {w.control.asked[0].id, 1, 0, 0, 0, 0};
+                struct limit_ask item = {w.control.asked[0].id, 1, 0, 0, 0, 0, 0};
 
                 assert_int_equal(got, LIMIT_PARKED);
                 limit_lost(w.store, &item, 1, NOW + 1);

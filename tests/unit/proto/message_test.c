@@ -58,7 +58,7 @@ static const struct message_usage_record records[] = {
      .tags = "",
      .estimated = true},
 };
-static const struct message_lease_item asks[] = {{"r:production:0:anonymous", 10, 2, 1, 0, 0}};
+static const struct message_lease_item asks[] = {{"r:production:0:anonymous", 10, 2, 1, 0, 0, 0}};
 static const struct message_grant grants[] = {
     {"r:production:0:anonymous", 10, 600000, 980, 1000, 0, 60000000, 0, 0},
     {"k:7Gk2:0", 0, 0, 0, 5, 17000000, 17000000, 0, 0},
