@@ -247,7 +247,12 @@ static bool is_dropped(const struct req *r, struct slice name)
         {"ratelimit-reset", 15},
     };
 
-    if (attempt_is_hop_header(name) || is_one_of(name, always, ARRAY_LEN(always))) {
+    // About the provider's bytes, where the client gets others.
+    static const struct slice of_bytes[] = {
+        {"etag", 4}, {"digest", 6}, {"content-digest", 14}, {"content-md5", 11}};
+
+    if (attempt_is_hop_header(name) || is_one_of(name, always, ARRAY_LEN(always)) ||
+        (r->at.xlate != NULL && is_one_of(name, of_bytes, ARRAY_LEN(of_bytes)))) {
         return true;
     }
     if (slice_starts_nocase(name, SLICE("x-sluice-")) ||

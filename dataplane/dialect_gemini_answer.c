@@ -200,12 +200,36 @@ struct slice dialect_gemini_logprobs(const struct tape *t, uint32_t candidate, s
 
 // --- citations ---------------------------------------------------------------------------------
 
-static uint64_t characters(struct slice chars, uint64_t bytes)
+// Characters before each BLOCK bytes of a text, so that an offset is turned by reading one block.
+#define BLOCK 1024u
+
+struct offsets {
+    struct slice chars;
+    uint64_t *before;
+};
+
+static struct offsets offsets_of(struct slice text, struct arena *a)
 {
+    struct offsets o = {jtext_decode(text, a), NULL};
     uint64_t n = 0;
 
-    for (size_t i = 0; i < chars.n && i < bytes; i++) {
-        n += ((unsigned char)chars.p[i] & 0xC0) != 0x80;
+    o.before = arena_alloc(a, (o.chars.n / BLOCK + 1) * sizeof(*o.before));
+    for (size_t i = 0; i <= o.chars.n; i++) {
+        if (i % BLOCK == 0) {
+            o.before[i / BLOCK] = n;
+        }
+        n += i < o.chars.n && ((unsigned char)o.chars.p[i] & 0xC0) != 0x80;
+    }
+    return o;
+}
+
+static uint64_t characters(const struct offsets *o, uint64_t bytes)
+{
+    size_t end = bytes < o->chars.n ? (size_t)bytes : o->chars.n;
+    uint64_t n = o->before[end / BLOCK];
+
+    for (size_t i = end / BLOCK * BLOCK; i < end; i++) {
+        n += ((unsigned char)o->chars.p[i] & 0xC0) != 0x80;
     }
     return n;
 }
@@ -229,7 +253,7 @@ struct canon_citation *dialect_gemini_citations(const struct tape *t, uint32_t c
     uint32_t meta = tape_given(t, candidate, "groundingMetadata");
     uint32_t chunks = tape_get(t, meta, "groundingChunks");
     struct canon_citation *list = NULL, **tail = &list;
-    struct slice chars = SLICE_NULL;
+    struct offsets o = {SLICE_NULL, NULL};
     size_t n = 0;
 
     TAPE_ITEMS(t, tape_get(t, meta, "groundingSupports"), s)
@@ -237,7 +261,7 @@ struct canon_citation *dialect_gemini_citations(const struct tape *t, uint32_t c
         uint32_t segment = tape_get(t, s, "segment");
         uint64_t begin = 0, end = 0;
 
-        chars = chars.p == NULL ? jtext_decode(text, a) : chars;
+        o = o.before == NULL ? offsets_of(text, a) : o;
         (void)!tape_u64(t, tape_get(t, segment, "startIndex"), &begin);
         (void)!tape_u64(t, tape_get(t, segment, "endIndex"), &end);
         TAPE_ITEMS(t, tape_get(t, s, "groundingChunkIndices"), k)
@@ -255,8 +279,8 @@ struct canon_citation *dialect_gemini_citations(const struct tape *t, uint32_t c
             *tail = arena_zalloc(a, sizeof(**tail));
             (*tail)->url = tape_get_text(t, web, "uri");
             (*tail)->title = tape_get_text(t, web, "title");
-            (*tail)->begin = characters(chars, begin);
-            (*tail)->end = characters(chars, end);
+            (*tail)->begin = characters(&o, begin);
+            (*tail)->end = characters(&o, end);
             tail = &(*tail)->next;
         }
     }
