@@ -71,7 +71,8 @@ static bool translate(struct req *r, const struct route_candidate *c, const char
 {
     struct canon_target target;
 
-    facts_of_target(r->snap, c->provider->res, c->model, r->router, &r->arena, &target);
+    facts_of_target(&r->w->facts, r->snap, c->provider->res, c->model, r->router, &r->arena,
+                    &target);
     target.strip_signatures = is_other_model(r, c);
     r->at.xlate = attempt_xlate(r);
     if (!xlate_request(r->at.xlate, r->at.dialect, &target, &r->rq, httpd_body(r->q), &r->at.body,
@@ -127,7 +128,8 @@ static bool apply_quirks(struct req *r, const struct route_candidate *c, const c
     size_t n, bytes = 0;
     bool ok;
 
-    facts_of_target(r->snap, c->provider->res, c->model, r->router, &r->arena, &target);
+    facts_of_target(&r->w->facts, r->snap, c->provider->res, c->model, r->router, &r->arena,
+                    &target);
     if (!dialect_quirks_may_touch(&r->rq.top, httpd_body(r->q), &target)) {
         return true;
     }

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "common/base/hash.h"
 #include "common/base/text.h"
 
 #define DEFAULT_MAX_TOKENS 4096u // providers/README.md G11
@@ -107,8 +108,8 @@ static const struct resource_quirks *quirks_of(const struct resource *provider)
     return is_plain(q) && !is_openai(provider) ? NULL : q;
 }
 
-void facts_of_target(const struct snapshot *s, const struct resource *provider, struct slice model,
-                     const struct resource *router, struct arena *a, struct canon_target *ret)
+static struct canon_target find_out(const struct snapshot *s, const struct resource *provider,
+                                    struct slice model)
 {
     const struct resource_provider *p = provider->u.provider;
     const struct resource_traits *t = facts_traits(s, slice_str(provider->id), model);
@@ -118,8 +119,7 @@ void facts_of_target(const struct snapshot *s, const struct resource *provider, 
     if (snapshot_model_at(s, slice_str(provider->id), model, &found)) {
         max_output = found.res->u.model->max_output;
     }
-    *ret = (struct canon_target){
-        .model = arena_dup(a, model),
+    return (struct canon_target){
         .max_output = max_output,
         .default_max_tokens = max_output != 0 ? max_output : DEFAULT_MAX_TOKENS,
         .no_sampling = (t->flags & RESOURCE_NO_SAMPLING) != 0,
@@ -137,9 +137,45 @@ void facts_of_target(const struct snapshot *s, const struct resource *provider, 
         .wants_reasoning = p->quirks.reasoning_history == RESOURCE_HISTORY_REASONING_CONTENT,
         .no_stream_usage = p->no_stream_options,
         .no_files = (p->quirks.flags & RESOURCE_NO_FILES) != 0,
-        .forward_unknown = router != NULL && router->u.router->forward_unknown,
-        .drop_unsupported = router != NULL && router->u.router->drop_unsupported,
         .quirks = quirks_of(provider),
         .traits = t,
     };
+}
+
+void facts_memo_reset(struct facts_memo *m, const struct snapshot *s)
+{
+    for (size_t i = 0; i < FACTS_MEMO; i++) {
+        m->entries[i].provider = NULL;
+    }
+    m->snapshot = s;
+}
+
+// From the memo, or found out and kept there.
+static const struct canon_target *remember(struct facts_memo *m, const struct snapshot *s,
+                                           const struct resource *provider, struct slice model)
+{
+    size_t at = (size_t)hash_bytes(hash_process_key(), model) & (FACTS_MEMO - 1);
+    struct facts_memo_entry *k = &m->entries[at];
+
+    if (k->provider != provider || !slice_eq((struct slice){k->model, k->n}, model)) {
+        k->provider = provider;
+        k->n = model.n;
+        memcpy(k->model, model.p, model.n);
+        k->target = find_out(s, provider, model);
+    }
+    return &k->target;
+}
+
+void facts_of_target(struct facts_memo *memo, const struct snapshot *s,
+                     const struct resource *provider, struct slice model,
+                     const struct resource *router, struct arena *a, struct canon_target *ret)
+{
+    if (memo != NULL && memo->snapshot == s && model.n > 0 && model.n <= FACTS_MEMO_MODEL) {
+        *ret = *remember(memo, s, provider, model);
+    } else {
+        *ret = find_out(s, provider, model);
+    }
+    ret->model = arena_dup(a, model);
+    ret->forward_unknown = router != NULL && router->u.router->forward_unknown;
+    ret->drop_unsupported = router != NULL && router->u.router->drop_unsupported;
 }

@@ -138,6 +138,7 @@ static void take_snapshot(struct worker *w)
         snapshot_unref(&latest);
         return;
     }
+    facts_memo_reset(&w->facts, latest);
     snapshot_unref(&w->snapshot);
     w->snapshot = latest;
     if (s->link != NULL) {

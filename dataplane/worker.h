@@ -23,6 +23,7 @@
 #include "common/io/mbox.h"
 #include "common/io/upstream.h"
 #include "dataplane/cache.h"
+#include "dataplane/facts.h"
 #include "dataplane/limit.h"
 #include "dataplane/retry.h"
 #include "dataplane/snapshot.h"
@@ -88,6 +89,7 @@ struct worker {
     struct mbox *mbox;
     struct metrics *metrics;
     struct snapshot *snapshot; // one reference; NULL until the first
+    struct facts_memo facts;   // of `snapshot`
     struct rng rng;
     struct retry_budget retry;
     struct list active; // struct req by node

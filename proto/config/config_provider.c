@@ -536,7 +536,9 @@ static void put_limit_headers(const struct config_provider *p, struct resource *
         for (char *c = lower; *c != '\0'; c++) {
             *c = (char)tolower((unsigned char)*c);
         }
-        out[n++] = (struct resource_pair){rows[i].name, lower};
+        if (strcmp(lower, rows[i].name) != 0) { // each answer would be asked for nothing
+            out[n++] = (struct resource_pair){rows[i].name, lower};
+        }
     }
     r->u.provider->limit_headers = out;
     r->u.provider->n_limit_headers = n;
