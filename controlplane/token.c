@@ -151,7 +151,8 @@ static const uint8_t *hash_key(struct store *s)
     return r == NULL ? NULL : r->u.settings->key_hash_key;
 }
 
-bool tokens_make(struct store *s, struct token *one, struct slice salt, char out[TOKEN_TEXT_MAX])
+bool tokens_make(struct store *s, size_t nth, struct token *one, struct slice salt,
+                 char out[TOKEN_TEXT_MAX])
 {
     static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     const uint8_t *key = hash_key(s);
@@ -164,7 +165,8 @@ bool tokens_make(struct store *s, struct token *one, struct slice salt, char out
         return false;
     }
     n = (size_t)snprintf(out, TOKEN_TEXT_MAX, "%s%s-", TOKEN_PREFIX, one->id); // fits
-    crypto_keyed_hash(bytes, sizeof(bytes), key, parts, ARRAY_LEN(parts));
+    crypto_keyed_hash(bytes, sizeof(bytes), store_keys(s)->list[nth].secret, parts,
+                      ARRAY_LEN(parts));
     for (size_t i = 0; i < TOKEN_SECRET_CHARS; i++) {
         out[n++] = digits[bytes[i] % 62]; // 5.95 bits each: more than 250 in all
     }

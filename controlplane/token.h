@@ -55,9 +55,10 @@ void tokens_each(const struct tokens *t, void (*fn)(void *ctx, const struct toke
 void tokens_put(struct tokens *t, const struct token *one);
 void tokens_drop(struct tokens *t, struct slice id);
 
-// The token for an id and a salt; its hash goes into `one`. The caller wipes `out`. False: the
-// settings that hold the key for it are not loaded yet.
-MUST_CHECK bool tokens_make(struct store *s, struct token *one, struct slice salt,
+// The token for an id and a salt under the nth master key, which no proxy has; its hash goes into
+// `one`. The caller wipes `out`. False: the settings that hold the key of the hashes are not loaded
+// yet.
+MUST_CHECK bool tokens_make(struct store *s, size_t nth, struct token *one, struct slice salt,
                             char out[TOKEN_TEXT_MAX]);
 // The value in Redis, and back. False: damaged.
 void tokens_encode(const struct token *one, struct buf *out);
