@@ -77,6 +77,12 @@ static bool map_file(struct book *b, const char *path, struct err *e)
     return true;
 }
 
+// Pages that were only looked at are the file's again, not this process's memory.
+static void let_go(struct book *b)
+{
+    (void)!madvise(b->h, file_bytes(), MADV_DONTNEED); // advice
+}
+
 static void begin(struct book *b, const char *boot)
 {
     bool same = memcmp(b->h->magic, MAGIC, sizeof(b->h->magic)) == 0 && boot[0] != '\0' &&
@@ -111,6 +117,7 @@ struct book *book_open(const char *dir, const char *boot, struct err *e)
         return NULL;
     }
     begin(b, boot);
+    let_go(b);
     return b;
 }
 
@@ -148,6 +155,7 @@ void book_each(struct book *b, void (*fn)(void *ctx, uint32_t line, const struct
             fn(ctx, i + 1, &l);
         }
     }
+    let_go(b);
 }
 
 uint32_t book_add(struct book *b, const char *limit_id)
@@ -166,7 +174,7 @@ uint32_t book_add(struct book *b, const char *limit_id)
             b->lines[i].units = b->lines[i].debt = 0;
             memcpy(b->lines[i].id, limit_id, n + 1);
             found = i + 1;
-            b->next = (i + 1) % BOOK_LINES;
+            b->next = (i + 1) % BOOK_LINES; // all before it are taken, or were just now
         }
     }
     CHECK(pthread_mutex_unlock(&b->lock) == 0);
@@ -191,5 +199,6 @@ void book_drop(struct book *b, uint32_t line)
     CHECK(pthread_mutex_lock(&b->lock) == 0);
     b->lines[line - 1].units = b->lines[line - 1].debt = 0;
     b->lines[line - 1].id[0] = '\0';
+    b->next = line - 1 < b->next ? line - 1 : b->next; // few pages are in use
     CHECK(pthread_mutex_unlock(&b->lock) == 0);
 }
