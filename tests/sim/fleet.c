@@ -122,7 +122,7 @@ static void on_script(void *arg, const struct message_lease_grant *g)
     q->refused = g == NULL;
     q->n_grants = g == NULL ? 0 : g->n_grants;
     q->grants = arena_zalloc(&q->arena, (q->n_grants + 1) * sizeof(*q->grants));
-    for (size_t i = 0; i < q->n_grants; i++) {
+    for (size_t i = 0; g != NULL && i < q->n_grants; i++) {
         q->grants[i] = g->grants[i];
         q->grants[i].limit_id = arena_strdup(&q->arena, g->grants[i].limit_id);
     }

@@ -46,7 +46,7 @@ struct fleet_stats {
 
 struct fleet *fleet_new(const struct fleet_config *c);
 void fleet_free(struct fleet **f);
-void fleet_send(struct fleet *f, size_t proxy, const struct fleet_request *r);
+void fleet_send(struct fleet *f, size_t proxy, const struct fleet_request *what);
 const struct fleet_stats *fleet_stats(const struct fleet *f);
 
 #endif

@@ -48,6 +48,9 @@ static const struct think_case {
 // The next character as it is escaped.
 static size_t step(struct slice s)
 {
+    if (s.p == NULL || s.n == 0) {
+        return 1;
+    }
     if (s.n > 5 && s.p[0] == '\\' && s.p[1] == 'u') {
         return 6;
     }
