@@ -69,6 +69,7 @@ struct xlate *attempt_xlate(struct req *r)
 static bool translate(struct req *r, const struct route_candidate *c, const char **ret_code,
                       const char **ret_param, struct err *e)
 {
+    struct xlate_refusal why;
     struct canon_target target;
 
     facts_of_target(&r->w->facts, r->snap, c->provider->res, c->model, r->router, &r->arena,
@@ -76,7 +77,9 @@ static bool translate(struct req *r, const struct route_candidate *c, const char
     target.strip_signatures = is_other_model(r, c);
     r->at.xlate = attempt_xlate(r);
     if (!xlate_request(r->at.xlate, r->at.dialect, &target, &r->rq, httpd_body(r->q), &r->at.body,
-                       ret_code, ret_param, e)) {
+                       &why, e)) {
+        *ret_code = why.code;
+        *ret_param = why.param;
         return false;
     }
     r->at.outcome = &r->at.xlate->outcome;

@@ -158,8 +158,8 @@ static struct slice fitted(struct canon_ids *ids, struct slice id)
     first = canon_index_find(&ids->taken, (struct slice){out, n});
     while (first != NULL && canon_index_find(&ids->taken, (struct slice){out, n}) != NULL) {
         char tail[16];
-        size_t m = (size_t)snprintf(tail, sizeof(tail), "_%llu",
-                                    (unsigned long long)(++first->number + 1));
+        unsigned long long number = ++first->number;
+        size_t m = (size_t)snprintf(tail, sizeof(tail), "_%llu", number + 1);
 
         if (m >= ids->max) {
             break;

@@ -173,7 +173,8 @@ struct route_id route_name_at(const struct route_name *w, const struct snapshot_
     const struct resource_model_at *at = entry_at(w, name);
 
     if (at != NULL) {
-        bool as_asked = w->dated && (w->provider.p != NULL || at == w->known.res->u.model->at);
+        bool first = w->known.res != NULL && at == w->known.res->u.model->at;
+        bool as_asked = w->dated && (w->provider.p != NULL || first);
 
         return (struct route_id){as_asked ? w->id : slice_str(at->id), at};
     }

@@ -55,23 +55,21 @@ static bool read_request(struct xlate *x, const struct dialect_request *rq, stru
 
 bool xlate_request(struct xlate *x, const struct dialect *provider,
                    const struct canon_target *target, const struct dialect_request *rq,
-                   struct slice body, struct buf *out, const char **ret_code,
-                   const char **ret_param, struct err *e)
+                   struct slice body, struct buf *out, struct xlate_refusal *ret_why, struct err *e)
 {
+    *ret_why = (struct xlate_refusal){NULL, NULL};
     xlate_reset(x);
-    if (!read_request(x, rq, body, ret_code, ret_param, e)) {
+    if (!read_request(x, rq, body, &ret_why->code, &ret_why->param, e)) {
         return false;
     }
     x->provider = provider;
     x->outcome = (struct canon_outcome){.arena = x->arena};
     if (!provider->write_request(&x->request, target, &x->outcome, out)) {
-        *ret_code = x->outcome.code;
-        *ret_param = x->outcome.param;
+        *ret_why = (struct xlate_refusal){x->outcome.code, x->outcome.param};
         return err_set(e, ERR_INVALID, "%s", x->outcome.message);
     }
     if (out->over) {
-        *ret_code = "invalid_value";
-        *ret_param = NULL;
+        ret_why->code = "invalid_value";
         return err_set(e, ERR_TOO_LARGE, "the request is too large in the words of the provider");
     }
     x->context =

@@ -33,6 +33,12 @@
 #define XLATE_BODY_MAX   ((size_t)256 * 1024 * 1024) // ceiling of a translated request's body
 #define XLATE_ANSWER_MAX ((size_t)32 * 1024 * 1024)  // a larger plain answer is not translated
 
+// Why a request cannot be put into a provider's words.
+struct xlate_refusal {
+    const char *code;  // static
+    const char *param; // static or in the arena; may be NULL
+};
+
 // Embedded; zero-initialised is idle, xlate_done frees.
 struct xlate {
     const struct dialect *client, *provider; // provider NULL: no translation under way
@@ -63,12 +69,12 @@ void xlate_reset(struct xlate *x);
 
 // Writes the upstream body for a provider. `body` and rq: the client's, alive as long as the
 // request. wall_s: Unix seconds, for ids and `created` (corrected by xlate_answered). False:
-// *ret_param and *e say why it is a 400; *ret_code is "unsupported_parameter", "invalid_value" or
+// *ret_why and *e say why it is a 400; its code is "unsupported_parameter", "invalid_value" or
 // the reader's own.
 MUST_CHECK bool xlate_request(struct xlate *x, const struct dialect *provider,
                               const struct canon_target *target, const struct dialect_request *rq,
-                              struct slice body, struct buf *out, const char **ret_code,
-                              const char **ret_param, struct err *e);
+                              struct slice body, struct buf *out, struct xlate_refusal *ret_why,
+                              struct err *e);
 // The dialects are equal: only for xlate_answer as a stream, of a provider that answers with a
 // whole document where a stream was asked for (providers/README.md section 4).
 void xlate_equal(struct xlate *x, const struct dialect_request *rq, struct slice model);

@@ -139,6 +139,7 @@ static struct canon_target target_of(const struct pair *p)
 static void translate_once(const struct pair *p, struct slice request, struct slice answer,
                            struct arena *a, struct rng *rng, struct buf *out)
 {
+    struct xlate_refusal why;
     struct canon_target t = target_of(p);
     const char *code, *param;
     struct dialect_answer seen;
@@ -150,7 +151,7 @@ static void translate_once(const struct pair *p, struct slice request, struct sl
         die(e.message, p);
     }
     xlate_init(&x, p->client, a, rng);
-    if (!xlate_request(&x, p->provider, &t, &rq, request, out, &code, &param, &e)) {
+    if (!xlate_request(&x, p->provider, &t, &rq, request, out, &why, &e)) {
         die(e.message, p);
     }
     buf_clear(out);
@@ -220,6 +221,7 @@ static void emit(void *ctx, struct slice raw)
 // One stream of n events; returns the CPU time of its events in the middle.
 static uint64_t stream_once(const struct pair *p, uint64_t n, bool translated)
 {
+    struct xlate_refusal why;
     struct slice request = filled(p->request, "true", 100);
     struct canon_target t = target_of(p);
     const struct dialect *provider = translated ? p->provider : p->client;
@@ -239,7 +241,7 @@ static uint64_t stream_once(const struct pair *p, uint64_t n, bool translated)
     buf_init(&out, OUT_MAX);
     xlate_init(&x, p->client, &a, &rng);
     if (!p->client->parse_request(request, p->ep, &a, &rq, &code, &param, &e) ||
-        (translated && !xlate_request(&x, provider, &t, &rq, request, &out, &code, &param, &e))) {
+        (translated && !xlate_request(&x, provider, &t, &rq, request, &out, &why, &e))) {
         die(e.message, p);
     }
     stream_begin(&s, provider, translated ? &x : NULL, 1, false, false);

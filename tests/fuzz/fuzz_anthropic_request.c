@@ -130,7 +130,7 @@ static void translate(const struct dialect *client, const struct dialect *provid
         .forward_unknown = (flags & 1) != 0,
         .wants_reasoning = (flags & 2) != 0,
     };
-    const char *code = NULL, *param = NULL;
+    struct xlate_refusal why;
     struct rng rng;
     struct xlate x;
     struct buf out;
@@ -139,8 +139,8 @@ static void translate(const struct dialect *client, const struct dialect *provid
     rng_init(&rng, 1);
     xlate_init(&x, client, a, &rng);
     buf_init(&out, OUT_MAX);
-    if (!xlate_request(&x, provider, &t, rq, body, &out, &code, &param, &e)) {
-        CHECK(code != NULL && e.message[0] != '\0');
+    if (!xlate_request(&x, provider, &t, rq, body, &out, &why, &e)) {
+        CHECK(why.code != NULL && e.message[0] != '\0');
     } else if (provider == &dialect_anthropic) {
         check_written(buf_slice(&out), t.keep_mid_system, a);
     } else {

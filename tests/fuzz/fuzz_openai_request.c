@@ -93,7 +93,7 @@ static void edit(const struct dialect_request *rq, struct slice body, uint8_t fl
 static bool write(struct slice body, const struct dialect_request *rq, const struct canon_target *t,
                   struct arena *a, struct buf *out)
 {
-    const char *code = NULL, *param = NULL;
+    struct xlate_refusal why;
     struct rng rng;
     struct xlate x;
     struct err e;
@@ -101,8 +101,8 @@ static bool write(struct slice body, const struct dialect_request *rq, const str
 
     rng_init(&rng, 1);
     xlate_init(&x, &dialect_openai, a, &rng);
-    ok = xlate_request(&x, &dialect_openai, t, rq, body, out, &code, &param, &e);
-    CHECK(ok || (code != NULL && e.message[0] != '\0'));
+    ok = xlate_request(&x, &dialect_openai, t, rq, body, out, &why, &e);
+    CHECK(ok || (why.code != NULL && e.message[0] != '\0'));
     xlate_done(&x);
     return ok;
 }

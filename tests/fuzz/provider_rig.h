@@ -120,6 +120,7 @@ static void rig_events(const struct dialect *provider, struct slice text, uint8_
 static void rig_request(const struct dialect *provider, struct slice body, uint8_t flags,
                         struct arena *a)
 {
+    struct xlate_refusal why;
     bool odd = (flags & 64) != 0;
     struct canon_target t = {.model = SLICE("m/1 x"),
                              .default_max_tokens = 4096,
@@ -144,10 +145,10 @@ static void rig_request(const struct dialect *provider, struct slice body, uint8
         return;
     }
     buf_init(&out, RIG_OUT_MAX);
-    if (xlate_request(&x, provider, &t, &rq, body, &out, &code, &param, &e)) {
+    if (xlate_request(&x, provider, &t, &rq, body, &out, &why, &e)) {
         CHECK(scan_validate(buf_slice(&out), NULL));
     } else {
-        CHECK(code != NULL && e.message[0] != '\0');
+        CHECK(why.code != NULL && e.message[0] != '\0');
     }
     buf_done(&out);
     xlate_done(&x);

@@ -134,7 +134,7 @@ static bool put_request(struct job *j, struct jwrite *w)
 {
     struct dialect_call call = {
         .endpoint = j->rq.endpoint, .stream = j->rq.stream, .model = j->target.model};
-    const char *code = NULL, *param = NULL;
+    struct xlate_refusal why;
     struct buf b;
     struct err e;
     bool ok;
@@ -143,11 +143,11 @@ static bool put_request(struct job *j, struct jwrite *w)
     j->provider->write_path(&call, &b);
     jwrite_string_in(w, "path", buf_slice(&b));
     buf_clear(&b);
-    ok = xlate_request(&j->xlate, j->provider, &j->target, &j->rq, j->body, &b, &code, &param, &e);
+    ok = xlate_request(&j->xlate, j->provider, &j->target, &j->rq, j->body, &b, &why, &e);
     if (ok) {
         jwrite_string_in(w, "body", buf_slice(&b));
     } else {
-        put_own_error(j, w, code, param, e.message);
+        put_own_error(j, w, why.code, why.param, e.message);
     }
     jwrite_array_in(w, "dropped");
     for (size_t i = 0; i < j->xlate.outcome.n_dropped; i++) {

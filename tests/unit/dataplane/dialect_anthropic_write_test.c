@@ -33,6 +33,7 @@ static int teardown(void **state)
 // The body, or "param: message" of a refusal; then the dropped parameters, each after a blank.
 static const char *sent(struct canon_target t, const char *members, const char *messages)
 {
+    struct xlate_refusal why;
     const char *code = NULL, *param = NULL, *text;
     struct dialect_request rq;
     struct xlate x;
@@ -54,7 +55,7 @@ static const char *sent(struct canon_target t, const char *members, const char *
     }
     xlate_init(&x, &dialect_openai, &arena, &rng);
     buf_init(&b, 1 << 20);
-    if (xlate_request(&x, &dialect_anthropic, &t, &rq, slice_str(body), &b, &code, &param, &e)) {
+    if (xlate_request(&x, &dialect_anthropic, &t, &rq, slice_str(body), &b, &why, &e)) {
         struct err bad;
 
         if (!scan_validate(buf_slice(&b), &bad)) {
@@ -62,7 +63,7 @@ static const char *sent(struct canon_target t, const char *members, const char *
         }
         text = arena_strdup(&arena, buf_cstr(&b));
     } else {
-        text = arena_printf(&arena, "%s: %s: %s", code, param, e.message);
+        text = arena_printf(&arena, "%s: %s: %s", why.code, why.param, e.message);
     }
     for (size_t i = 0; i < x.outcome.n_dropped; i++) {
         text = arena_printf(&arena, "%s %s", text, x.outcome.dropped[i]);

@@ -55,17 +55,17 @@ static struct dialect_request parse(const struct dialect *client, enum dialect_e
 static void translate(const struct dialect *client, enum dialect_endpoint ep,
                       const struct dialect *provider, struct slice body)
 {
+    struct xlate_refusal why;
     const struct canon_target target = {
         .model = SLICE("m"), .default_max_tokens = 100, .gemini3 = true};
     struct dialect_request rq = parse(client, ep, body);
-    const char *code = NULL, *param = NULL;
     struct xlate x;
     struct err e;
 
     buf_clear(&out);
     xlate_init(&x, client, &arena, &rng);
-    if (!xlate_request(&x, provider, &target, &rq, body, &out, &code, &param, &e)) {
-        fail_msg("%s -> %s: %s (%s)", client->name, provider->name, e.message, param);
+    if (!xlate_request(&x, provider, &target, &rq, body, &out, &why, &e)) {
+        fail_msg("%s -> %s: %s (%s)", client->name, provider->name, e.message, why.param);
     }
     xlate_done(&x);
 }
@@ -371,6 +371,7 @@ static void nothing_follows_the_end(void **state)
 // A name is said once by the client and repeated with each result: 60 bytes become 100,000.
 static void a_request_that_grows_too_large(void **state)
 {
+    struct xlate_refusal why;
     static const struct dialect *const providers[] = {&dialect_gemini, &dialect_ollama};
     const struct canon_target target = {.model = SLICE("m"), .default_max_tokens = 100};
     char *name = mem_zalloc(100001);
@@ -390,15 +391,14 @@ static void a_request_that_grows_too_large(void **state)
     buf_append_str(&body, "]}");
     for (size_t i = 0; i < ARRAY_LEN(providers); i++) {
         struct dialect_request rq = parse(&dialect_openai, DIALECT_CHAT, buf_slice(&body));
-        const char *code = NULL, *param = NULL;
         struct xlate x;
         struct err e;
 
         buf_init_soft(&small, 1 << 20);
         xlate_init(&x, &dialect_openai, &arena, &rng);
-        assert_false(xlate_request(&x, providers[i], &target, &rq, buf_slice(&body), &small, &code,
-                                   &param, &e));
-        assert_string_equal(code, "invalid_value");
+        assert_false(
+            xlate_request(&x, providers[i], &target, &rq, buf_slice(&body), &small, &why, &e));
+        assert_string_equal(why.code, "invalid_value");
         xlate_done(&x);
         buf_done(&small);
     }
@@ -434,8 +434,8 @@ static void a_result_with_a_long_id(void **state)
 // Eight references to itself, sixteen deep: 200 bytes that would take for ever.
 static void a_schema_that_names_itself(void **state)
 {
+    struct xlate_refusal why;
     const struct canon_target target = {.model = SLICE("m"), .gemini_schema = true};
-    const char *code = NULL, *param = NULL;
     uint64_t began = cpu_us();
     struct dialect_request rq;
     struct buf body;
@@ -455,8 +455,7 @@ static void a_schema_that_names_itself(void **state)
     buf_append_str(&body, "}}}}}}}");
     rq = parse(&dialect_openai, DIALECT_CHAT, buf_slice(&body));
     xlate_init(&x, &dialect_openai, &arena, &rng);
-    assert_true(xlate_request(&x, &dialect_gemini, &target, &rq, buf_slice(&body), &out, &code,
-                              &param, &e));
+    assert_true(xlate_request(&x, &dialect_gemini, &target, &rq, buf_slice(&body), &out, &why, &e));
     assert_non_null(strstr(buf_cstr(&out), "\"p0\":{\"type\":\"object\",\"properties\":{\"p0\":"));
     assert_true(out.n < 1 << 20);
     assert_true(cpu_us() - began < 10 * 1000000ull);
@@ -502,6 +501,7 @@ static void an_answer_that_grows_too_large(void **state)
 // A stream that flows holds no snapshot: a new configuration frees the provider that is answering.
 static void a_stream_outlives_its_provider(void **state)
 {
+    struct xlate_refusal why;
     const struct slice body =
         SLICE("{\"model\":\"m\",\"max_tokens\":5,\"stream\":true,\"messages\":[{\"role\":\"user\","
               "\"content\":\"go\"}]}");
@@ -510,14 +510,13 @@ static void a_stream_outlives_its_provider(void **state)
     const struct canon_target target = {
         .model = SLICE("m"), .default_max_tokens = 100, .quirks = quirks};
     struct dialect_stream s = {.content_seen = false};
-    const char *code = NULL, *param = NULL;
     struct xlate x;
     struct err e;
 
     (void)state;
     quirks->flags = RESOURCE_SPLIT_THINK;
     xlate_init(&x, &dialect_anthropic, &arena, &rng);
-    assert_true(xlate_request(&x, &dialect_openai, &target, &rq, body, &out, &code, &param, &e));
+    assert_true(xlate_request(&x, &dialect_openai, &target, &rq, body, &out, &why, &e));
     memset(quirks, 0, sizeof(*quirks));
     mem_free(quirks);
     buf_clear(&out);
