@@ -26,6 +26,7 @@
 #include "proto/message.h"
 #include "proto/seal.h"
 
+#define TRIM_KEYS     10000u // a state of so many keys is worth it
 #define NAME          "last-known-good"
 #define MAGIC         "SLUICE-LKG-1\n"
 #define MAGIC_BYTES   (sizeof(MAGIC) - 1)
@@ -303,6 +304,9 @@ static void *helper(void *arg)
         keys = keys_ref(l->keys);
         CHECK(pthread_mutex_unlock(&l->lock) == 0);
         write_one(l, keys, s);
+        if (snapshot_count(s, RESOURCE_KEY) > TRIM_KEYS) {
+            mem_trim(); // of some 60 bytes a key that the file took, and what the last state left
+        }
         snapshot_unref(&s);
         keys_unref(&keys);
         CHECK(pthread_mutex_lock(&l->lock) == 0);

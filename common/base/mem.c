@@ -262,6 +262,11 @@ void mem_free(void *p)
     }
 }
 
+void mem_trim(void)
+{
+    (void)malloc_trim(0);
+}
+
 void mem_wipe(void *p, size_t n)
 {
     if (n > 0) {

@@ -24,6 +24,9 @@ char *mem_strndup(const char *p, size_t n);
 char *mem_strdup(const char *s);
 // NULL allowed.
 void mem_free(void *p);
+// Gives free pages back to the system. Takes milliseconds and locks heaps meanwhile: after
+// something large, on a thread that nobody waits for.
+void mem_trim(void);
 // Overwrites n bytes; not optimised away.
 void mem_wipe(void *p, size_t n);
 

@@ -107,13 +107,14 @@ static void check_writer(const struct tape *t, struct slice text, struct arena *
     buf_clear(&b);
     w = jwrite_to(&b);
     jwrite_compact(&w, text);
-    CHECK(slice_eq(buf_slice(&b), rewritten)); // both are without white space
+    CHECK(b.n <= rewritten.n); // without white space, and letters are letters
+    check_same(text, buf_slice(&b));
     buf_clear(&b);
     w = jwrite_to(&b);
     jwrite_quoted(&w, text);
     CHECK(b.n >= 2);
     CHECK(jtext_to_json((struct slice){buf_slice(&b).p + 1, b.n - 2}, a, &back));
-    CHECK(slice_eq(back, rewritten));
+    check_same(text, back);
     buf_done(&b);
 }
 
