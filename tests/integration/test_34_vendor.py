@@ -14,6 +14,7 @@ ANSWER = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "c
     {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]}
 TOO_LONG = {"error": {"message": "This model's maximum context length is 1000 tokens.", "type": "invalid_request_error",
                       "param": "messages", "code": "context_length_exceeded"}}
+GEMINI = {"candidates": [{"index": 0, "content": {"role": "model", "parts": [{"text": "Hi"}]}, "finishReason": "STOP"}]}
 OTHER = {"error": {"message": "no", "type": "invalid_request_error", "param": None, "code": None}}
 
 
@@ -28,11 +29,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         raw = self.rfile.read(int(self.headers["content-length"]))
         self.bodies.append(raw)
-        model = json.loads(raw)["model"]
+        model = json.loads(raw).get("model", "gemini")
         self.asked.append(model)
-        body = TOO_LONG if model.startswith("small") else OTHER if model == "bad" else ANSWER
+        body = GEMINI if self.path.endswith(":generateContent") else TOO_LONG if model.startswith("small") else OTHER if model == "bad" else ANSWER
         data = json.dumps(body).encode()
-        self.send_response(200 if body is ANSWER else 400)
+        self.send_response(200 if body in (ANSWER, GEMINI) else 400)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
         self.end_headers()
@@ -42,6 +43,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 CONFIG = """\
 providers:
   p: {{dialect: openai, base-url: "http://127.0.0.1:{port}/v1/", auth: {{header: authorization}}, keys: [{{value: k}}]}}
+  g: {{dialect: gemini, base-url: "http://127.0.0.1:{port}/v1beta/", keys: [{{value: k}}]}}
 models:
   small-model: {{context: 1000, at: [{{provider: p, id: small}}]}}
   small-too: {{context: 900, at: [{{provider: p, id: small-too}}]}}
@@ -50,6 +52,8 @@ models:
 routers:
   grows: {{load-balance: {{chat: {{strategy: priority, models: [p/small, p/small-too, p/unknown, p/large]}}}}}}
   never: {{load-balance: {{chat: {{strategy: priority, models: [p/small, p/small-too, p/unknown]}}}}}}
+  strict: {{load-balance: {{chat: {{strategy: priority, models: [g/m]}}}}}}
+  lenient: {{load-balance: {{chat: {{strategy: priority, models: [g/m]}}}}, drop-unsupported: true, forward-unknown: true}}
   other: {{load-balance: {{chat: {{strategy: priority, models: [p/bad, p/large]}}}}}}
 """
 
@@ -83,3 +87,16 @@ def test_bytes_pass(up):
     assert r.status == 200, r
     assert Handler.bodies == [text.replace("p/large", "large").encode()]
     assert "x-sluice-dropped-params" not in r.headers
+
+
+def test_what_a_dialect_lacks(up):
+    ask = chat("g/m", audio={"voice": "alloy", "format": "wav"}, new_member={"a": 1.50})
+    Handler.bodies.clear()
+    r = up.post("/router/strict/v1/chat/completions", ask)
+    assert r.status == 400 and r.json()["error"]["code"] == "unsupported_parameter" and r.json()["error"]["param"] == "audio", r
+    assert not Handler.bodies  # nothing was sent
+    r = up.post("/router/lenient/v1/chat/completions", ask)
+    assert r.status == 200 and r.headers["x-sluice-dropped-params"] == "audio", r
+    assert json.loads(Handler.bodies[0])["new_member"] == {"a": 1.5}
+    r = up.post("/router/strict/v1/chat/completions", chat("g/m", new_member=1))
+    assert r.status == 200 and "new_member" not in json.loads(Handler.bodies[1]), r
