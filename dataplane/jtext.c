@@ -83,22 +83,7 @@ static size_t put_char(char *out, uint32_t c)
         out[0] = (char)(unsigned char)cp;
         return 1;
     }
-    if (cp < 0x800) {
-        out[0] = (char)(unsigned char)(0xC0 | cp >> 6);
-        out[1] = (char)(unsigned char)(0x80 | (cp & 0x3F));
-        return 2;
-    }
-    if (cp < 0x10000) {
-        out[0] = (char)(unsigned char)(0xE0 | cp >> 12);
-        out[1] = (char)(unsigned char)(0x80 | (cp >> 6 & 0x3F));
-        out[2] = (char)(unsigned char)(0x80 | (cp & 0x3F));
-        return 3;
-    }
-    out[0] = (char)(unsigned char)(0xF0 | cp >> 18);
-    out[1] = (char)(unsigned char)(0x80 | (cp >> 12 & 0x3F));
-    out[2] = (char)(unsigned char)(0x80 | (cp >> 6 & 0x3F));
-    out[3] = (char)(unsigned char)(0x80 | (cp & 0x3F));
-    return 4;
+    return text_put_utf8(out, cp);
 }
 
 struct slice jtext_decode(struct slice text, struct arena *a)

@@ -102,26 +102,6 @@ static uint32_t hex4(const char *p)
     return v;
 }
 
-static size_t put_utf8(char *out, uint32_t cp)
-{
-    if (cp < 0x800) {
-        out[0] = (char)(unsigned char)(0xC0 | cp >> 6);
-        out[1] = (char)(unsigned char)(0x80 | (cp & 0x3F));
-        return 2;
-    }
-    if (cp < 0x10000) {
-        out[0] = (char)(unsigned char)(0xE0 | cp >> 12);
-        out[1] = (char)(unsigned char)(0x80 | (cp >> 6 & 0x3F));
-        out[2] = (char)(unsigned char)(0x80 | (cp & 0x3F));
-        return 3;
-    }
-    out[0] = (char)(unsigned char)(0xF0 | cp >> 18);
-    out[1] = (char)(unsigned char)(0x80 | (cp >> 12 & 0x3F));
-    out[2] = (char)(unsigned char)(0x80 | (cp >> 6 & 0x3F));
-    out[3] = (char)(unsigned char)(0x80 | (cp & 0x3F));
-    return 4;
-}
-
 static size_t put_ascii(char *out, uint32_t c)
 {
     static const char controls[] = "\b\t\n\f\r", letters[] = "btnfr";
@@ -160,7 +140,7 @@ static size_t put_unicode(struct slice s, struct buf *out,
         return n;
     }
     if (cp >= 0x80) {
-        length = put_utf8(text, cp);
+        length = text_put_utf8(text, cp);
         put(out, (struct slice){text, length});
         return n;
     }

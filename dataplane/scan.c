@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/hash.h"
+#include "common/base/text.h"
 #include "dataplane/scan_lex.h"
 
 #define MEMBERS_MAX 4096u
@@ -402,30 +403,6 @@ static uint32_t hex4(const char *p)
     return v;
 }
 
-static size_t put_utf8(char *out, uint32_t cp)
-{
-    if (cp < 0x80) {
-        out[0] = (char)cp;
-        return 1;
-    }
-    if (cp < 0x800) {
-        out[0] = (char)(0xC0 | cp >> 6);
-        out[1] = (char)(0x80 | (cp & 0x3F));
-        return 2;
-    }
-    if (cp < 0x10000) {
-        out[0] = (char)(0xE0 | cp >> 12);
-        out[1] = (char)(0x80 | (cp >> 6 & 0x3F));
-        out[2] = (char)(0x80 | (cp & 0x3F));
-        return 3;
-    }
-    out[0] = (char)(0xF0 | cp >> 18);
-    out[1] = (char)(0x80 | (cp >> 12 & 0x3F));
-    out[2] = (char)(0x80 | (cp >> 6 & 0x3F));
-    out[3] = (char)(0x80 | (cp & 0x3F));
-    return 4;
-}
-
 // *p is at 'u' of a valid \uXXXX; steps behind it (and behind the low half of a pair).
 static bool decode_u(const char **p, const char *end, uint32_t *ret)
 {
@@ -479,7 +456,7 @@ bool scan_string(struct slice value, struct arena *a, struct slice *ret)
             out[n++] = to[strchr(from, *p) - from];
             p++;
         } else if (decode_u(&p, end, &cp)) {
-            n += put_utf8(out + n, cp);
+            n += text_put_utf8(out + n, cp);
         } else {
             return false;
         }

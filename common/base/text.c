@@ -438,6 +438,30 @@ size_t text_utf8_len(struct slice s)
     return n;
 }
 
+size_t text_put_utf8(char *out, uint32_t cp)
+{
+    if (cp < 0x80) {
+        out[0] = (char)cp;
+        return 1;
+    }
+    if (cp < 0x800) {
+        out[0] = (char)(unsigned char)(0xC0 | cp >> 6);
+        out[1] = (char)(unsigned char)(0x80 | (cp & 0x3F));
+        return 2;
+    }
+    if (cp < 0x10000) {
+        out[0] = (char)(unsigned char)(0xE0 | cp >> 12);
+        out[1] = (char)(unsigned char)(0x80 | (cp >> 6 & 0x3F));
+        out[2] = (char)(unsigned char)(0x80 | (cp & 0x3F));
+        return 3;
+    }
+    out[0] = (char)(unsigned char)(0xF0 | cp >> 18);
+    out[1] = (char)(unsigned char)(0x80 | (cp >> 12 & 0x3F));
+    out[2] = (char)(unsigned char)(0x80 | (cp >> 6 & 0x3F));
+    out[3] = (char)(unsigned char)(0x80 | (cp & 0x3F));
+    return 4;
+}
+
 bool text_utf8_valid(struct slice s)
 {
     while (s.n > 0) {

@@ -33,6 +33,9 @@ struct slice text_format_u64(uint64_t v, char out[20]);
 void text_json_escape(struct buf *b, struct slice s);
 // Appends "..." with quotes.
 void text_json_string(struct buf *b, struct slice s);
+// Writes a code point (<= 0x10FFFF) as 1 to 4 bytes; returns how many. The caller sees to
+// surrogates.
+size_t text_put_utf8(char *out, uint32_t cp);
 bool text_utf8_valid(struct slice s);
 // Bytes of the valid UTF-8 character s starts with (1 to 4), 0 when there is none.
 size_t text_utf8_len(struct slice s);
