@@ -4,18 +4,20 @@
 // that no answer of Redis and no turn of the loop is long.
 #include <string.h>
 
+#include "common/base/arena.h"
 #include "common/base/mem.h"
 #include "common/base/mono.h"
 #include "common/base/text.h"
 #include "controlplane/api_priv.h"
 #include "controlplane/names.h"
 #include "controlplane/usage.h"
+#include "proto/message.h"
 
 #define REDIS_US    (800 * MONO_MS)
 #define PAGE        "100"
 #define PAGE_N      100u
-#define LOOK_AT_MAX 20000u // entries of one call
-#define ENTRY_MAX   (64u << 10)
+#define LOOK_AT_MAX 20000u                  // entries of one call
+#define TAG         (USAGE_DIMENSIONS - 1u) // the last one
 
 struct requests_query {
     struct api_call *c;
@@ -30,29 +32,10 @@ struct requests_query {
     bool found;
     struct buf body;
     struct json_out o;
+    struct arena arena; // of one entry
 };
 
 // ---- one entry ---------------------------------------------------------------------------------
-
-static struct slice text_of(const struct json_at *o, const char *name)
-{
-    struct json_at at = json_member(o, name);
-    struct json_report r = {0};
-    struct slice s = SLICE("");
-
-    (void)json_want_raw_text(&at, 0, ENTRY_MAX, &s, &r); // ours; absent: empty
-    return s;
-}
-
-static uint64_t number_of(const struct json_at *o, const char *name)
-{
-    struct json_at at = json_member(o, name);
-    struct json_report r = {0};
-    int64_t n = 0;
-
-    (void)json_want_int(&at, 0, INT64_MAX, &n, &r);
-    return (uint64_t)n;
-}
 
 static bool has_tag(struct slice tags, struct slice tag)
 {
@@ -67,86 +50,97 @@ static bool has_tag(struct slice tags, struct slice tag)
     return tag.n == 0;
 }
 
-static bool matches(const struct requests_query *q, const struct json_at *o)
+static bool matches(const struct requests_query *q, const struct message_usage_record *r)
 {
-    uint64_t status = number_of(o, "status"), wall_us = number_of(o, "wall_us");
-    struct json_at at = json_member(o, "interrupted");
-    struct json_report r = {0};
-    bool interrupted = false;
+    const char *const have[] = {r->key, r->team, r->user, r->model, r->provider, r->router};
 
     if (q->id.p != NULL) {
-        return slice_eq(text_of(o, "id"), q->id);
+        return slice_eq_str(q->id, r->request_id);
     }
-    (void)json_want_bool(&at, &interrupted, &r);
-    for (size_t i = 1; i < USAGE_DIMENSIONS; i++) {
-        bool tag = i == USAGE_DIMENSIONS - 1;
-        struct slice have = text_of(o, tag ? "tags" : usage_dimensions[i]);
+    for (size_t i = 0; i < ARRAY_LEN(have); i++) {
+        struct slice want = q->filter[i + 1]; // the first dimension is everything
 
-        if (q->filter[i].p != NULL &&
-            (tag ? !has_tag(have, q->filter[i]) : !slice_eq(have, q->filter[i]))) {
+        if (want.p != NULL && !slice_eq_str(want, have[i])) {
             return false;
         }
     }
-    return status >= q->status_from && status <= q->status_to && wall_us >= q->from_us &&
-           wall_us <= q->to_us && (interrupted || !q->interrupted) &&
-           (q->outcome.p == NULL || slice_eq(text_of(o, "outcome"), q->outcome));
+    return (q->filter[TAG].p == NULL || has_tag(slice_str(r->tags), q->filter[TAG])) &&
+           r->status >= q->status_from && r->status <= q->status_to && r->wall_us >= q->from_us &&
+           r->wall_us <= q->to_us && (r->interrupted || !q->interrupted) &&
+           (q->outcome.p == NULL || slice_eq_str(q->outcome, r->outcome));
 }
 
-static bool put_member(void *ctx, const struct json_at *at)
+static void put_request(struct json_out *o, const char *proxy, const struct message_usage_record *r)
 {
-    struct json_out *o = ctx;
-    struct json_report r = {0};
-    int64_t n = 0;
+    static const char *const caches[] = {NULL, "hit", "miss", "bypass", "coalesced"};
     char time[32];
 
-    if (strcmp(at->name, "wall_us") == 0) {
-        (void)json_want_int(at, 0, INT64_MAX, &n, &r);
-        json_out_field_str(o, "time", text_format_rfc3339((uint64_t)n, time));
-    } else if (strcmp(at->name, "cost") == 0) {
-        (void)json_want_int(at, 0, INT64_MAX, &n, &r);
-        json_out_key(o, "cost_usd");
-        json_out_double(o, (double)n / 1e9);
-    } else {
-        json_out_key(o, at->name);
-        json_out_value(o, at->value);
-    }
-    return true;
+    json_out_open(o, '{');
+    json_out_field_str(o, "id", r->request_id);
+    json_out_field_str(o, "time", text_format_rfc3339(r->wall_us, time));
+    json_out_field_str(o, "proxy", proxy);
+    json_out_field_str(o, "key", r->key);
+    json_out_field_str(o, "team", r->team);
+    json_out_field_str(o, "user", r->user);
+    json_out_field_str(o, "router", r->router);
+    json_out_field_str(o, "provider", r->provider);
+    json_out_field_str(o, "model", r->model);
+    json_out_field_str(o, "tags", r->tags);
+    json_out_field_u64(o, "status", r->status);
+    json_out_field_u64(o, "attempts", r->attempts);
+    json_out_field_u64(o, "input_tokens", r->input);
+    json_out_field_u64(o, "cached_tokens", r->cached);
+    json_out_field_u64(o, "output_tokens", r->output);
+    json_out_field_u64(o, "reasoning_tokens", r->reasoning);
+    json_out_key(o, "cost_usd");
+    json_out_double(o, (double)r->cost / 1e9);
+    json_out_field_str(o, "cache", r->cache < ARRAY_LEN(caches) ? caches[r->cache] : NULL);
+    json_out_field_u64(o, "latency_us", r->latency_us);
+    json_out_field_u64(o, "ttft_us", r->ttft_us);
+    json_out_field_bool(o, "stream", r->stream);
+    json_out_field_bool(o, "interrupted", r->interrupted);
+    json_out_field_bool(o, "estimated", r->estimated);
+    json_out_field_str(o, "outcome", r->outcome);
+    json_out_close(o, '}');
 }
 
-// An entry of the stream: [id, ["j", json]].
+// An entry of the stream: [id, ["r", a usage report of one record]].
 static void take_entry(struct requests_query *q, const struct redis_reply *entry)
 {
     struct slice id = redis_text(redis_item(entry, 0));
-    struct slice text = redis_text(redis_item(redis_item(entry, 1), 1));
-    struct json_value *doc;
-    struct json_at root;
+    struct slice bytes = redis_text(redis_item(redis_item(entry, 1), 1));
+    struct message m;
+    const struct message_usage_report *one = &m.u.usage_report;
 
     if (id.n == 0 || id.n >= sizeof(q->last)) {
         return;
     }
     memcpy(q->last, id.p, id.n);
     q->last[id.n] = '\0';
-    if (q->id.p != NULL && slice_find(text, q->id) == SIZE_MAX) {
-        return; // not worth parsing; ids have nothing that JSON escapes
+    if (q->id.p != NULL && slice_find(bytes, q->id) == SIZE_MAX) {
+        return; // not worth decoding
     }
-    doc = json_parse(text, ENTRY_MAX, 4, NULL);
-    if (doc == NULL) {
-        return;
-    }
-    root = json_root(doc);
-    if (matches(q, &root)) {
-        json_out_open(&q->o, '{');
-        json_each(&root, put_member, &q->o);
-        json_out_close(&q->o, '}');
+    arena_reset(&q->arena);
+    if (message_decode(MESSAGE_USAGE_REPORT, bytes, &q->arena, &m, NULL) && one->n_records == 1 &&
+        matches(q, &one->records[0])) {
+        put_request(&q->o, one->proxy, &one->records[0]);
         q->found = true;
         q->left--;
     }
-    json_free(&doc);
 }
 
 // ---- the pages ---------------------------------------------------------------------------------
 
 static void on_page(void *arg, const struct redis_reply *r, const struct err *e);
+
+static void query_free(struct requests_query *q)
+{
+    struct api_call *c = q->c;
+
+    arena_done(&q->arena);
+    mem_free(q);
+    api_release(c);
+}
 
 static void ask(struct requests_query *q)
 {
@@ -174,8 +168,7 @@ static void finish(struct requests_query *q, bool more)
         buf_done(&q->body);
         api_error(c, 404, "not_found", "no such request among the recent ones");
     }
-    mem_free(q);
-    api_release(c);
+    query_free(q);
 }
 
 static void on_page(void *arg, const struct redis_reply *r, const struct err *e)
@@ -184,12 +177,9 @@ static void on_page(void *arg, const struct redis_reply *r, const struct err *e)
     size_t n = redis_count(r), i = 0;
 
     if (e != NULL) {
-        struct api_call *c = q->c;
-
         buf_done(&q->body);
-        api_error(c, 503, "store_unavailable", "%s", e->message);
-        mem_free(q);
-        api_release(c);
+        api_error(q->c, 503, "store_unavailable", "%s", e->message);
+        query_free(q);
         return;
     }
     while (i < n && q->left > 0) {
@@ -260,6 +250,7 @@ static void read_filters(struct api_call *c, struct requests_query *q)
 static void begin(struct requests_query *q)
 {
     buf_init(&q->body, API_ANSWER_MAX);
+    arena_init(&q->arena, 2048, 0);
     q->o = json_out_to(&q->body);
     if (q->id.p == NULL) {
         json_out_open(&q->o, '{');

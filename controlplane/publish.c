@@ -79,7 +79,7 @@ static void fill_header(const struct publish *p, struct envelope *e)
 static void wipe(struct buf *b)
 {
     if (b->p != NULL) {
-        mem_wipe(b->p, b->cap);
+        mem_wipe(b->p, b->off + b->n); // not all of it: a snapshot may have made it large
     }
     buf_clear(b);
 }

@@ -10,9 +10,9 @@
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/mono.h"
-#include "common/io/json.h"
 #include "controlplane/names.h"
 #include "controlplane/scripts.h"
+#include "proto/envelope.h"
 
 #define TIMEOUT_US (1 * MONO_SEC)
 #define HOUR_US    (3600 * MONO_SEC)
@@ -21,6 +21,7 @@
 #define PAST_US    (40 * 86400 * MONO_SEC) // older times are not believed
 #define FUTURE_US  (3600 * MONO_SEC)
 #define RECENT_MAX 1000u // of one report
+#define ENTRY_MAX  ((size_t)ENVELOPE_BYTES_MAX)
 
 const char *const usage_dimensions[USAGE_DIMENSIONS] = {"total", "key",      "team",   "user",
                                                         "model", "provider", "router", "tag"};
@@ -66,6 +67,7 @@ struct tally {
     size_t n_names, cap_names;
     struct map sums; // "<hash> <field>" -> struct sum
     uint64_t now_wall_us;
+    struct buf entry;
 };
 
 struct pending {
@@ -231,46 +233,16 @@ static void add_record(struct tally *t, const struct message_usage_record *r)
     c->sums[USAGE_ATTEMPTS] += r->attempts;
 }
 
-// One entry of the stream of recent requests.
-static struct slice recent_json(struct tally *t, const char *proxy,
-                                const struct message_usage_record *r)
+// One entry of the stream of recent requests: a report of one record.
+static struct slice recent(struct tally *t, const struct message_usage_report *from,
+                           const struct message_usage_record *r)
 {
-    static const char *const caches[] = {NULL, "hit", "miss", "bypass", "coalesced"};
-    struct json_out o;
-    struct slice text;
-    struct buf b;
-
-    buf_init(&b, 1u << 20);
-    o = json_out_to(&b);
-    json_out_open(&o, '{');
-    json_out_field_str(&o, "id", r->request_id);
-    json_out_field_u64(&o, "wall_us", r->wall_us);
-    json_out_field_str(&o, "proxy", proxy);
-    json_out_field_str(&o, "key", r->key);
-    json_out_field_str(&o, "team", r->team);
-    json_out_field_str(&o, "user", r->user);
-    json_out_field_str(&o, "router", r->router);
-    json_out_field_str(&o, "provider", r->provider);
-    json_out_field_str(&o, "model", r->model);
-    json_out_field_str(&o, "tags", r->tags);
-    json_out_field_u64(&o, "status", r->status);
-    json_out_field_u64(&o, "attempts", r->attempts);
-    json_out_field_u64(&o, "input_tokens", r->input);
-    json_out_field_u64(&o, "cached_tokens", r->cached);
-    json_out_field_u64(&o, "output_tokens", r->output);
-    json_out_field_u64(&o, "reasoning_tokens", r->reasoning);
-    json_out_field_u64(&o, "cost", r->cost);
-    json_out_field_str(&o, "cache", r->cache < ARRAY_LEN(caches) ? caches[r->cache] : NULL);
-    json_out_field_u64(&o, "latency_us", r->latency_us);
-    json_out_field_u64(&o, "ttft_us", r->ttft_us);
-    json_out_field_bool(&o, "stream", r->stream);
-    json_out_field_bool(&o, "interrupted", r->interrupted);
-    json_out_field_bool(&o, "estimated", r->estimated);
-    json_out_field_str(&o, "outcome", r->outcome);
-    json_out_close(&o, '}');
-    text = arena_dup(&t->arena, buf_slice(&b));
-    buf_done(&b);
-    return text;
+    const struct message m = {
+        MESSAGE_USAGE_REPORT,
+        {.usage_report = {.proxy = from->proxy, .stream = "", .records = r, .n_records = 1}}};
+    buf_clear(&t->entry);
+    message_encode(&m, &t->entry);
+    return arena_dup(&t->arena, buf_slice(&t->entry));
 }
 
 static void on_script(void *arg, const struct redis_reply *r, const struct err *e)
@@ -310,7 +282,7 @@ static void send(struct tally *t, const struct message_usage_report *r, struct p
     v[n++] = slice_str(number(t, r->oldest));
     v[n++] = slice_str(number(t, n_recent));
     for (size_t i = 0; i < n_recent; i++) {
-        v[n++] = recent_json(t, r->proxy, &r->records[i]);
+        v[n++] = recent(t, r, &r->records[i]);
     }
     map_foreach (e, &t->sums) {
         const struct sum *s = e->value;
@@ -330,6 +302,7 @@ void usage_report(struct usage *u, const struct message_usage_report *r, usage_f
 
     *p = (struct pending){u, fn, arg, r->n_records};
     arena_init(&t.arena, 16384, 0); // the message is bounded
+    buf_init(&t.entry, ENTRY_MAX);
     map_init(&t.hashes);
     map_init(&t.sums);
     map_init(&t.cells);
@@ -344,6 +317,7 @@ void usage_report(struct usage *u, const struct message_usage_report *r, usage_f
     map_done(&t.sums);
     map_done(&t.hashes);
     mem_free(t.names);
+    buf_done(&t.entry);
     arena_done(&t.arena);
 }
 

@@ -16,7 +16,9 @@
 
 struct outbox;
 
-#define OUTBOX_REPORT_BYTES JOURNAL_BATCH // a report is sent when it has so much
+// Of one report. A batch is told as several: while the control plane and Redis take in one, a
+// change of the configuration waits.
+#define OUTBOX_REPORT_BYTES (JOURNAL_BATCH / 4)
 #define OUTBOX_KEEP_US      ((uint64_t)10 * 1000000)
 
 // Reports that the journal holds from before are owed again. The journal is borrowed.

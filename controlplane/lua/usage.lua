@@ -5,7 +5,7 @@
 -- Number 0 is never the next one: it only asks.
 --
 -- KEYS  1 last number of this stream   2 recent requests   3.. aggregates
--- ARGV  1 number  2 oldest  3 how many recent requests follow (JSON each)  then those
+-- ARGV  1 number  2 oldest  3 how many recent requests follow (a report of one each)  then those
 --       then per increment: index into KEYS, field, amount
 --
 -- Returns {applied 0|1, last, numbers lost}
@@ -21,7 +21,7 @@ if number ~= last + 1 and not (number == oldest and number > last) then
   return {0, last, 0}
 end
 for i = 4, 3 + n do
-  redis.call('XADD', KEYS[2], 'MAXLEN', '~', RECENT_LENGTH, '*', 'j', ARGV[i])
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', RECENT_LENGTH, '*', 'r', ARGV[i])
 end
 local full = {}
 for i = 3, #KEYS do

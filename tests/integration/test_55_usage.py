@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import threading
 import time
 
@@ -283,3 +284,18 @@ def test_groups_and_filters(up, mock):
     assert up.admin("GET", f"/requests/{ids[0]}").json() == page["data"][0]
     for bad in ("status=9xx", "status=abc", "from=yesterday", "interrupted=perhaps", "cursor=%2B", "limit=0"):
         assert up.admin("GET", f"/requests?{bad}").status == 422, bad
+
+
+def test_recent_requests_that_cannot_be_read_are_passed_over(up, mock):
+    """What an older or newer version, or somebody by hand, left in the stream."""
+    load = Load(up.port)
+    load.until(20)
+    load.stop()
+    settled(up, mock)
+    good = up.admin("GET", "/requests?limit=5").json()["data"]
+    assert len(good) == 5
+    socket = json.loads(next(up.data.rglob("redis.json")).read_text())["socket"]
+    for field, value in (("j", '{"id":"old"}'), ("r", ""), ("r", "\xff\xff\xff\xff"), ("r", "nonsense"), ("r", '{"id":"old"}')):
+        subprocess.run(["redis-cli", "-s", socket, "XADD", "{sluice}:requests", "*", field, value], check=True, capture_output=True)
+    assert up.admin("GET", "/requests?limit=5").json()["data"] == good
+    assert up.admin("GET", "/requests/old").status == 404
