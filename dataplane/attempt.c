@@ -168,11 +168,12 @@ static void put_provider_headers(struct req *r, struct buf *b, const struct reso
 
 static void put_path(struct req *r, struct buf *b, const struct resource_provider *p)
 {
-    struct dialect_call call = {.endpoint = r->route.endpoint,
+    enum dialect_endpoint ep = attempt_by_chat(r, p) ? DIALECT_CHAT : r->route.endpoint;
+    struct dialect_call call = {.endpoint = ep,
                                 .stream = r->stream,
                                 .model = r->at.cand->model,
                                 .client_path = r->route.path};
-    struct slice own = attempt_own_path(p, r->route.endpoint);
+    struct slice own = attempt_own_path(p, ep);
 
     if (own.p != NULL) {
         buf_append(b, own);
@@ -331,6 +332,7 @@ static void on_head(void *arg, const struct h1 *head)
     at->is_stream = type_is(at->content_type,
                             d->ndjson ? SLICE("application/x-ndjson") : SLICE("text/event-stream"));
     at->request_id = first_header(r, head, "x-request-id", "request-id");
+    at->should_retry = first_header(r, head, "x-should-retry", "x-should-retry");
     if (d->observe_limits != NULL) {
         at->limits = d->observe_limits(get_header, &g, loop_wall_us(r->w->loop));
     }

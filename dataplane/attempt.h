@@ -54,6 +54,7 @@ struct attempt {
     int64_t content_length;
     bool is_json, is_stream, encoded; // is_stream: SSE, or lines where the dialect streams lines
     struct slice content_type, request_id;
+    struct slice should_retry;    // x-should-retry, the provider's word to SDKs
     struct httpd_header *headers; // to be relayed
     size_t n_headers;
     struct dialect_limits limits;

@@ -31,12 +31,28 @@ struct slice attempt_own_path(const struct resource_provider *p, enum dialect_en
     return SLICE_NULL;
 }
 
+static bool is_missing(const struct resource_provider *p, enum dialect_endpoint ep)
+{
+    struct slice own = attempt_own_path(p, ep);
+
+    return own.p != NULL && own.n == 0;
+}
+
+bool attempt_by_chat(const struct req *r, const struct resource_provider *p)
+{
+    return r->route.endpoint == DIALECT_COMPLETIONS && is_missing(p, DIALECT_COMPLETIONS) &&
+           !is_missing(p, DIALECT_CHAT) && r->dialect == &dialect_openai &&
+           dialect_find(slice_str(p->dialect)) == &dialect_openai;
+}
+
 const struct dialect *attempt_dialect(const struct req *r, const struct resource_provider *p)
 {
     const struct dialect *d = dialect_find(slice_str(p->dialect));
-    struct slice own = attempt_own_path(p, r->route.endpoint);
 
-    if (d == NULL || (own.p != NULL && own.n == 0)) {
+    if (d == NULL || attempt_by_chat(r, p)) {
+        return d;
+    }
+    if (is_missing(p, r->route.endpoint)) {
         return NULL;
     }
     if (d == r->dialect) {
@@ -184,7 +200,7 @@ bool attempt_prepare(struct req *r, const struct route_candidate *c, const char 
     r->at.outcome = NULL;
     buf_done(&r->at.body);
     buf_init_soft(&r->at.body, XLATE_BODY_MAX);
-    if (r->at.dialect != r->dialect) {
+    if (r->at.dialect != r->dialect || attempt_by_chat(r, c->provider->res->u.provider)) {
         return translate(r, c, ret_code, ret_param, e);
     }
     if (r->dialect->strip_request != NULL && is_other_model(r, c)) {

@@ -175,6 +175,7 @@ struct canon_request {
         service_tier, modalities, audio, verbosity, metadata;
     uint64_t choices; // n as a number, >= 1
     int parallel;     // parallel_tool_calls: -1 not given, 0, 1
+    bool functions;   // OpenAI's `functions` of old in place of tools: the answer has function_call
     struct slice *stop;
     size_t n_stop;          // texts
     const char *stop_name;  // "stop", "stop_sequences"
@@ -193,6 +194,7 @@ struct canon_request {
 
     struct slice cache_control;   // raw, top level (Anthropic)
     struct slice safety_settings; // raw (Gemini's, from OpenAI clients)
+    struct slice extra_body;      // raw (Google's extension: {google: {thinking_config, ...}})
     bool stream;
     bool include_usage; // of an OpenAI client's stream
 
@@ -351,6 +353,7 @@ struct canon_context {
     bool json_tool;     // from the outcome
     bool gemini3;
     bool base64;     // embeddings
+    bool functions;  // the client knows function_call only, one a message
     uint64_t quirks; // flags of the provider's: the snapshot may go first
     // The cost of a usage as a JSON number in USD, for bodies where the client asked for it
     // (usage: {include: true}); NULL: not asked. SLICE_NULL from it: unpriced.

@@ -134,6 +134,7 @@ struct dialect_error {
     struct slice request_id;
     unsigned attempts;       // > 1: added inside `error`
     uint64_t retry_after_us; // that the body names (Gemini's RetryInfo); 0: none
+    bool no_retry;           // it will be the same for hours (a quota of a day): no repeat helps
 };
 
 // Where a request goes.

@@ -96,49 +96,89 @@ static uint64_t read_delay(struct slice text)
     return us;
 }
 
-static void read_details(const struct tape *t, uint32_t error, bool *ret_key, uint64_t *ret_wait)
+struct details {
+    bool bad_key, daily; // the key is none; a quota of a day is used up
+    uint64_t wait_us;
+};
+
+static void read_details(const struct tape *t, uint32_t error, struct details *ret)
 {
     TAPE_ITEMS(t, tape_get(t, error, "details"), i)
     {
         struct slice delay = tape_get_text(t, i, "retryDelay");
 
         if (tape_eq(t, tape_get(t, i, "reason"), "API_KEY_INVALID")) {
-            *ret_key = true;
+            ret->bad_key = true;
         }
         if (delay.n > 0) {
-            *ret_wait = read_delay(delay);
+            ret->wait_us = read_delay(delay);
+        }
+        TAPE_ITEMS(t, tape_get(t, i, "violations"), k)
+        {
+            struct slice quota = tape_get_text(t, k, "quotaId");
+
+            ret->daily = ret->daily || slice_find(quota, SLICE("PerDay")) != SIZE_MAX;
         }
     }
+}
+
+// The object that holds `error`: the body, or the first of a list (a stream that is no SSE, and
+// sometimes elsewhere).
+static uint32_t error_of(const struct tape *t)
+{
+    return tape_given(t, tape_is(t, 0, SCAN_ARRAY) ? tape_first(t, 0) : 0, "error");
 }
 
 void dialect_gemini_read_error(unsigned status, struct slice body, struct arena *a,
                                struct dialect_error *ret)
 {
     struct tape t = {.tokens = NULL};
-    bool key = false;
-    uint64_t wait = 0, code = 0;
+    struct details d = {.wait_us = 0};
+    uint64_t code = 0;
     struct err e;
 
     if (tape_parse(&t, body, &e)) {
-        uint32_t top = tape_is(&t, 0, SCAN_ARRAY) ? tape_first(&t, 0) : 0;
-        uint32_t error = tape_get(&t, top, "error");
+        uint32_t error = error_of(&t);
 
-        read_details(&t, error, &key, &wait);
+        read_details(&t, error, &d);
         if (status < 400 && tape_u64(&t, tape_get(&t, error, "code"), &code) && code >= 400 &&
             code < 600) {
             status = (unsigned)code;
         }
     }
     tape_done(&t);
-    dialect_error_read(key ? 401 : status, body, a, ret);
+    status = d.bad_key ? 401 : status;
+    dialect_error_read(status, body, a, ret);
     // Google's status words (INVALID_ARGUMENT) say no more than the HTTP status.
-    if (key || status != 400) {
-        dialect_error_classify(key ? 401 : status, SLICE_NULL, a, ret);
+    if (status != 400) {
+        dialect_error_classify(status, SLICE_NULL, a, ret);
+    }
+    if (status == 404) {
+        ret->code = "model_not_found"; // there is nothing else in the address
     }
     if (slice_find(ret->message, SLICE("exceeds the maximum number of tokens")) != SIZE_MAX) {
         dialect_error_context_length(ret);
     }
-    ret->retry_after_us = wait;
+    ret->retry_after_us = d.wait_us;
+    ret->no_retry = d.daily && ret->status == 429;
+}
+
+#define ERROR_HEAD 64u // an error is the first member, if there is one
+
+// An error where an answer was due, as an object or as the list it comes in.
+static struct dialect_answer observe_answer(struct slice body)
+{
+    struct dialect_answer a = {.malformed = false};
+    struct tape t = {.tokens = NULL};
+    uint64_t code = 0;
+
+    if (slice_find(slice_head(body, ERROR_HEAD), SLICE("\"error\"")) != SIZE_MAX &&
+        tape_parse(&t, body, NULL) && error_of(&t) != TAPE_NONE) {
+        (void)!tape_u64(&t, tape_get(&t, error_of(&t), "code"), &code);
+        a.error_status = code >= 400 && code < 600 ? (unsigned)code : 500;
+    }
+    tape_done(&t);
+    return a;
 }
 
 const struct dialect dialect_gemini = {
@@ -151,5 +191,6 @@ const struct dialect dialect_gemini = {
     .read_event = dialect_gemini_read_event,
     .read_end = dialect_gemini_read_end,
     .read_error = dialect_gemini_read_error,
+    .observe_answer = observe_answer,
     .observe_limits = dialect_limits_read,
 };

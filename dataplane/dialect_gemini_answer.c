@@ -124,8 +124,8 @@ bool dialect_gemini_read_part(const struct tape *t, uint32_t i, const struct can
     if (call != TAPE_NONE) {
         return read_call(t, call, c, ret);
     }
-    if (data != TAPE_NONE) {
-        return read_data(t, data, ret);
+    if (data != TAPE_NONE) { // drafts of an image are thoughts
+        return !tape_true(t, tape_get(t, i, "thought")) && read_data(t, data, ret);
     }
     ret->kind = tape_true(t, tape_get(t, i, "thought")) ? CANON_REASONING : CANON_TEXT;
     ret->text = text;
@@ -337,7 +337,7 @@ static bool read_vectors(const struct tape *t, const struct canon_context *c,
 
     TAPE_ITEMS(t, list, i)
     {
-        n += tape_is(t, i, SCAN_OBJECT);
+        n++;
     }
     ret->vectors = arena_alloc(c->arena, (n + 1) * sizeof(*ret->vectors));
     TAPE_ITEMS(t, list, k)
@@ -392,8 +392,9 @@ static void tell_call(struct dialect_gemini_reader *r, const struct canon_part *
     to.tell(to.ctx, &ev);
 }
 
+// logprobs: of the event's texts, told with the first of them; SLICE_NULL from then on.
 static void tell_part(struct dialect_gemini_reader *r, const struct canon_part *p, uint32_t choice,
-                      const struct canon_context *c, struct canon_sink to)
+                      struct slice *logprobs, const struct canon_context *c, struct canon_sink to)
 {
     struct canon_event ev = {.kind = CANON_EV_TEXT, .choice = choice, .text = p->text};
 
@@ -409,10 +410,14 @@ static void tell_part(struct dialect_gemini_reader *r, const struct canon_part *
     }
     if (p->kind == CANON_REASONING) {
         ev.kind = CANON_EV_REASONING;
+    } else if (p->text.n > 0) {
+        ev.logprobs = *logprobs;
+        *logprobs = SLICE_NULL;
     }
     if (p->text.n > 0) {
         to.tell(to.ctx, &ev);
     }
+    ev.logprobs = SLICE_NULL;
     if (p->kind == CANON_TEXT && p->google_signature.n > 0) {
         ev.kind = CANON_EV_GOOGLE_SIGNATURE;
         ev.text = p->google_signature;
@@ -424,6 +429,7 @@ static void tell_candidate(struct dialect_gemini_reader *r, const struct tape *t
                            uint32_t candidate, const struct canon_context *c, struct canon_sink to)
 {
     uint32_t choice = index_of(t, candidate);
+    struct slice logprobs = dialect_gemini_logprobs(t, candidate, c->arena);
     enum canon_finish finish;
     struct canon_part part;
 
@@ -431,8 +437,14 @@ static void tell_candidate(struct dialect_gemini_reader *r, const struct tape *t
     TAPE_ITEMS(t, parts_of(t, candidate), i)
     {
         if (dialect_gemini_read_part(t, i, c, &part)) {
-            tell_part(r, &part, choice, c, to);
+            tell_part(r, &part, choice, &logprobs, c, to);
         }
+    }
+    if (logprobs.p != NULL) { // behind the text they are of
+        struct canon_event ev = {.kind = CANON_EV_TEXT, .choice = choice, .logprobs = logprobs};
+
+        ev.text = SLICE("");
+        to.tell(to.ctx, &ev);
     }
     finish = dialect_gemini_finish(t, candidate, r->tools[choice] > 0);
     if (finish != CANON_FINISH_NONE) {
@@ -449,24 +461,12 @@ static void tell_error(const struct tape *t, const struct canon_context *c, stru
     to.tell(to.ctx, &ev);
 }
 
-bool dialect_gemini_read_event(void *reader, struct tape *t, struct slice event, struct slice data,
-                               const struct canon_context *c, struct canon_sink to)
+// One GenerateContentResponse. False: it is none.
+static bool read_response(struct dialect_gemini_reader *r, const struct tape *t, uint32_t top,
+                          const struct canon_context *c, struct canon_sink to)
 {
-    struct dialect_gemini_reader *r = reader;
-    struct err e;
-    uint32_t top;
-
-    (void)event; // Google names no events
-    if (!tape_parse(t, data, &e)) {
-        return false;
-    }
-    top = tape_is(t, 0, SCAN_ARRAY) ? tape_first(t, 0) : 0;
     if (!tape_is(t, top, SCAN_OBJECT)) {
         return false;
-    }
-    if (tape_given(t, top, "error") != TAPE_NONE) {
-        tell_error(t, c, to);
-        return true;
     }
     if (!r->started) {
         struct canon_event ev = {.kind = CANON_EV_START,
@@ -490,6 +490,32 @@ bool dialect_gemini_read_event(void *reader, struct tape *t, struct slice event,
     return true;
 }
 
+bool dialect_gemini_read_event(void *reader, struct tape *t, struct slice event, struct slice data,
+                               const struct canon_context *c, struct canon_sink to)
+{
+    struct dialect_gemini_reader *r = reader;
+    bool list, ok = true;
+    struct err e;
+
+    (void)event; // Google names no events
+    if (!tape_parse(t, data, &e)) {
+        return false;
+    }
+    list = tape_is(t, 0, SCAN_ARRAY);
+    if (tape_given(t, list ? tape_first(t, 0) : 0, "error") != TAPE_NONE) {
+        tell_error(t, c, to);
+        return true;
+    }
+    if (!list) {
+        return read_response(r, t, 0, c, to);
+    }
+    TAPE_ITEMS(t, 0, i)
+    {
+        ok = ok && read_response(r, t, i, c, to);
+    }
+    return ok;
+}
+
 void dialect_gemini_read_end(void *reader, const struct canon_context *c, struct canon_sink to)
 {
     struct dialect_gemini_reader *r = reader;
@@ -498,9 +524,11 @@ void dialect_gemini_read_end(void *reader, const struct canon_context *c, struct
     (void)c;
     if (r->blocked && r->seen == 0) {
         r->seen = 1;
-        r->finish[0] = CANON_FINISH_FILTER;
     }
     for (uint32_t i = 0; i < DIALECT_GEMINI_CHOICES; i++) {
+        if (r->blocked && r->finish[i] == CANON_FINISH_NONE) {
+            r->finish[i] = CANON_FINISH_FILTER;
+        }
         if ((r->seen >> i & 1) != 0 && r->finish[i] == CANON_FINISH_NONE) {
             return; // cut
         }

@@ -5,6 +5,7 @@
 // when the next one differs or the messages end; a message without parts opens nothing.
 #include <string.h>
 
+#include "common/io/crypto.h"
 #include "dataplane/dialect_gemini_contents.h"
 
 #define SENTINEL "skip_thought_signature_validator" // for calls that Gemini did not make
@@ -16,11 +17,27 @@ struct writer {
     struct canon_outcome *o;
     enum canon_role open; // CANON_SYSTEM: no entry is open
     bool call_seen;       // in the open entry
+    bool any;             // some entry was opened
 };
 
 // --- media -------------------------------------------------------------------------------------
 
-static const char *type_by_extension(struct slice url)
+// YouTube's addresses, which Google takes as they are.
+static bool is_video(struct slice url)
+{
+    return slice_starts(url, SLICE("https://www.youtube.com/")) ||
+           slice_starts(url, SLICE("https://youtube.com/")) ||
+           slice_starts(url, SLICE("https://youtu.be/"));
+}
+
+// An id that is an address is one of Google's own files.
+static bool is_address(struct slice id)
+{
+    return slice_starts(id, SLICE("https://")) || slice_starts(id, SLICE("gs://"));
+}
+
+// The type of what stands at an address, by its ending.
+static const char *type_by_extension(const struct canon_part *p)
 {
     static const struct {
         const char *end, *type;
@@ -29,9 +46,10 @@ static const char *type_by_extension(struct slice url)
                 {".pdf", "application/pdf"}, {".mp4", "video/mp4"},   {".mov", "video/quicktime"},
                 {".webm", "video/webm"},     {".mp3", "audio/mp3"},   {".wav", "audio/wav"},
                 {".ogg", "audio/ogg"},       {".flac", "audio/flac"}, {".txt", "text/plain"}};
-    struct slice path;
+    struct slice path = p->data;
 
-    (void)slice_cut(url, '?', &path);
+    (void)slice_cut(path, '#', &path);
+    (void)slice_cut(path, '?', &path);
     for (size_t i = 0; i < ARRAY_LEN(list); i++) {
         size_t n = strlen(list[i].end);
 
@@ -39,12 +57,20 @@ static const char *type_by_extension(struct slice url)
             return list[i].type;
         }
     }
-    return "image/jpeg";
+    if (p->kind == CANON_FILE) {
+        return "application/pdf";
+    }
+    return is_video(p->data) ? "video/mp4" : "image/jpeg";
 }
 
 static bool put_media(struct writer *x, const struct canon_part *p)
 {
-    switch (p->source) {
+    enum canon_source source = p->source;
+
+    if (source == CANON_FILE_ID && is_address(p->data)) {
+        source = CANON_URL;
+    }
+    switch (source) {
     case CANON_BASE64:
         jwrite_object(x->w);
         jwrite_object_in(x->w, "inlineData");
@@ -58,7 +84,7 @@ static bool put_media(struct writer *x, const struct canon_part *p)
         jwrite_object(x->w);
         jwrite_object_in(x->w, "fileData");
         jwrite_text_in(x->w, "mimeType",
-                       p->media_type.n > 0 ? p->media_type : slice_str(type_by_extension(p->data)));
+                       p->media_type.n > 0 ? p->media_type : slice_str(type_by_extension(p)));
         jwrite_text_in(x->w, "fileUri", p->data);
         jwrite_object_end(x->w);
         jwrite_object_end(x->w);
@@ -79,12 +105,9 @@ static bool put_media(struct writer *x, const struct canon_part *p)
 
 static void put_text(struct writer *x, const struct canon_part *p)
 {
-    if (p->text.n == 0 && p->google_signature.p == NULL) {
-        return;
-    }
     jwrite_object(x->w);
     jwrite_text_in(x->w, "text", p->text.p == NULL ? SLICE("") : p->text);
-    if (!x->t->strip_signatures) {
+    if (!x->t->strip_signatures && p->google_signature.n > 0) {
         jwrite_text_in(x->w, "thoughtSignature", p->google_signature);
     }
     jwrite_object_end(x->w);
@@ -95,8 +118,8 @@ static void put_call(struct writer *x, const struct canon_part *p)
     struct slice signature = x->t->strip_signatures ? SLICE_NULL : p->google_signature;
 
     // Gemini 3 checks the first call of a turn; what it did not sign itself carries the sentinel.
-    if (signature.p == NULL && x->t->gemini3 && !x->call_seen) {
-        signature = SLICE(SENTINEL);
+    if (signature.n == 0) {
+        signature = x->t->gemini3 && !x->call_seen ? SLICE(SENTINEL) : SLICE_NULL;
     }
     x->call_seen = true;
     jwrite_object(x->w);
@@ -110,6 +133,16 @@ static void put_call(struct writer *x, const struct canon_part *p)
     jwrite_object_end(x->w);
 }
 
+static bool is_object(struct slice json)
+{
+    size_t i = 0;
+
+    while (i < json.n && memchr(" \t\r\n", json.p[i], 4) != NULL) {
+        i++;
+    }
+    return i < json.n && json.p[i] == '{';
+}
+
 // A JSON object is the result as it is; all else goes under a name.
 static void put_response(struct writer *x, const struct canon_part *p)
 {
@@ -121,7 +154,7 @@ static void put_response(struct writer *x, const struct canon_part *p)
                    jtext_to_json(text, x->o->arena, &json);
 
     jwrite_name(x->w, "response");
-    if (is_json && json.p[0] == '{') {
+    if (is_json && is_object(json)) {
         jwrite_compact(x->w, json);
         return;
     }
@@ -135,16 +168,42 @@ static void put_response(struct writer *x, const struct canon_part *p)
     jwrite_object_end(x->w);
 }
 
-static bool put_result_media(struct writer *x, const struct canon_part *p)
+static bool is_media(const struct canon_part *p)
+{
+    return p->kind == CANON_IMAGE || p->kind == CANON_FILE || p->kind == CANON_AUDIO;
+}
+
+// A text document where only media may stand.
+static void put_plain_as_media(struct writer *x, const struct canon_part *p)
+{
+    struct slice chars = jtext_decode(p->data, x->o->arena);
+    char *text = arena_alloc(x->o->arena, CRYPTO_BASE64_BYTES(chars.n));
+
+    crypto_base64(text, chars.p, chars.n);
+    jwrite_object(x->w);
+    jwrite_object_in(x->w, "inlineData");
+    jwrite_string_in(x->w, "mimeType", SLICE("text/plain"));
+    jwrite_string_in(x->w, "data", slice_str(text));
+    jwrite_object_end(x->w);
+    jwrite_object_end(x->w);
+}
+
+// Media of a result: inside of it from generation 3 on, as parts behind it before.
+static bool put_result_media(struct writer *x, const struct canon_part *p, bool inside)
 {
     bool any = false, ok = true;
 
     for (const struct canon_part *q = p->parts; q != NULL && ok; q = q->next) {
-        if (q->kind == CANON_IMAGE || q->kind == CANON_FILE || q->kind == CANON_AUDIO) {
-            if (!any) {
-                jwrite_array_in(x->w, "parts");
-                any = true;
-            }
+        if (!is_media(q)) {
+            continue;
+        }
+        if (inside && !any) {
+            jwrite_array_in(x->w, "parts");
+            any = true;
+        }
+        if (inside && q->source == CANON_PLAIN) {
+            put_plain_as_media(x, q);
+        } else {
             ok = put_media(x, q);
         }
     }
@@ -170,10 +229,10 @@ static bool put_result(struct writer *x, const struct canon_part *p)
     jwrite_text_in(x->w, "id", p->id);
     jwrite_text_in(x->w, "name", name);
     put_response(x, p);
-    ok = put_result_media(x, p);
+    ok = !x->t->gemini3 || put_result_media(x, p, true);
     jwrite_object_end(x->w);
     jwrite_object_end(x->w);
-    return ok;
+    return ok && (x->t->gemini3 || put_result_media(x, p, false));
 }
 
 static bool put_part(struct writer *x, const struct canon_part *p)
@@ -211,7 +270,7 @@ static bool is_shown(const struct canon_part *p)
 {
     return p->kind != CANON_REASONING && p->kind != CANON_REDACTED &&
            ((p->kind != CANON_TEXT && p->kind != CANON_REFUSAL) || p->text.n > 0 ||
-            p->google_signature.p != NULL);
+            p->google_signature.n > 0);
 }
 
 // --- contents ----------------------------------------------------------------------------------
@@ -235,6 +294,7 @@ static void open_turn(struct writer *x, enum canon_role role)
     jwrite_string_in(x->w, "role", role == CANON_USER ? SLICE("user") : SLICE("model"));
     jwrite_array_in(x->w, "parts");
     x->open = role;
+    x->any = true;
     x->call_seen = false;
 }
 
@@ -255,12 +315,17 @@ static bool put_parts(struct writer *x, const struct canon_message *m, bool call
 bool dialect_gemini_write_contents(struct jwrite *w, const struct canon_request *r,
                                    const struct canon_target *t, struct canon_outcome *o)
 {
-    struct writer state = {w, r, t, o, CANON_SYSTEM, false}, *x = &state;
+    struct writer state = {.w = w, .r = r, .t = t, .o = o, .open = CANON_SYSTEM}, *x = &state;
+    const struct canon_part nothing = {.kind = CANON_TEXT, .text = SLICE(".")};
     bool ok = true;
 
     jwrite_array_in(x->w, "contents");
     for (const struct canon_message *m = x->r->messages; m != NULL && ok; m = m->next) {
         ok = m->role == CANON_SYSTEM || (put_parts(x, m, false) && put_parts(x, m, true));
+    }
+    if (ok && !x->any) { // a list without contents is refused
+        open_turn(x, CANON_USER);
+        put_text(x, &nothing);
     }
     close_turn(x);
     jwrite_array_end(x->w);

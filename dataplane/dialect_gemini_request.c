@@ -11,12 +11,20 @@
 #define LOW_BUDGET  1024u
 #define MID_BUDGET  8192u
 #define HIGH_BUDGET 24576u
+// Of thinkingBudget where a number is named: what every model of 2.5 takes; those that always think
+// (Pro) take less than none and more than the others.
+#define BUDGET_MIN        512u
+#define BUDGET_MAX        24576u
+#define ALWAYS_BUDGET_MIN 128u
+#define ALWAYS_BUDGET_MAX 32768u
 
 struct writer {
     struct jwrite w;
     const struct canon_request *r;
     const struct canon_target *t;
     struct canon_outcome *o;
+    struct tape extra; // extra_body, Google's own extension of OpenAI's requests
+    uint32_t google;   // its object; TAPE_NONE: there is none
 };
 
 // --- tools -------------------------------------------------------------------------------------
@@ -26,12 +34,7 @@ static void put_declaration(struct writer *x, const struct canon_tool *tool)
     jwrite_object(&x->w);
     jwrite_text_in(&x->w, "name", tool->name);
     jwrite_text_in(&x->w, "description", tool->description);
-    if (x->t->gemini_schema && tool->parameters.p != NULL) {
-        jwrite_name(&x->w, "parameters");
-        dialect_gemini_write_schema(&x->w, tool->parameters);
-    } else {
-        jwrite_raw_in(&x->w, "parametersJsonSchema", tool->parameters);
-    }
+    jwrite_raw_in(&x->w, "parametersJsonSchema", tool->parameters); // every generation takes it
     jwrite_object_end(&x->w);
 }
 
@@ -101,6 +104,20 @@ static void put_tool_config(struct writer *x)
 
 // --- generationConfig --------------------------------------------------------------------------
 
+// Words of enumerations: minimal -> MINIMAL. None has an escape.
+static struct slice upper(struct slice word, struct arena *a)
+{
+    char *out = arena_strndup(a, word.p, word.n);
+
+    if (slice_find_char(word, '\\') != SIZE_MAX) {
+        return word;
+    }
+    for (size_t i = 0; i < word.n; i++) {
+        out[i] = (char)(out[i] >= 'a' && out[i] <= 'z' ? out[i] - 'a' + 'A' : out[i]);
+    }
+    return (struct slice){out, word.n};
+}
+
 static enum canon_effort effort_by_budget(uint64_t budget)
 {
     return budget <= LOW_BUDGET   ? CANON_EFFORT_LOW
@@ -163,11 +180,43 @@ static uint64_t budget_of(enum canon_effort e)
     return HIGH_BUDGET;
 }
 
+static uint64_t fitting_budget(const struct writer *x, enum canon_effort e)
+{
+    bool always = x->t->thinking_off == CANON_OFF_EFFORT_LOW;
+    uint64_t max = always ? ALWAYS_BUDGET_MAX : BUDGET_MAX;
+    uint64_t n = x->r->thinking == CANON_THINKING_ENABLED ? x->r->thinking_budget : budget_of(e);
+
+    if (n == 0) {
+        return always ? ALWAYS_BUDGET_MIN : 0;
+    }
+    return n < BUDGET_MIN ? BUDGET_MIN : n > max ? max : n;
+}
+
+// thinking_config of extra_body. False: there is none.
+static bool put_own_thinking(struct writer *x)
+{
+    const struct tape *t = &x->extra;
+    uint32_t config = tape_given(t, x->google, "thinking_config");
+    struct slice level = tape_get_text(t, config, "thinking_level");
+
+    if (!tape_is(t, config, SCAN_OBJECT)) {
+        return false;
+    }
+    jwrite_object_in(&x->w, "thinkingConfig");
+    if (level.n > 0) {
+        jwrite_text_in(&x->w, "thinkingLevel", upper(level, x->o->arena));
+    }
+    jwrite_raw_in(&x->w, "thinkingBudget", tape_raw(t, tape_given(t, config, "thinking_budget")));
+    jwrite_raw_in(&x->w, "includeThoughts", tape_raw(t, tape_given(t, config, "include_thoughts")));
+    jwrite_object_end(&x->w);
+    return true;
+}
+
 static void put_thinking(struct writer *x)
 {
     enum canon_effort e = effort_of(x->r);
 
-    if (e == CANON_EFFORT_NOT_GIVEN) {
+    if (put_own_thinking(x) || e == CANON_EFFORT_NOT_GIVEN) {
         return;
     }
     if (x->t->thinks == CANON_THINKS_NEVER) {
@@ -178,9 +227,7 @@ static void put_thinking(struct writer *x)
     if (x->t->gemini3) {
         jwrite_string_in(&x->w, "thinkingLevel", slice_str(level_of(e, x->t->gemini_low)));
     } else {
-        jwrite_u64_in(&x->w, "thinkingBudget",
-                      x->r->thinking == CANON_THINKING_ENABLED ? x->r->thinking_budget
-                                                               : budget_of(e));
+        jwrite_u64_in(&x->w, "thinkingBudget", fitting_budget(x, e));
     }
     if (e != CANON_EFFORT_NONE) {
         jwrite_bool_in(&x->w, "includeThoughts", true);
@@ -222,6 +269,25 @@ static void put_format(struct writer *x)
     }
 }
 
+static bool wants(const struct canon_request *r, struct slice quoted_modality)
+{
+    return slice_find(r->modalities.raw, quoted_modality) != SIZE_MAX;
+}
+
+// Images are made where they are asked for; text goes without saying.
+static void put_modalities(struct writer *x)
+{
+    if (!wants(x->r, SLICE("\"image\""))) {
+        return;
+    }
+    jwrite_array_in(&x->w, "responseModalities");
+    if (wants(x->r, SLICE("\"text\""))) {
+        jwrite_string(&x->w, SLICE("TEXT"));
+    }
+    jwrite_string(&x->w, SLICE("IMAGE"));
+    jwrite_array_end(&x->w);
+}
+
 static void put_generation(struct writer *x)
 {
     const struct canon_request *r = x->r;
@@ -246,6 +312,7 @@ static void put_generation(struct writer *x)
     put_stop(x);
     put_format(x);
     put_thinking(x);
+    put_modalities(x);
     if (out->n == inside) { // nothing was asked for
         out->n = before;
         x->w = saved;
@@ -262,8 +329,7 @@ static bool refuse_audio(struct writer *x)
         !canon_refuse(x->o, x->t, "audio", "audio output is not supported by this provider")) {
         return false;
     }
-    return x->r->modalities.raw.p == NULL ||
-           slice_find(x->r->modalities.raw, SLICE("\"audio\"")) == SIZE_MAX ||
+    return !wants(x->r, SLICE("\"audio\"")) ||
            canon_refuse(x->o, x->t, "modalities", "audio output is not supported by this provider");
 }
 
@@ -295,6 +361,12 @@ static bool put_chat(struct writer *x)
     return true;
 }
 
+// A member of extra_body.google, as it is; SLICE_NULL: not given.
+static struct slice own(const struct writer *x, const char *name)
+{
+    return tape_raw(&x->extra, tape_given(&x->extra, x->google, name));
+}
+
 static bool write_chat(struct writer *x)
 {
     if (!refuse_audio(x)) {
@@ -305,7 +377,10 @@ static bool write_chat(struct writer *x)
         return false;
     }
     put_generation(x);
-    jwrite_raw_in(&x->w, "safetySettings", x->r->safety_settings);
+    jwrite_raw_in(&x->w, "safetySettings",
+                  x->r->safety_settings.p != NULL ? x->r->safety_settings
+                                                  : own(x, "safety_settings"));
+    jwrite_raw_in(&x->w, "cachedContent", own(x, "cached_content"));
     canon_write_unknown(&x->w, x->r, x->t);
     drop_hints(x);
     jwrite_object_end(&x->w);
@@ -391,10 +466,19 @@ static bool write_embeddings(struct writer *x)
 bool dialect_gemini_write_request(const struct canon_request *r, const struct canon_target *t,
                                   struct canon_outcome *o, struct buf *out)
 {
-    struct writer x = {jwrite_to(out), r, t, o};
+    struct writer x = {.w = jwrite_to(out), .r = r, .t = t, .o = o, .google = TAPE_NONE};
+    bool ok;
 
     if (r->endpoint == DIALECT_EMBEDDINGS) {
         return write_embeddings(&x);
     }
-    return r->endpoint == DIALECT_COUNT_TOKENS ? write_count(&x) : write_chat(&x);
+    if (r->endpoint == DIALECT_COUNT_TOKENS) {
+        return write_count(&x);
+    }
+    if (r->extra_body.p != NULL && tape_parse(&x.extra, r->extra_body, NULL)) {
+        x.google = tape_given(&x.extra, 0, "google");
+    }
+    ok = write_chat(&x);
+    tape_done(&x.extra);
+    return ok;
 }

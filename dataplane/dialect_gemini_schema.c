@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // JSON Schema -> the OpenAPI subset of Gemini 2.0 and older (providers/gemini.md section 2
-// and 9.1). Recursive over the schema, as deep as the tape allows; a $ref counts as a level, so
-// that schemas that refer to themselves end.
+// and 9.1). Recursive over the schema, as deep as the tape allows; what a schema stands for ($ref)
+// counts as a level, so that schemas that refer to themselves end.
 #include <string.h>
 
 #include "dataplane/dialect_gemini.h"
@@ -14,10 +14,10 @@ struct follow {
     unsigned depth, refs;
 };
 
-static const char *const kept[] = {
-    "format",   "title",     "description",      "nullable",      "enum",          "minItems",
-    "maxItems", "required",  "propertyOrdering", "minProperties", "maxProperties", "minimum",
-    "maximum",  "minLength", "maxLength",        "pattern",       "example",       "default"};
+static const char *const kept[] = {"format",        "title",    "description",      "minItems",
+                                   "maxItems",      "required", "propertyOrdering", "minProperties",
+                                   "maxProperties", "minimum",  "maximum",          "minLength",
+                                   "maxLength",     "pattern",  "example",          "default"};
 
 static void write_schema(struct jwrite *w, const struct tape *t, uint32_t i, struct follow *f);
 
@@ -44,11 +44,64 @@ static uint32_t resolve(const struct tape *t, uint32_t ref)
     return TAPE_NONE;
 }
 
-// ["string","null"] -> "string" and nullable.
-static void write_type(struct jwrite *w, const struct tape *t, uint32_t type)
+// A schema as it is written: its own members, then those of what it names ($ref), of the only one
+// of its allOf, or of the only one of its anyOf that is not null. The outer ones count.
+struct layer {
+    uint32_t schema;
+    const struct layer *outer; // NULL: none
+};
+
+// Of the object being written: whether it may be null, and whether it has its anyOf.
+struct said {
+    bool nullable, any;
+};
+
+static bool is_null_schema(const struct tape *t, uint32_t i)
+{
+    return tape_eq(t, tape_get(t, i, "type"), "null");
+}
+
+static uint32_t alternatives(const struct tape *t, uint32_t i)
+{
+    uint32_t any = tape_get(t, i, "anyOf");
+
+    return any != TAPE_NONE ? any : tape_get(t, i, "oneOf");
+}
+
+// The only element of a list that is not null; TAPE_NONE: there are more, or none.
+static uint32_t only_of(const struct tape *t, uint32_t list, bool *ret_nullable)
 {
     uint32_t only = TAPE_NONE;
-    bool nullable = false;
+    size_t n = 0;
+
+    TAPE_ITEMS(t, list, i)
+    {
+        if (is_null_schema(t, i)) {
+            *ret_nullable = true;
+        } else {
+            only = i;
+            n++;
+        }
+    }
+    return n == 1 ? only : TAPE_NONE;
+}
+
+// Is it said by a layer outside of this one?
+static bool is_said(const struct tape *t, const struct layer *l, const char *name)
+{
+    for (l = l->outer; l != NULL; l = l->outer) {
+        if (tape_get(t, l->schema, name) != TAPE_NONE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// ["string","null"] -> "string" and nullable; several types are alternatives.
+static void write_type(struct jwrite *w, const struct tape *t, uint32_t type, struct said *said)
+{
+    uint32_t only = TAPE_NONE;
+    size_t n = 0;
 
     if (tape_is(t, type, SCAN_STRING)) {
         jwrite_raw_in(w, "type", tape_raw(t, type));
@@ -57,39 +110,43 @@ static void write_type(struct jwrite *w, const struct tape *t, uint32_t type)
     TAPE_ITEMS(t, type, i)
     {
         if (tape_eq(t, i, "null")) {
-            nullable = true;
-        } else if (only == TAPE_NONE) {
+            said->nullable = true;
+        } else {
             only = i;
+            n++;
         }
     }
-    jwrite_raw_in(w, "type", tape_raw(t, only));
-    if (nullable) {
-        jwrite_bool_in(w, "nullable", true);
+    if (n == 1) {
+        jwrite_raw_in(w, "type", tape_raw(t, only));
+    } else if (n > 1 && !said->any) {
+        said->any = true;
+        jwrite_array_in(w, "anyOf");
+        TAPE_ITEMS(t, type, i)
+        {
+            if (!tape_eq(t, i, "null")) {
+                jwrite_object(w);
+                jwrite_raw_in(w, "type", tape_raw(t, i));
+                jwrite_object_end(w);
+            }
+        }
+        jwrite_array_end(w);
     }
 }
 
-static bool is_null_schema(const struct tape *t, uint32_t i)
+static void write_any(struct jwrite *w, const struct tape *t, uint32_t list, struct said *said,
+                      struct follow *f)
 {
-    return tape_eq(t, tape_get(t, i, "type"), "null");
-}
-
-static void write_any(struct jwrite *w, const struct tape *t, uint32_t list, struct follow *f)
-{
-    bool nullable = false;
-
+    said->any = true;
     jwrite_array_in(w, "anyOf");
     TAPE_ITEMS(t, list, i)
     {
         if (is_null_schema(t, i)) {
-            nullable = true;
+            said->nullable = true;
         } else {
             write_schema(w, t, i, f);
         }
     }
     jwrite_array_end(w);
-    if (nullable) {
-        jwrite_bool_in(w, "nullable", true);
-    }
 }
 
 static void write_properties(struct jwrite *w, const struct tape *t, uint32_t o, struct follow *f)
@@ -103,56 +160,113 @@ static void write_properties(struct jwrite *w, const struct tape *t, uint32_t o,
     jwrite_object_end(w);
 }
 
-static bool is_kept(const struct tape *t, uint32_t name)
+// The null among the values says that it may be null.
+static void write_enum(struct jwrite *w, const struct tape *t, uint32_t list, struct said *said)
+{
+    jwrite_array_in(w, "enum");
+    TAPE_ITEMS(t, list, i)
+    {
+        if (tape_is(t, i, SCAN_NULL)) {
+            said->nullable = true;
+        } else {
+            jwrite_raw(w, tape_raw(t, i));
+        }
+    }
+    jwrite_array_end(w);
+}
+
+static void write_const(struct jwrite *w, const struct tape *t, uint32_t value, struct said *said)
+{
+    if (tape_is(t, value, SCAN_NULL)) {
+        said->nullable = true;
+        return;
+    }
+    jwrite_array_in(w, "enum");
+    jwrite_raw(w, tape_raw(t, value));
+    jwrite_array_end(w);
+}
+
+static const char *kept_name(const struct tape *t, uint32_t name)
 {
     for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
         if (tape_eq(t, name, kept[i])) {
-            return true;
+            return kept[i];
         }
     }
-    return false;
+    return NULL;
 }
 
-static void write_member(struct jwrite *w, const struct tape *t, uint32_t i, struct follow *f)
+static void write_member(struct jwrite *w, const struct tape *t, const struct layer *l, uint32_t i,
+                         struct said *said, struct follow *f)
 {
-    if (tape_eq(t, i, "type")) {
-        write_type(w, t, i + 1);
-    } else if (tape_eq(t, i, "properties")) {
+    const char *name = kept_name(t, i);
+
+    if (tape_eq(t, i, "type") && !is_said(t, l, "type")) {
+        write_type(w, t, i + 1, said);
+    } else if (tape_eq(t, i, "properties") && !is_said(t, l, "properties")) {
         write_properties(w, t, i + 1, f);
-    } else if (tape_eq(t, i, "items")) {
+    } else if (tape_eq(t, i, "items") && !is_said(t, l, "items")) {
         jwrite_name(w, "items");
         write_schema(w, t, i + 1, f);
-    } else if (tape_eq(t, i, "anyOf") || tape_eq(t, i, "oneOf")) {
-        write_any(w, t, i + 1, f);
-    } else if (tape_eq(t, i, "const")) {
-        jwrite_array_in(w, "enum");
-        jwrite_raw(w, tape_raw(t, i + 1));
-        jwrite_array_end(w);
-    } else if (is_kept(t, i)) {
+    } else if (tape_eq(t, i, "enum") && !is_said(t, l, "enum") && !is_said(t, l, "const")) {
+        write_enum(w, t, i + 1, said);
+    } else if (tape_eq(t, i, "const") && !is_said(t, l, "enum") && !is_said(t, l, "const") &&
+               tape_get(t, l->schema, "enum") == TAPE_NONE) {
+        write_const(w, t, i + 1, said);
+    } else if (tape_eq(t, i, "nullable")) {
+        said->nullable = said->nullable || tape_true(t, i + 1);
+    } else if (name != NULL && !is_said(t, l, name)) {
         jwrite_name_text(w, tape_text(t, i));
         jwrite_raw(w, tape_raw(t, i + 1));
     }
 }
 
+// What the schema stands for beside its own members; TAPE_NONE: nothing else.
+static uint32_t inner_of(const struct tape *t, uint32_t i, struct said *said, struct follow *f)
+{
+    uint32_t ref = tape_get(t, i, "$ref"), to = TAPE_NONE;
+    bool ignored = false;
+
+    if (ref != TAPE_NONE && f->refs < REFS_MAX) {
+        f->refs++;
+        to = resolve(t, ref);
+    }
+    to = to != TAPE_NONE ? to : only_of(t, tape_get(t, i, "allOf"), &ignored);
+    return to != TAPE_NONE ? to : only_of(t, alternatives(t, i), &said->nullable);
+}
+
+static void write_layers(struct jwrite *w, const struct tape *t, const struct layer *l,
+                         struct said *said, struct follow *f)
+{
+    uint32_t inner = f->depth < REF_DEPTH_MAX ? inner_of(t, l->schema, said, f) : TAPE_NONE;
+    uint32_t any = alternatives(t, l->schema);
+
+    TAPE_MEMBERS(t, l->schema, i)
+    {
+        write_member(w, t, l, i, said, f);
+    }
+    if (inner != TAPE_NONE) {
+        struct layer next = {inner, l};
+
+        f->depth++;
+        write_layers(w, t, &next, said, f);
+        f->depth--;
+    } else if (tape_first(t, any) != TAPE_NONE && !said->any) {
+        write_any(w, t, any, said, f);
+    }
+}
+
 static void write_schema(struct jwrite *w, const struct tape *t, uint32_t i, struct follow *f)
 {
-    uint32_t ref = tape_get(t, i, "$ref");
+    struct layer l = {i, NULL};
+    struct said said = {.nullable = false};
 
-    if (ref != TAPE_NONE && f->depth < REF_DEPTH_MAX && f->refs < REFS_MAX && !w->out->over) {
-        uint32_t to = resolve(t, ref);
-
-        f->refs++;
-        if (to != TAPE_NONE) {
-            f->depth++;
-            write_schema(w, t, to, f);
-            f->depth--;
-            return;
-        }
-    }
     jwrite_object(w);
-    TAPE_MEMBERS(t, i, k)
-    {
-        write_member(w, t, k, f);
+    if (!w->out->over) {
+        write_layers(w, t, &l, &said, f);
+    }
+    if (said.nullable) {
+        jwrite_bool_in(w, "nullable", true);
     }
     jwrite_object_end(w);
 }

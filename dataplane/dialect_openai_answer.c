@@ -411,12 +411,24 @@ static bool is_object(struct slice data)
     return data.n > 0 && data.p[0] == '{';
 }
 
+// An error in a list (Google) is that error; else as it is.
+static struct slice unlisted(struct slice data)
+{
+    struct slice first = SLICE_NULL, error;
+
+    if (!is_object(data)) {
+        scan_array(data, take_first, &first);
+    }
+    return scan_get(first, "error", &error) ? first : data;
+}
+
 static struct dialect_event look_closely(struct dialect_stream *s, struct slice data)
 {
     struct dialect_event ev = {.content = false};
     struct look l = {s, &ev, false};
     struct slice top[TOP_N] = {SLICE_NULL}, v;
 
+    data = unlisted(data);
     if (!read_top(data, top) || !is_object(data)) {
         ev.malformed = true;
         return ev;

@@ -160,13 +160,36 @@ static void put_block(const struct writer *s, const struct canon_event *ev,
     end(c, SLICE_NULL, out);
 }
 
+// Of old: one call a message, without an id.
+static void put_function_call(const struct writer *s, const struct canon_event *ev,
+                              struct slice name, struct slice args, const struct canon_context *c,
+                              struct buf *out)
+{
+    struct jwrite w;
+
+    if (ev->tool > 0) {
+        return;
+    }
+    w = begin(s, ev->choice, out);
+    jwrite_object_in(&w, "function_call");
+    jwrite_text_in(&w, "name", name);
+    jwrite_text_in(&w, "arguments", args);
+    jwrite_object_end(&w);
+    end(c, SLICE_NULL, out);
+}
+
 // id SLICE_NULL: not its first delta.
 static void put_tool(const struct writer *s, const struct canon_event *ev, struct slice id,
                      struct slice name, struct slice args, struct slice google_signature,
                      const struct canon_context *c, struct buf *out)
 {
-    struct jwrite w = begin(s, ev->choice, out);
+    struct jwrite w;
 
+    if (c->functions) {
+        put_function_call(s, ev, name, args, c, out);
+        return;
+    }
+    w = begin(s, ev->choice, out);
     jwrite_array_in(&w, "tool_calls");
     jwrite_object(&w);
     jwrite_u64_in(&w, "index", ev->tool);
@@ -276,7 +299,7 @@ static void put_finish(struct writer *s, const struct canon_event *ev,
     }
     put_logprobs(s->completions ? SLICE_NULL : ev->logprobs, out);
     buf_append(out, SLICE(",\"finish_reason\":\""));
-    buf_append(out, dialect_openai_write_finish(ev->finish, get_bit(s->called, ev->choice)));
+    buf_append(out, dialect_openai_write_finish(ev->finish, get_bit(s->called, ev->choice), c));
     buf_append_char(out, '"');
     end_choices(c, out);
 }

@@ -155,7 +155,8 @@ static bool read_file(const struct place *at)
         p->data = tape_get_text(t, file, "file_id");
         return p->data.n > 0 || fail_part(at->r, at->k, ".file", "must have file_data or file_id");
     }
-    if (starts(data, "data:") || starts(data, "http://") || starts(data, "https://")) {
+    if (starts(data, "data:") || starts(data, "http://") || starts(data, "https://") ||
+        starts(data, "gs://")) {
         return take_url(at, data, p) ||
                fail_part(at->r, at->k, ".file.file_data", "must be a data: URL with base64 data");
     }

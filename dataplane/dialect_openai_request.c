@@ -201,6 +201,12 @@ static bool read_safety(struct reader *in, uint32_t value)
     return true;
 }
 
+static bool read_extra_body(struct reader *in, uint32_t value)
+{
+    in->r->extra_body = tape_raw(in->t, value);
+    return true;
+}
+
 static bool read_cache_control(struct reader *in, uint32_t value)
 {
     in->r->cache_control = tape_raw(in->t, value);
@@ -215,7 +221,8 @@ static bool read_tools(struct reader *in, uint32_t value)
 static bool read_functions(struct reader *in, uint32_t value)
 {
     // A client that sends both says the same twice.
-    return tape_given(in->t, in->top, "tools") != TAPE_NONE ||
+    in->r->functions = tape_given(in->t, in->top, "tools") == TAPE_NONE;
+    return !in->r->functions ||
            dialect_openai_tool_list(in->t, value, "functions", in->a, in->r, in->ret_param, in->e);
 }
 
@@ -246,6 +253,7 @@ static const struct own {
     {"reasoning_effort", read_effort},
     {"thinking", read_thinking},
     {"safety_settings", read_safety},
+    {"extra_body", read_extra_body},
     {"cache_control", read_cache_control},
     {"tools", read_tools},
     {"functions", read_functions},
@@ -351,6 +359,13 @@ static bool read_top(struct reader *in)
 
 // --- completions of old ------------------------------------------------------------------------
 
+// What a provider that only chats cannot do (README G10).
+static bool refuse(struct reader *in, const char *param, const char *what)
+{
+    in->r->error_code = "unsupported_parameter";
+    return fail(in, param, what);
+}
+
 // A prompt for a provider that only chats: one text (providers/openai.md section 9).
 static bool read_prompt(struct reader *in)
 {
@@ -362,8 +377,11 @@ static bool read_prompt(struct reader *in)
     if (tape_is(t, prompt, SCAN_ARRAY) && t->tokens[prompt].next == prompt + 2) {
         prompt++; // the only one of a list
     }
+    if (prompt == TAPE_NONE) {
+        return fail(in, "prompt", "must be a string");
+    }
     if (!tape_is(t, prompt, SCAN_STRING)) {
-        return fail(in, "prompt", "must be one string for this provider");
+        return refuse(in, "prompt", "must be one string for this provider");
     }
     parts = &canon_add_message(in->a, &messages, CANON_USER)->parts;
     canon_add_part(in->a, &parts, CANON_TEXT)->text = tape_text(t, prompt);
@@ -376,13 +394,13 @@ static bool refuse_old(struct reader *in)
     uint64_t best_of = 1;
 
     if (tape_get_text(t, in->top, "suffix").n > 0) {
-        return fail(in, "suffix", "is not supported by this provider");
+        return refuse(in, "suffix", "is not supported by this provider");
     }
     if (tape_true(t, tape_get(t, in->top, "echo"))) {
-        return fail(in, "echo", "is not supported by this provider");
+        return refuse(in, "echo", "is not supported by this provider");
     }
     if (tape_u64(t, tape_get(t, in->top, "best_of"), &best_of) && best_of > 1) {
-        return fail(in, "best_of", "> 1 is not supported by this provider");
+        return refuse(in, "best_of", "> 1 is not supported by this provider");
     }
     return true;
 }

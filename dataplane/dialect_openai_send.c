@@ -402,6 +402,8 @@ static void put_extras(struct sender *s)
             if (x->hint && !slice_eq_str(x->name, "logprobs")) {
                 jwrite_name_text(&s->w, x->name);
                 jwrite_raw(&s->w, x->raw);
+            } else if (x->hint) {
+                canon_drop(s->o, "logprobs"); // of a completion of old: not what a chat's are
             }
         }
     }
@@ -465,6 +467,7 @@ bool dialect_openai_send_request(const struct canon_request *r, const struct can
 {
     struct buf made;
     struct sender s = {.w = jwrite_to(&made), .r = r, .t = t, .o = o};
+    enum dialect_endpoint ep;
     bool ok;
 
     buf_init_soft(&made, out->max);
@@ -472,7 +475,9 @@ bool dialect_openai_send_request(const struct canon_request *r, const struct can
     if (made.over) {
         out->over = true;
     } else if (ok) {
-        switch (dialect_quirks_edit(buf_slice(&made), r->endpoint, r, t, o, out)) {
+        // A completion of old went as a chat.
+        ep = r->endpoint == DIALECT_COMPLETIONS ? DIALECT_CHAT : r->endpoint;
+        switch (dialect_quirks_edit(buf_slice(&made), ep, r, t, o, out)) {
         case DIALECT_QUIRKS_NONE:
             buf_move(out, &made);
             break;

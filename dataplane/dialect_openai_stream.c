@@ -298,25 +298,31 @@ static bool is_true(const struct tape *t, uint32_t i)
     return tape_is(t, i, SCAN_OBJECT) || tape_is(t, i, SCAN_ARRAY) || tape_text(t, i).n > 0;
 }
 
-// {"error": ...}, the flat {"object": "error", ...}, MiniMax's base_resp, or an event of that name.
+// {"error": ...} (in a list: Google), the flat {"object": "error", ...}, MiniMax's base_resp, or an
+// event of that name.
 static bool is_error(const struct tape *t, struct slice event)
 {
+    uint32_t listed = tape_get(t, tape_first(t, 0), "error");
     uint32_t base = tape_get(t, tape_get(t, 0, "base_resp"), "status_code");
     bool choices = tape_first(t, tape_get(t, 0, "choices")) != TAPE_NONE;
     uint64_t code = 0;
 
+    if (tape_is(t, 0, SCAN_ARRAY)) {
+        return is_true(t, listed);
+    }
     return is_true(t, tape_get(t, 0, "error")) || tape_eq(t, tape_get(t, 0, "object"), "error") ||
            (!choices && (slice_eq_str(event, "error") || (tape_u64(t, base, &code) && code != 0)));
 }
 
 static void look_at_error(const struct look *l)
 {
-    uint32_t error = tape_get(l->t, 0, "error");
+    uint32_t top = tape_is(l->t, 0, SCAN_ARRAY) ? tape_first(l->t, 0) : 0;
+    uint32_t error = tape_get(l->t, top, "error");
     struct dialect_error er;
     unsigned status;
 
     status = dialect_openai_answer_error_status(
-        tape_raw(l->t, tape_is(l->t, error, SCAN_OBJECT) ? error : 0));
+        tape_raw(l->t, tape_is(l->t, error, SCAN_OBJECT) ? error : top));
     // A number the body gives is read by the normaliser too: 200 lets it.
     dialect_error_of(status == 500 ? 200 : status, l->t, l->c->arena, &er);
     tell_error(l, &er);
@@ -375,11 +381,13 @@ bool dialect_openai_stream_event(void *reader, struct tape *t, struct slice even
         look_at_done(&l);
         return true;
     }
-    if (!tape_parse(t, data, NULL) || !tape_is(t, 0, SCAN_OBJECT)) {
+    if (!tape_parse(t, data, NULL)) {
         return false;
     }
     if (is_error(t, event)) {
         look_at_error(&l);
+    } else if (!tape_is(t, 0, SCAN_OBJECT)) {
+        return false;
     } else {
         look_at(&l);
     }

@@ -26,20 +26,23 @@ struct slice dialect_openai_write_model(struct slice model, const struct canon_c
     return model.n > 0 ? model : jtext_encode(c->model, c->arena);
 }
 
-struct slice dialect_openai_write_finish(enum canon_finish finish, bool calls)
+struct slice dialect_openai_write_finish(enum canon_finish finish, bool calls,
+                                         const struct canon_context *c)
 {
+    struct slice called = c->functions ? SLICE("function_call") : SLICE("tool_calls");
+
     switch (finish) {
     case CANON_FINISH_LENGTH:
         return SLICE("length");
     case CANON_FINISH_FILTER:
         return SLICE("content_filter");
     case CANON_FINISH_TOOLS:
-        return SLICE("tool_calls");
+        return called;
     case CANON_FINISH_NONE:
     case CANON_FINISH_STOP:
         break;
     }
-    return calls ? SLICE("tool_calls") : SLICE("stop");
+    return calls ? called : SLICE("stop");
 }
 
 static void put_cost(struct jwrite *w, const struct dialect_usage *u, const struct canon_context *c)
@@ -221,6 +224,19 @@ static void put_calls(struct jwrite *w, const struct canon_part *parts,
     jwrite_array_end(w);
 }
 
+// The first one: a message of old has one call, without an id.
+static void put_function_call(struct jwrite *w, const struct canon_part *p)
+{
+    while (p->kind != CANON_TOOL_CALL) {
+        p = p->next;
+    }
+    jwrite_object_in(w, "function_call");
+    jwrite_text_in(w, "name", p->name);
+    jwrite_name(w, "arguments");
+    jwrite_quoted(w, p->args.n > 0 ? p->args : SLICE("{}"));
+    jwrite_object_end(w);
+}
+
 static void put_images(struct jwrite *w, const struct canon_part *parts)
 {
     jwrite_array_in(w, "images");
@@ -272,7 +288,9 @@ static void put_message(struct jwrite *w, const struct canon_choice_out *k,
     if (has(k->parts, CANON_IMAGE)) {
         put_images(w, k->parts);
     }
-    if (calls) {
+    if (calls && c->functions) {
+        put_function_call(w, k->parts);
+    } else if (calls) {
         put_calls(w, k->parts, c);
     }
     put_text_signature(w, k->parts);
@@ -287,13 +305,13 @@ static void put_choice(struct jwrite *w, const struct canon_choice_out *k,
         put_joined(w, "text", k->parts, CANON_TEXT, true);
         jwrite_u64_in(w, "index", k->index);
         jwrite_null_in(w, "logprobs");
-        jwrite_text_in(w, "finish_reason", dialect_openai_write_finish(k->finish, false));
+        jwrite_text_in(w, "finish_reason", dialect_openai_write_finish(k->finish, false, c));
     } else {
         jwrite_u64_in(w, "index", k->index);
         put_message(w, k, c);
         jwrite_raw_in(w, "logprobs", k->logprobs.p == NULL ? SLICE("null") : k->logprobs);
         jwrite_text_in(w, "finish_reason",
-                       dialect_openai_write_finish(k->finish, has(k->parts, CANON_TOOL_CALL)));
+                       dialect_openai_write_finish(k->finish, has(k->parts, CANON_TOOL_CALL), c));
     }
     jwrite_object_end(w);
 }

@@ -21,7 +21,8 @@ void dialect_openai_write_google_signature(struct jwrite *w, struct slice signat
 void dialect_openai_write_image(struct jwrite *w, const struct canon_part *p);
 void dialect_openai_write_citation(struct jwrite *w, const struct canon_citation *k);
 // OpenAI's word, never null: an unknown reason is "stop". `calls`: the choice has tool calls.
-struct slice dialect_openai_write_finish(enum canon_finish finish, bool calls);
+struct slice dialect_openai_write_finish(enum canon_finish finish, bool calls,
+                                         const struct canon_context *c);
 // The model's name as jtext: the provider's, else the one that was asked.
 struct slice dialect_openai_write_model(struct slice model, const struct canon_context *c);
 // The provider's id, else a made one with the endpoint's prefix.

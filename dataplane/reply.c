@@ -499,12 +499,16 @@ static void upstream_error(struct req *r)
         add_number(&h, "x-sluice-upstream-status", r->best.http_status);
     }
     add_retry_after(&h, r->best.retry_after_us);
+    reply_head_add(&h, "x-should-retry", r->best.should_retry);
     if (unchanged) {
         add_provider_headers(r, &h, r->best.headers, r->best.n_headers);
         send_whole(r, r->best.status, &h, &r->best.body);
         return;
     }
     map_error(r, &e);
+    if (e.no_retry && r->best.should_retry.p == NULL) {
+        reply_head_add(&h, "x-should-retry", SLICE("false"));
+    }
     if (r->dialect->error_status != NULL) {
         e.status = r->dialect->error_status(&e);
     }

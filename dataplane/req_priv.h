@@ -102,6 +102,7 @@ struct req_upstream_error {
     bool encoded;
     struct buf body;                       // at most ATTEMPT_ERROR_MAX
     struct slice content_type, request_id; // arena
+    struct slice should_retry;             // arena
     uint64_t retry_after_us;               // 0: it named none
     struct httpd_header *headers;          // arena
     size_t n_headers;

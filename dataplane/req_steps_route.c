@@ -398,6 +398,7 @@ static void keep_error(struct req *r, unsigned status, uint8_t rank)
     b->content_type = r->at.content_type;
     b->request_id = r->at.request_id;
     b->retry_after_us = r->at.limits.retry_after_us;
+    b->should_retry = r->at.should_retry;
     b->dialect = r->at.dialect;
     b->headers = r->at.headers;
     b->n_headers = r->at.n_headers;
@@ -439,8 +440,8 @@ static unsigned failure_status(const struct req *r)
     return 0;
 }
 
-// Some providers name the wait in the body only.
-static void read_wait(struct req *r, unsigned status)
+// Some providers name the wait in the body only, and that there is no use in waiting.
+static void read_wait(struct req *r, unsigned status, struct retry_verdict *v)
 {
     const struct dialect *d = r->at.dialect;
     struct dialect_error e = {.status = 0};
@@ -449,6 +450,7 @@ static void read_wait(struct req *r, unsigned status)
         d->read_error != NULL && !r->at.encoded && r->answer.n > 0) {
         d->read_error(status, buf_slice(&r->answer), &r->arena, &e);
         r->at.limits.retry_after_us = e.retry_after_us;
+        v->same_target_ok = v->same_target_ok && !e.no_retry;
     }
 }
 
@@ -508,7 +510,7 @@ enum req_next req_step_judge(struct req *r)
         v.next_target = only_larger(r);
     }
 
-    read_wait(r, status);
+    read_wait(r, status, &v);
     note_try(r, status);
     keep_error(r, status, v.rank);
     ejected = attempt_settle(r, v.outcome, r->at.limits.retry_after_us);

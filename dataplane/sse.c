@@ -110,6 +110,11 @@ static void read_line(struct sse *s, struct sse_event *e, struct slice line, boo
     if (value.n > 0 && value.p[0] == ' ') {
         value = slice_from(value, 1);
     }
+    if (e->bare || (e->data.p == NULL && (line.p[0] == '{' || line.p[0] == '['))) {
+        e->bare = *other = true;
+        add_data(s, e, line);
+        return;
+    }
     if (colon == 0) {
         e->comment = true;
         return;

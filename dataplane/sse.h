@@ -21,6 +21,7 @@ struct sse_event {
     struct slice event; // "event:" value or SLICE_NULL
     struct slice data;  // joined data lines; SLICE_NULL: no data (comment or field-only event)
     bool comment;       // only comment lines
+    bool bare;          // no SSE: JSON between events, its lines are the data (Google's errors)
 };
 
 // Embedded; sse_init before use.

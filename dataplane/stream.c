@@ -146,7 +146,8 @@ static bool on_event(void *ctx, const struct sse_event *e)
     struct stream *s = ctx;
     struct dialect_event seen;
 
-    if (e->data.p == NULL) { // comments: the client's proxies may live on them
+    // Comments: the client's proxies may live on them. What is no SSE is nothing to them.
+    if (e->data.p == NULL || (e->bare && s->xlate == NULL)) {
         if (s->xlate == NULL) {
             put(s, e->raw);
         } else if (slice_starts(e->raw, SLICE(":"))) {

@@ -81,6 +81,7 @@ bool xlate_request(struct xlate *x, const struct dialect *provider,
                                .json_tool = x->outcome.json_tool,
                                .gemini3 = target->gemini3,
                                .base64 = x->request.base64,
+                               .functions = x->request.functions,
                                .quirks = target->quirks == NULL ? 0 : target->quirks->flags};
     return true;
 }
@@ -228,12 +229,18 @@ bool xlate_answer(struct xlate *x, struct slice body, bool as_stream, struct buf
 {
     struct canon_answer answer = {.id = SLICE_NULL};
     struct dialect_answer a = {.malformed = false};
+    struct dialect_usage told;
     struct err e;
 
     *ret = (struct dialect_answer){.malformed = true};
     if (!tape_parse(&x->tape, body, &e) ||
         !x->provider->read_answer(&x->tape, &x->context, &answer)) {
         return false;
+    }
+    told = answer.usage;
+    if (x->context.endpoint == DIALECT_EMBEDDINGS && !told.known) {
+        // Google does not always count; clients want a number (providers/gemini.md section 9.3).
+        answer.usage.input = dialect_estimate_tokens(x->request.input.n);
     }
     if (as_stream) {
         struct dialect_stream s = {.content_seen = false};
@@ -249,7 +256,7 @@ bool xlate_answer(struct xlate *x, struct slice body, bool as_stream, struct buf
     if (x->context.endpoint == DIALECT_COUNT_TOKENS) {
         a.usage.known = true; // counting uses none
     } else {
-        a.usage = answer.usage;
+        a.usage = told;
     }
     *ret = a;
     return true;

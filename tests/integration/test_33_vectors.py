@@ -147,7 +147,8 @@ def test_vector(gateway, v):
         pytest.skip("a vendor that is not in this file's configuration")
     request["model"] = "%s/%s" % (ERRORS.get(v["name"], provider), model)
     upstream.vector, upstream.seen = v, []
-    path = "/ai/v1/messages" if client == "anthropic" else "/ai/v1/embeddings" if "input" in request else "/ai/v1/chat/completions"
+    path = "/ai/v1/messages" if client == "anthropic" else "/ai/v1/embeddings" if "input" in request else "/ai/v1/completions" if "prompt" in request \
+        else "/ai/v1/chat/completions"
     answer = stack.post(path, request)
     try:
         check_sent(v, upstream.seen, provider, request)

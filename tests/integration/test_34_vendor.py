@@ -21,7 +21,7 @@ OTHER = {"error": {"message": "no", "type": "invalid_request_error", "param": No
 class Handler(http.server.BaseHTTPRequestHandler):
     """Models named small*: the prompt is too long; bad: a 400; others answer."""
     protocol_version = "HTTP/1.1"
-    asked, bodies = [], []
+    asked, bodies, paths = [], [], []
 
     def log_message(self, *args):
         pass
@@ -29,6 +29,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         raw = self.rfile.read(int(self.headers["content-length"]))
         self.bodies.append(raw)
+        self.paths.append(self.path)
         model = json.loads(raw).get("model", "gemini")
         self.asked.append(model)
         body = GEMINI if self.path.endswith(":generateContent") else TOO_LONG if model.startswith("small") else OTHER if model == "bad" else ANSWER
@@ -43,6 +44,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 CONFIG = """\
 providers:
   p: {{dialect: openai, base-url: "http://127.0.0.1:{port}/v1/", auth: {{header: authorization}}, keys: [{{value: k}}]}}
+  c: {{dialect: openai, base-url: "http://127.0.0.1:{port}/v1/", keys: [{{value: k}}], paths: {{completions: ""}}}}
   g: {{dialect: gemini, base-url: "http://127.0.0.1:{port}/v1beta/", keys: [{{value: k}}]}}
 models:
   small-model: {{context: 1000, at: [{{provider: p, id: small}}]}}
@@ -100,3 +102,16 @@ def test_what_a_dialect_lacks(up):
     assert json.loads(Handler.bodies[0])["new_member"] == {"a": 1.5}
     r = up.post("/router/strict/v1/chat/completions", chat("g/m", new_member=1))
     assert r.status == 200 and "new_member" not in json.loads(Handler.bodies[1]), r
+
+
+def test_a_completion_of_old_goes_as_a_chat(up):
+    """A vendor of OpenAI's dialect that only chats (openai.md section 9)."""
+    Handler.bodies.clear()
+    Handler.paths.clear()
+    r = up.post("/ai/v1/completions", {"model": "c/large", "prompt": "x", "max_tokens": 5, "logprobs": 1})
+    assert r.status == 200 and r.headers["x-sluice-dropped-params"] == "logprobs", r
+    assert r.json()["object"] == "text_completion" and r.json()["choices"][0] == {"text": "Hi", "index": 0, "logprobs": None, "finish_reason": "stop"}
+    assert Handler.paths == ["/v1/chat/completions"]
+    assert json.loads(Handler.bodies[0]) == {"model": "large", "messages": [{"role": "user", "content": "x"}], "max_tokens": 5}
+    r = up.post("/ai/v1/completions", {"model": "c/large", "prompt": ["x", "y"]})
+    assert r.status == 400 and r.json()["error"]["code"] == "unsupported_parameter" and len(Handler.paths) == 1, r

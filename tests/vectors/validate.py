@@ -6,7 +6,7 @@ here = os.path.dirname(os.path.abspath(__file__))
 DIRS = {"openai->anthropic", "openai->gemini", "openai->vertex", "openai->bedrock-converse",
         "openai->bedrock-invoke-anthropic", "openai->azure", "openai->ollama", "openai->cohere-v2",
         "openai->openai-compatible", "openai->openai-responses", "anthropic-client->openai"}
-FINISH = {"stop", "length", "tool_calls", "content_filter"}
+FINISH = {"stop", "length", "tool_calls", "content_filter", "function_call"}
 errs = []
 
 def need(c, f, m):
@@ -24,15 +24,18 @@ def frames(buf, f):
     return n
 
 def chat(b, f):
-    need(b.get("object") == "chat.completion", f, "object")
-    for c in b["choices"]:
+    need(b.get("object") in ("chat.completion", "text_completion", "list"), f, "object")
+    for c in b.get("choices", []):
         need(c["finish_reason"] in FINISH, f, "finish_reason %r" % c["finish_reason"])
+        if "text" in c:
+            continue
         for t in c["message"].get("tool_calls") or []:
             need(isinstance(json.loads(t["function"]["arguments"]), dict), f, "arguments")
         if c["message"].get("tool_calls"):
             need(c["finish_reason"] in ("tool_calls", "length", "content_filter"), f, "finish with tool calls")
-    u = b["usage"]
-    need(u["total_tokens"] == u["prompt_tokens"] + u["completion_tokens"], f, "usage sum")
+    u = b.get("usage", {})
+    if isinstance(u.get("prompt_tokens"), int):
+        need(u["total_tokens"] == u["prompt_tokens"] + u.get("completion_tokens", 0), f, "usage sum")
 
 def err(b, f):
     e = b["error"]
@@ -50,7 +53,7 @@ def ostream(s, f):
             continue
         ids.add(e["id"])
         for c in e["choices"]:
-            for t in c["delta"].get("tool_calls") or []:
+            for t in c.get("delta", {}).get("tool_calls") or []:
                 args[t["index"]] = args.get(t["index"], "") + t["function"].get("arguments", "")
             if c["finish_reason"]:
                 need(c["finish_reason"] in FINISH, f, "finish_reason")

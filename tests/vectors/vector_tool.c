@@ -64,6 +64,7 @@ static void read_target(struct job *j, uint32_t t)
                                                            : CANON_OFF_DISABLED,
         .gemini3 = flag(j, t, "gemini3"),
         .gemini_low = flag(j, t, "gemini_low"),
+        .gemini_schema = flag(j, t, "gemini_schema"),
         .openai = flag(j, t, "openai"),
         .reasoning_model = flag(j, t, "reasoning_model"),
         .forward_unknown = flag(j, t, "forward_unknown"),

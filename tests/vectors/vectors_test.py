@@ -86,7 +86,11 @@ def target(config, provider):
             "no_structured": not caps.get("structured", True), "no_xhigh": not caps.get("xhigh", False),
             "no_forced_tools": not caps.get("forced_tools", True),
             "thinking_off": caps.get("disable_thinking", "disabled"),
-            "gemini3": config.get("gemini3", False), "openai": config.get("openai", provider == "openai"),
+            "gemini3": config.get("gemini3", False),
+            # what the catalogue's families say of Google's ids (gemini.md sections 9.1 and 9.2)
+            "gemini_low": re.search(r"gemini-(3\.[7-9]-flash|4.*flash|flash-latest|4-argon)", config.get("model", "")) is not None,
+            "gemini_schema": re.search(r"gemini-(1|2\.0)", config.get("model", "")) is not None,
+            "openai": config.get("openai", provider == "openai"),
             # what the catalogue's families say of OpenAI's ids (openai.md section 1)
             "reasoning_model": config.get("openai", provider == "openai") and
             re.match(r"(o\d|gpt-5|gpt-6|codex|computer-use)", config.get("model", "")) is not None}
@@ -150,7 +154,8 @@ def run(tool, v):
         config = dict(config, model=(v.get("provider_request") or {}).get("body", {}).get("model", request.get("model", "m"))
                       if isinstance(v.get("provider_request"), dict) else request.get("model", "m"))
     command = {"client": client, "provider": provider, "target": target(config, provider), "body": json.dumps(request),
-               "endpoint": "messages" if client == "anthropic" else "embeddings" if "input" in request else "chat"}
+               "endpoint": "messages" if client == "anthropic" else "embeddings" if "input" in request
+               else "completions" if "prompt" in request else "chat"}
     response = v.get("provider_response")
     if response is not None:
         body = response["body"]

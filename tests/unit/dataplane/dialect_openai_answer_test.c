@@ -206,6 +206,7 @@ static void error_events(void **state)
         {"{\"error\":{\"code\":\"model_not_found\"}}", 404},
         {"{\"error\":{\"type\":\"server_error\"}}", 500},
         {"{\"error\":\"text\"}", 500},
+        {"[{\"error\":{\"code\":429}}]", 429},
         {"{\"error\":\"text\",\"code\":\"429\"}", 429},
         {"{\"error\":\"text\",\"code\":\"The service is unavailable\"}", 503},
         {"{\"error\":{}}", 500},

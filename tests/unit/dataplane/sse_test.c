@@ -118,6 +118,10 @@ static void framing(void **state)
     } cases[] = {
         {"", ""},
         {"data: {\"a\":1}\n\ndata: [DONE]\n\n", "|{\"a\":1};|[DONE];"},
+        // no SSE, but Google's errors: its lines are the data
+        {"data: x\n[1]\n\n[{\n  \"error\": {}\ndata: 1\n}]\n\ndata: y\n\n",
+         "|x;|[{\n  \"error\": {}\ndata: 1\n}];|y;"},
+        {"{\"error\":1}", "|{\"error\":1};"},
         {"data:x\n\n", "|x;"},
         {"data:  x\n\n", "| x;"},
         {"data\n\n", "|;"},
