@@ -130,28 +130,64 @@ static const char *const passed_on[] = {"traceparent", "tracestate",     "idempo
 #define PASSED_TRACE 2u // of them for tracing
 #define PASSED_ANY   3u // of them whatever the dialect
 
-static void put_passed_on(struct buf *b, const struct httpd_req *q, bool trace, bool equal)
-{
-    for (size_t i = trace ? 0 : PASSED_TRACE; i < (equal ? ARRAY_LEN(passed_on) : PASSED_ANY);
-         i++) {
-        struct slice v = httpd_header(q, passed_on[i]);
+struct passing {
+    struct buf *b;
+    size_t from, to; // of passed_on
+    unsigned passed; // bits of those that went
+    bool anthropic;  // that dialect on both sides: its further headers (selectors of workspace and
+                     // profile) go too
+};
 
-        if (v.n > 0) {
-            put_header(b, slice_str(passed_on[i]), v);
+static bool is_own_of_anthropic(struct slice name)
+{
+    return slice_starts_nocase(name, SLICE("anthropic-")) &&
+           !slice_starts_nocase(name, SLICE("anthropic-dangerous-"));
+}
+
+// Lists of beta names may be split over several headers; of the others the first one counts.
+static void pass_on(void *ctx, struct slice name, struct slice value)
+{
+    struct passing *p = ctx;
+
+    for (size_t i = 0; i < ARRAY_LEN(passed_on); i++) {
+        struct slice known = slice_str(passed_on[i]);
+
+        if (name.n == known.n && slice_eq_nocase(name, known)) {
+            bool again = (p->passed & 1u << i) != 0 && !slice_ends(known, SLICE("-beta"));
+
+            if (value.n > 0 && i >= p->from && i < p->to && !again) {
+                put_header(p->b, known, value);
+                p->passed |= 1u << i;
+            }
+            return;
         }
     }
+    if (p->anthropic && value.n > 0 && is_own_of_anthropic(name)) {
+        put_header(p->b, name, value);
+    }
+}
+
+static void put_passed_on(struct buf *b, const struct req *r, bool trace, bool equal)
+{
+    struct passing p = {.b = b,
+                        .from = trace ? 0 : PASSED_TRACE,
+                        .to = equal ? ARRAY_LEN(passed_on) : PASSED_ANY,
+                        .anthropic = equal && r->dialect == &dialect_anthropic};
+
+    httpd_each_header(r->q, pass_on, &p);
 }
 
 // The client's own word on a provider's header (anthropic-version) wins where the dialects are
 // equal.
-static bool is_passed_on(const struct httpd_req *q, struct slice name)
+static bool is_passed_on(const struct req *r, const char *name)
 {
     for (size_t i = PASSED_ANY; i < ARRAY_LEN(passed_on); i++) {
-        if (slice_eq_nocase(name, slice_str(passed_on[i]))) {
-            return httpd_header(q, passed_on[i]).n > 0;
+        if (slice_eq_nocase(slice_str(name), slice_str(passed_on[i]))) {
+            return httpd_header(r->q, name).n > 0;
         }
     }
-    return false;
+    return r->dialect == &dialect_anthropic && is_own_of_anthropic(slice_str(name)) &&
+           httpd_header(r->q, name).n > 0;
 }
 
 static void put_provider_headers(struct req *r, struct buf *b, const struct resource_provider *p,
@@ -160,7 +196,7 @@ static void put_provider_headers(struct req *r, struct buf *b, const struct reso
     for (size_t i = 0; i < p->n_headers; i++) {
         struct slice name = slice_str(p->headers[i].name);
 
-        if (!equal || !is_passed_on(r->q, name)) {
+        if (!equal || !is_passed_on(r, p->headers[i].name)) {
             put_header(b, name, slice_str(p->headers[i].value));
         }
     }
@@ -203,7 +239,7 @@ static void write_head(struct req *r, struct buf *b, const struct resource_provi
     buf_append_str(b, "content-type: application/json\r\n"
                       "accept-encoding: identity\r\n"
                       "user-agent: sluice/" SLUICE_VERSION "\r\n");
-    put_passed_on(b, r->q, !r->w->shared->conf.drop_trace, equal);
+    put_passed_on(b, r, !r->w->shared->conf.drop_trace, equal);
     put_provider_headers(r, b, p, equal);
     put_length(b, body_bytes);
     buf_append_str(b, "\r\n");

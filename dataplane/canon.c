@@ -22,6 +22,13 @@ enum canon_effort canon_effort_of(struct slice text)
     return CANON_EFFORT_NOT_GIVEN;
 }
 
+enum canon_effort canon_effort_by_budget(uint64_t tokens)
+{
+    return tokens <= 1024   ? CANON_EFFORT_LOW
+           : tokens <= 8192 ? CANON_EFFORT_MEDIUM
+                            : CANON_EFFORT_HIGH;
+}
+
 // --- lists -------------------------------------------------------------------------------------
 
 struct canon_part *canon_add_part(struct arena *a, struct canon_part ***tail,
@@ -148,13 +155,17 @@ static bool fits(char c, const char *extra)
 // Ids that come to the same get numbers from 2 on; `taken` keeps the last one of each.
 static struct slice fitted(struct canon_ids *ids, struct slice id)
 {
-    size_t n = id.n < ids->max ? id.n : ids->max, whole = n;
+    struct slice chars = jtext_decode(id, ids->arena);
     char *out = arena_alloc(ids->arena, ids->max + 1);
     struct canon_index_slot *first;
+    size_t n = 0, whole;
 
-    for (size_t i = 0; i < n; i++) {
-        out[i] = fits(id.p[i], ids->extra) ? id.p[i] : '_';
+    for (size_t i = 0; i < chars.n && n < ids->max; i++) {
+        if (((unsigned char)chars.p[i] & 0xC0) != 0x80) { // once a character
+            out[n++] = fits(chars.p[i], ids->extra) ? chars.p[i] : '_';
+        }
     }
+    whole = n;
     first = canon_index_find(&ids->taken, (struct slice){out, n});
     while (first != NULL && canon_index_find(&ids->taken, (struct slice){out, n}) != NULL) {
         char tail[16];

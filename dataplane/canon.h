@@ -190,7 +190,7 @@ struct canon_request {
     const char *effort_name; // "reasoning_effort", "thinking"
     enum canon_thinking thinking;
     struct slice thinking_raw;
-    uint64_t thinking_budget;
+    uint64_t thinking_budget; // also of an effort that was given in tokens; 0: not
 
     struct slice cache_control;   // raw, top level (Anthropic)
     struct slice safety_settings; // raw (Gemini's, from OpenAI clients)
@@ -412,6 +412,8 @@ void canon_index_tools(struct canon_request *r, struct arena *a);
 struct slice canon_tool_name(const struct canon_request *r, struct slice id);
 bool canon_has_tool_calls(const struct canon_part *parts);
 enum canon_effort canon_effort_of(struct slice text); // NOT_GIVEN: unknown
+// What a budget of thinking comes to (anthropic.md 10.1).
+enum canon_effort canon_effort_by_budget(uint64_t tokens);
 
 // Tells a whole answer as the events of a stream (a provider that answered a stream request with
 // JSON). Ends with FINISH for each choice, USAGE and END.

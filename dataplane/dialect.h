@@ -184,6 +184,8 @@ struct dialect {
     // Writes a complete error body / an in-stream error event (with framing).
     void (*write_error)(const struct dialect_error *er, struct buf *out);
     void (*write_error_event)(const struct dialect_error *er, struct buf *out);
+    // What this dialect's clients get in a stream that is silent for long.
+    struct slice keep_alive;
 
     // --- translation, client side ---
     // Body -> canonical request; the body is on the tape already, rq is what parse_request found.

@@ -133,6 +133,8 @@ static void write_error(const struct dialect_error *er, struct buf *out)
     buf_append_char(out, '}');
 }
 
+#define KEEP_ALIVE "event: ping\ndata: {\"type\":\"ping\"}\n\n"
+
 static void write_error_event(const struct dialect_error *er, struct buf *out)
 {
     buf_append_str(out, "event: error\ndata: ");
@@ -154,6 +156,7 @@ const struct dialect dialect_anthropic = {
     .is_own_error = is_own_error,
     .write_error = write_error,
     .write_error_event = write_error_event,
+    .keep_alive = {KEEP_ALIVE, sizeof(KEEP_ALIVE) - 1},
     .read_request = dialect_anthropic_client_read,
     .write_answer = dialect_anthropic_reply_answer,
     .writer_size = sizeof(struct dialect_anthropic_writer),

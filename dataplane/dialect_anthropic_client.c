@@ -230,9 +230,7 @@ static bool read_output_format(struct ask *x, uint32_t value)
 static void settle_effort(struct canon_request *r)
 {
     if (r->thinking == CANON_THINKING_ENABLED) {
-        r->effort = r->thinking_budget <= 1024   ? CANON_EFFORT_LOW
-                    : r->thinking_budget <= 8192 ? CANON_EFFORT_MEDIUM
-                                                 : CANON_EFFORT_HIGH;
+        r->effort = canon_effort_by_budget(r->thinking_budget);
     } else if (r->thinking != CANON_THINKING_ADAPTIVE) {
         r->effort = CANON_EFFORT_NOT_GIVEN;
     } else if (r->effort == CANON_EFFORT_NOT_GIVEN) {

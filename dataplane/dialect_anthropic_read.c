@@ -62,16 +62,11 @@ struct answer {
     bool tools, json;
 };
 
-// Characters (code points) of a text.
-static uint64_t count_chars(struct slice text, struct arena *a)
+static uint64_t count_chars(struct slice text)
 {
-    struct slice chars = jtext_decode(text, a);
-    uint64_t n = 0;
+    size_t bytes;
 
-    for (size_t i = 0; i < chars.n; i++) {
-        n += ((unsigned char)chars.p[i] & 0xC0) != 0x80;
-    }
-    return n;
+    return jtext_count(text, &bytes);
 }
 
 static void read_citations(struct answer *r, uint32_t list, uint64_t begin)
@@ -102,7 +97,7 @@ static void read_text(struct answer *r, uint32_t block)
     if (p->text.p == NULL) {
         p->text = SLICE("");
     }
-    r->chars += count_chars(p->text, r->c->arena);
+    r->chars += count_chars(p->text);
     read_citations(r, tape_get(r->t, block, "citations"), begin);
 }
 
@@ -252,6 +247,12 @@ static void tell_text(const struct reading *x, enum canon_event_kind kind, struc
     }
 }
 
+static void tell_content(const struct reading *x, struct slice text)
+{
+    x->r->chars += count_chars(text);
+    tell_text(x, CANON_EV_TEXT, text);
+}
+
 static void tell_args(const struct reading *x, struct dialect_anthropic_open *b, struct slice text)
 {
     struct canon_event ev = {
@@ -322,7 +323,6 @@ static void on_call_start(const struct reading *x, uint64_t index, uint32_t bloc
                              .name = tape_get_text(x->t, block, "name")};
     struct buf input;
 
-    b->whole = tape_first(x->t, tape_get(x->t, block, "input")) != TAPE_NONE;
     b->json = x->c->json_tool &&
               tape_eq(x->t, tape_get(x->t, block, "name"), DIALECT_ANTHROPIC_JSON_TOOL);
     b->tool = x->r->tools;
@@ -334,9 +334,63 @@ static void on_call_start(const struct reading *x, uint64_t index, uint32_t bloc
         }
         tell(x, &ev);
     }
-    if (b->whole) {
-        tell_args(x, b, compact_text(input_of(x->t, block), &input));
+    if (tape_first(x->t, tape_get(x->t, block, "input")) != TAPE_NONE) {
+        b->input = arena_dup(x->c->arena, compact_text(input_of(x->t, block), &input));
         buf_done(&input);
+    }
+}
+
+// A call ends: one without any arguments so far has those of its start.
+static void close_call(const struct reading *x, struct dialect_anthropic_open *b)
+{
+    if (!b->filled) {
+        tell_args(x, b, b->input.p != NULL ? b->input : SLICE("{}"));
+    }
+    b->open = false;
+}
+
+static void add_citation(const struct reading *x, uint32_t citation)
+{
+    struct dialect_anthropic_reader *r = x->r;
+    struct canon_citation *k;
+
+    if (!tape_eq(x->t, tape_get(x->t, citation, "type"), "web_search_result_location") ||
+        r->n_citations == DIALECT_ANTHROPIC_CITATIONS) {
+        return;
+    }
+    k = arena_zalloc(x->c->arena, sizeof(*k));
+    k->url = arena_dup(x->c->arena, tape_get_text(x->t, citation, "url"));
+    k->title = arena_dup(x->c->arena, tape_get_text(x->t, citation, "title"));
+    if (r->citations == NULL) {
+        r->citations_tail = &r->citations;
+    }
+    *r->citations_tail = k;
+    r->citations_tail = &k->next;
+    r->n_citations++;
+}
+
+static void tell_citations(const struct reading *x)
+{
+    for (struct canon_citation *k = x->r->citations; k != NULL; k = k->next) {
+        struct canon_event ev = {.kind = CANON_EV_CITATION, .citation = k};
+
+        k->begin = x->r->text_begin;
+        k->end = x->r->chars;
+        tell(x, &ev);
+    }
+    x->r->citations = NULL;
+}
+
+static void on_text_start(const struct reading *x, uint32_t block)
+{
+    uint32_t citations = tape_get(x->t, block, "citations");
+
+    tell_citations(x); // of a block that was not stopped
+    x->r->text_begin = x->r->chars;
+    tell_content(x, tape_get_text(x->t, block, "text"));
+    TAPE_ITEMS(x->t, citations, i)
+    {
+        add_citation(x, i);
     }
 }
 
@@ -347,7 +401,7 @@ static void on_block_start(const struct reading *x, uint64_t index)
     if (tape_eq(x->t, type, "tool_use")) {
         on_call_start(x, index, block);
     } else if (tape_eq(x->t, type, "text")) {
-        tell_text(x, CANON_EV_TEXT, tape_get_text(x->t, block, "text"));
+        on_text_start(x, block);
     } else if (tape_eq(x->t, type, "thinking")) {
         tell_text(x, CANON_EV_REASONING, tape_get_text(x->t, block, "thinking"));
         tell_text(x, CANON_EV_SIGNATURE, tape_get_text(x->t, block, "signature"));
@@ -361,11 +415,13 @@ static void on_block_delta(const struct reading *x, uint64_t index)
     uint32_t delta = tape_get(x->t, 0, "delta"), type = tape_get(x->t, delta, "type");
 
     if (tape_eq(x->t, type, "text_delta")) {
-        tell_text(x, CANON_EV_TEXT, tape_get_text(x->t, delta, "text"));
+        tell_content(x, tape_get_text(x->t, delta, "text"));
+    } else if (tape_eq(x->t, type, "citations_delta")) {
+        add_citation(x, tape_get(x->t, delta, "citation"));
     } else if (tape_eq(x->t, type, "input_json_delta")) {
         struct dialect_anthropic_open *b = block_of(x, index);
 
-        if (b != NULL && !b->whole) { // else of a tool that ran at the provider
+        if (b != NULL) { // else of a tool that ran at the provider
             tell_args(x, b, tape_get_text(x->t, delta, "partial_json"));
         }
     } else if (tape_eq(x->t, type, "thinking_delta")) {
@@ -380,11 +436,21 @@ static void on_block_stop(const struct reading *x, uint64_t index)
     struct dialect_anthropic_open *b = block_of(x, index);
 
     if (b != NULL) {
-        if (!b->filled) {
-            tell_args(x, b, SLICE("{}"));
-        }
-        b->open = false;
+        close_call(x, b);
+    } else {
+        tell_citations(x);
     }
+}
+
+// Before the message is over: blocks that a server did not stop.
+static void close_blocks(const struct reading *x)
+{
+    for (size_t i = 0; i < DIALECT_ANTHROPIC_OPEN_BLOCKS; i++) {
+        if (x->r->blocks[i].open) {
+            close_call(x, &x->r->blocks[i]);
+        }
+    }
+    tell_citations(x);
 }
 
 static void tell_finish(const struct reading *x, uint32_t reason, struct slice stop_sequence)
@@ -394,6 +460,7 @@ static void tell_finish(const struct reading *x, uint32_t reason, struct slice s
                              .stop_sequence = stop_sequence};
 
     if (!x->r->finished) {
+        close_blocks(x);
         x->r->finished = true;
         tell(x, &ev);
     }

@@ -16,7 +16,8 @@
 bool dialect_anthropic_read_answer(const struct tape *t, const struct canon_context *c,
                                    struct canon_answer *ret);
 
-#define DIALECT_ANTHROPIC_OPEN_BLOCKS 8u // blocks that may be open at once; they never are
+#define DIALECT_ANTHROPIC_OPEN_BLOCKS 8u    // blocks that may be open at once; they never are
+#define DIALECT_ANTHROPIC_CITATIONS   1024u // most of a stream: the arena keeps them
 
 // struct dialect.reader.
 struct dialect_anthropic_reader {
@@ -28,10 +29,14 @@ struct dialect_anthropic_reader {
         bool open;
         bool json;   // the JSON tool: its arguments are text
         bool filled; // its arguments have begun
-        bool whole;  // they came with the start: what follows does not count
         uint32_t tool;
         uint64_t index;
+        struct slice input; // of the start, as a text; for a call that gets no other
     } blocks[DIALECT_ANTHROPIC_OPEN_BLOCKS]; // of tools only
+    // The text block under way: citations are told when it is whole, since they are of all of it.
+    uint64_t chars, text_begin;
+    struct canon_citation *citations, **citations_tail;
+    uint32_t n_citations;
 };
 
 // struct dialect.read_event, .read_end.

@@ -65,6 +65,12 @@ static bool is_document(struct slice type)
            slice_starts_nocase(type, SLICE("text/"));
 }
 
+static bool can_write_media(const struct canon_part *p)
+{
+    return p->source != CANON_FILE_ID &&
+           (p->kind != CANON_FILE || p->source != CANON_BASE64 || is_document(p->media_type));
+}
+
 // *ret_taken: it can be written. False: refused.
 static bool check_media(struct sorter *s, const struct canon_part *p, bool *ret_taken)
 {
@@ -72,12 +78,34 @@ static bool check_media(struct sorter *s, const struct canon_part *p, bool *ret_
     if (p->source == CANON_FILE_ID) {
         return refuse(s, "file_id");
     }
-    if (p->kind == CANON_FILE && p->source == CANON_BASE64 && !is_document(p->media_type)) {
+    if (!can_write_media(p)) {
         return canon_refuse(s->o, s->t, "messages",
                             "a file of type %.60s is not supported by this provider",
                             arena_strndup(s->o->arena, p->media_type.p, p->media_type.n));
     }
     *ret_taken = true;
+    return true;
+}
+
+static bool refuse_part(struct sorter *s, const struct canon_part *p)
+{
+    return canon_refuse(s->o, s->t, "messages",
+                        "a part of type %.60s is not supported by this provider",
+                        arena_strndup(s->o->arena, p->name.p, p->name.n));
+}
+
+// What a result holds is written with it, as far as it can be (is_written_in_result).
+static bool check_result(struct sorter *s, const struct canon_part *result)
+{
+    bool taken;
+
+    for (const struct canon_part *p = result->parts; p != NULL; p = p->next) {
+        if ((p->kind == CANON_AUDIO && !refuse(s, "input_audio")) ||
+            (p->kind == CANON_OTHER && !refuse_part(s, p)) ||
+            ((p->kind == CANON_IMAGE || p->kind == CANON_FILE) && !check_media(s, p, &taken))) {
+            return false;
+        }
+    }
     return true;
 }
 
@@ -99,10 +127,11 @@ static bool sort_user_part(struct sorter *s, const struct canon_part *p)
     case CANON_AUDIO:
         return refuse(s, "input_audio");
     case CANON_OTHER:
-        return canon_refuse(s->o, s->t, "messages",
-                            "a part of type %.60s is not supported by this provider",
-                            arena_strndup(s->o->arena, p->name.p, p->name.n));
+        return refuse_part(s, p);
     case CANON_TOOL_RESULT:
+        if (!check_result(s, p)) {
+            return false;
+        }
         add_block(s, &turn_of(s, CANON_USER)->results, p);
         return true;
     case CANON_REASONING:
@@ -181,6 +210,15 @@ static void sort_system(struct sorter *s, const struct canon_message *m)
     }
 }
 
+static struct canon_part *make_text(struct sorter *s, struct slice text)
+{
+    struct canon_part *p = arena_zalloc(s->o->arena, sizeof(*p));
+
+    p->kind = CANON_TEXT;
+    p->text = text;
+    return p;
+}
+
 // The conversation begins with the user.
 static void put_user_first(struct sorter *s)
 {
@@ -188,15 +226,21 @@ static void put_user_first(struct sorter *s)
 
     if (first == NULL || first->role != CANON_USER) {
         struct dialect_anthropic_turn *turn = arena_zalloc(s->o->arena, sizeof(*turn));
-        struct canon_part *dot = arena_zalloc(s->o->arena, sizeof(*dot));
 
-        dot->kind = CANON_TEXT;
-        dot->text = SLICE(".");
         turn->role = CANON_USER;
-        add_block(s, &turn->blocks, dot);
+        add_block(s, &turn->blocks, make_text(s, SLICE(".")));
         turn->next = first;
         s->turns->first = turn;
         s->turns->last = first == NULL ? turn : s->turns->last;
+    }
+}
+
+// Models that take no prefill want the user's word last.
+static void put_user_last(struct sorter *s)
+{
+    if (s->turns->last->role == CANON_ASSISTANT && s->t->traits != NULL &&
+        (s->t->traits->flags & RESOURCE_NO_PREFILL) != 0) {
+        add_to(s, CANON_USER, make_text(s, SLICE("Continue.")));
     }
 }
 
@@ -211,6 +255,7 @@ static void look_at_the_end(struct dialect_anthropic_turns *turns)
     }
     turns->goes_on_unreasoned = turns->last->results.first != NULL && assistant != NULL &&
                                 assistant->calls && !assistant->reasons;
+    turns->prefilled = turns->last->role == CANON_ASSISTANT;
 }
 
 bool dialect_anthropic_turns_make(const struct canon_request *r, const struct canon_target *t,
@@ -229,6 +274,7 @@ bool dialect_anthropic_turns_make(const struct canon_request *r, const struct ca
         }
     }
     put_user_first(&s);
+    put_user_last(&s);
     look_at_the_end(ret);
     return true;
 }
@@ -336,7 +382,7 @@ static void write_call(const struct canon_part *p, struct dialect_anthropic_turn
 static bool is_written_in_result(const struct canon_part *p)
 {
     return (p->kind == CANON_TEXT && !jtext_is_blank(p->text)) ||
-           ((p->kind == CANON_IMAGE || p->kind == CANON_FILE) && p->source != CANON_FILE_ID);
+           ((p->kind == CANON_IMAGE || p->kind == CANON_FILE) && can_write_media(p));
 }
 
 static void write_result_parts(const struct canon_part *p, struct arena *a, struct jwrite *w)

@@ -36,6 +36,7 @@ struct dialect_anthropic_turns {
     struct dialect_anthropic_blocks system; // texts
     // The last turn holds tool results, and the assistant's turn before it no signed reasoning.
     bool goes_on_unreasoned;
+    bool prefilled; // the last turn is the assistant's
     struct canon_ids ids;
 };
 

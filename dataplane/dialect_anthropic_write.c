@@ -236,9 +236,12 @@ static void plan_tools(struct plan *p)
 
 // --- thinking ----------------------------------------------------------------------------------
 
-static uint64_t budget_of(enum canon_effort effort, uint64_t max_tokens)
+// given: in tokens by the client itself; 0: not.
+static uint64_t budget_of(enum canon_effort effort, uint64_t given, uint64_t max_tokens)
 {
-    uint64_t budget = effort <= CANON_EFFORT_LOW      ? BUDGET_MIN
+    uint64_t budget = given > BUDGET_MIN              ? given
+                      : given != 0                    ? BUDGET_MIN
+                      : effort <= CANON_EFFORT_LOW    ? BUDGET_MIN
                       : effort == CANON_EFFORT_MEDIUM ? 8192
                                                       : 24576;
     uint64_t room = max_tokens / 5 * 4 + max_tokens % 5 * 4 / 5;
@@ -259,9 +262,8 @@ static void turn_thinking_off(struct plan *p)
         p->thinking = THINK_BETWEEN;
         break;
     case CANON_OFF_EFFORT_LOW:
+    case CANON_OFF_OMIT: // nobody said how: it may be on by itself
         p->effort = CANON_EFFORT_LOW;
-        break;
-    case CANON_OFF_OMIT:
         break;
     }
 }
@@ -306,8 +308,8 @@ static void plan_thinking(struct plan *p)
                     : effort == CANON_EFFORT_XHIGH && p->t->no_xhigh ? CANON_EFFORT_MAX
                                                                      : effort;
         p->thinking = forced ? THINK_UNSET : THINK_ADAPTIVE;
-    } else if (!forced && !p->turns.goes_on_unreasoned) {
-        p->budget = budget_of(effort, p->max_tokens);
+    } else if (!forced && !p->turns.goes_on_unreasoned && !p->turns.prefilled) {
+        p->budget = budget_of(effort, p->r->thinking_budget, p->max_tokens);
         p->thinking = p->budget >= BUDGET_MIN ? THINK_BUDGET : THINK_UNSET;
     }
     p->thinks = p->thinking == THINK_ADAPTIVE || p->thinking == THINK_BUDGET;

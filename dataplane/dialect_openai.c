@@ -440,6 +440,7 @@ const struct dialect dialect_openai = {
     .observe_limits = dialect_limits_read,
     .write_error = write_error,
     .write_error_event = write_error_event,
+    .keep_alive = {": keep-alive\n\n", 14},
     .read_request = dialect_openai_request_read,
     .write_answer = dialect_openai_write_answer,
     .writer_size = DIALECT_OPENAI_EVENT_WRITER_SIZE,

@@ -126,6 +126,10 @@ static bool put_file(struct writer *s, const struct canon_part *p)
         return canon_refuse(s->o, s->t, param,
                             "documents by address are not supported by this provider");
     }
+    if (p->source == CANON_FILE_ID && s->r->client == &dialect_anthropic) { // an id at Anthropic
+        return canon_refuse(s->o, s->t, param,
+                            "documents by file id are not supported by this provider");
+    }
     jwrite_object(s->w);
     jwrite_string_in(s->w, "type", SLICE("file"));
     jwrite_object_in(s->w, "file");

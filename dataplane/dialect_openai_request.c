@@ -164,13 +164,46 @@ static bool read_format(struct reader *in, uint32_t value)
     return true;
 }
 
+#define EFFORTS "must be none, minimal, low, medium, high, xhigh or max"
+
 static bool read_effort(struct reader *in, uint32_t value)
 {
     in->r->effort_name = "reasoning_effort";
     in->r->effort = canon_effort_of(tape_text(in->t, value));
     // "default" is Groq's word for not given.
     return in->r->effort != CANON_EFFORT_NOT_GIVEN || tape_eq(in->t, value, "default") ||
-           fail(in, "reasoning_effort", "must be none, minimal, low, medium, high, xhigh or max");
+           fail(in, "reasoning_effort", EFFORTS);
+}
+
+// OpenRouter's {effort | max_tokens | enabled}: the same, where reasoning_effort does not say it.
+// That reasoning is not to be shown (exclude) is a wish; what is told is told.
+static bool read_reasoning(struct reader *in, uint32_t value)
+{
+    const struct tape *t = in->t;
+    uint32_t effort = tape_given(t, value, "effort"), max = tape_given(t, value, "max_tokens");
+    uint32_t enabled = tape_given(t, value, "enabled");
+    struct canon_request *r = in->r;
+
+    if (!tape_is(t, value, SCAN_OBJECT)) {
+        return fail(in, "reasoning", kinds[OBJECT]);
+    }
+    if (tape_given(t, in->top, "reasoning_effort") != TAPE_NONE) {
+        return true;
+    }
+    r->effort_name = "reasoning";
+    if (effort != TAPE_NONE) {
+        r->effort = canon_effort_of(tape_text(t, effort));
+        return r->effort != CANON_EFFORT_NOT_GIVEN || fail(in, "reasoning.effort", EFFORTS);
+    }
+    if (max != TAPE_NONE) {
+        if (!tape_u64(t, max, &r->thinking_budget)) {
+            return fail(in, "reasoning.max_tokens", kinds[WHOLE]);
+        }
+        r->effort = canon_effort_by_budget(r->thinking_budget);
+    } else if (enabled != TAPE_NONE) {
+        r->effort = tape_true(t, enabled) ? CANON_EFFORT_MEDIUM : CANON_EFFORT_NONE;
+    }
+    return true;
 }
 
 static bool read_thinking(struct reader *in, uint32_t value)
@@ -251,6 +284,7 @@ static const struct own {
     {"stop", read_stop},
     {"response_format", read_format},
     {"reasoning_effort", read_effort},
+    {"reasoning", read_reasoning},
     {"thinking", read_thinking},
     {"safety_settings", read_safety},
     {"extra_body", read_extra_body},

@@ -252,13 +252,6 @@ static void put_choice(struct sender *s)
 
 // --- reasoning and form ------------------------------------------------------------------------
 
-static enum canon_effort by_budget(uint64_t budget)
-{
-    return budget <= 1024   ? CANON_EFFORT_LOW
-           : budget <= 8192 ? CANON_EFFORT_MEDIUM
-                            : CANON_EFFORT_HIGH;
-}
-
 // xhigh and max are sent to models of which it is known that they take them.
 static bool knows(const struct canon_target *t, enum canon_effort effort)
 {
@@ -275,12 +268,12 @@ static enum canon_effort effort_of(const struct canon_request *r, const struct c
 {
     switch (r->thinking) {
     case CANON_THINKING_ENABLED:
-        return by_budget(r->thinking_budget);
+        return canon_effort_by_budget(r->thinking_budget);
     case CANON_THINKING_ADAPTIVE:
-    case CANON_THINKING_BETWEEN_TOOLS:
         return r->effort == CANON_EFFORT_NOT_GIVEN || !knows(t, r->effort) ? CANON_EFFORT_HIGH
                                                                            : r->effort;
     case CANON_THINKING_DISABLED:
+    case CANON_THINKING_BETWEEN_TOOLS: // Anthropic's way to turn it off where it cannot be
         return CANON_EFFORT_NOT_GIVEN;
     case CANON_THINKING_NOT_GIVEN:
         break;
@@ -295,6 +288,13 @@ static void put_effort(struct sender *s, bool tools)
     if (effort != CANON_EFFORT_NOT_GIVEN && s->t->traits != NULL &&
         s->t->traits->thinking == RESOURCE_THINKING_NONE) {
         if (effort != CANON_EFFORT_NONE && s->r->effort_name != NULL) {
+            canon_drop(s->o, s->r->effort_name);
+        }
+        return;
+    }
+    if (tools && has_trait(s, RESOURCE_TOOLS_NO_EFFORT) && effort != CANON_EFFORT_NOT_GIVEN &&
+        effort != CANON_EFFORT_NONE) {
+        if (s->r->effort_name != NULL) {
             canon_drop(s->o, s->r->effort_name);
         }
         return;

@@ -104,6 +104,56 @@ static void edit_effort(struct dialect_quirks_editor *e, uint32_t name)
     }
 }
 
+// OpenRouter's object, at a vendor that does not know it: what it asks for, in the vendor's form.
+static bool knows_reasoning(const struct resource_quirks *q)
+{
+    for (size_t i = 0; i < q->n_takes; i++) {
+        if (strcmp(q->takes[i], "reasoning") == 0) {
+            return true;
+        }
+    }
+    return q->reasoning == RESOURCE_REASONING_OBJECT;
+}
+
+static enum canon_effort effort_of(const struct tape *t)
+{
+    uint32_t reasoning = tape_given(t, 0, "reasoning"), effort = tape_get(t, reasoning, "effort");
+    uint32_t enabled = tape_given(t, reasoning, "enabled");
+    uint64_t budget;
+
+    if (tape_given(t, 0, "reasoning_effort") != TAPE_NONE) {
+        return canon_effort_of(tape_text(t, tape_get(t, 0, "reasoning_effort")));
+    }
+    if (tape_u64(t, tape_get(t, reasoning, "max_tokens"), &budget)) {
+        return canon_effort_by_budget(budget);
+    }
+    if (!tape_absent(t, effort) || enabled == TAPE_NONE) {
+        return canon_effort_of(tape_text(t, effort));
+    }
+    return tape_true(t, enabled) ? CANON_EFFORT_MEDIUM : CANON_EFFORT_NONE;
+}
+
+static void edit_reasoning(struct dialect_quirks_editor *e, uint32_t name)
+{
+    if (knows_reasoning(e->q) || !tape_is(e->t, name + 1, SCAN_OBJECT)) {
+        dialect_quirks_editor_keep(e, name);
+        return;
+    }
+    e->touched = true;
+    if (tape_given(e->t, 0, "reasoning_effort") != TAPE_NONE ||
+        e->effort == CANON_EFFORT_NOT_GIVEN) {
+        return; // it is said elsewhere, or nothing is asked for
+    }
+    if (e->q->reasoning == RESOURCE_REASONING_NONE ||
+        (e->tr != NULL && e->tr->thinking == RESOURCE_THINKING_NONE)) {
+        if (e->effort != CANON_EFFORT_NONE) {
+            canon_drop(e->o, "reasoning");
+        }
+    } else {
+        dialect_quirks_reason_effort(e, TAPE_NONE);
+    }
+}
+
 static void edit_messages(struct dialect_quirks_editor *e, uint32_t name)
 {
     jwrite_name(&e->w, "messages");
@@ -137,6 +187,7 @@ static const struct own {
     {"tool_choice", dialect_quirks_tool_choice},
     {"response_format", edit_format},
     {"reasoning_effort", edit_effort},
+    {"reasoning", edit_reasoning},
     {"stream_options", edit_stream_options},
 };
 
@@ -211,7 +262,7 @@ static enum dialect_quirks_result edit(struct dialect_quirks_editor *e, struct b
     dialect_quirks_tool_plan(e);
     plan_format(e);
     e->stream = tape_true(e->t, tape_get(e->t, 0, "stream"));
-    e->effort = canon_effort_of(tape_text(e->t, tape_get(e->t, 0, "reasoning_effort")));
+    e->effort = effort_of(e->t);
     buf_init_soft(&made, out->max);
     e->w = jwrite_to(&made);
     edit_top(e);
@@ -286,8 +337,8 @@ static bool may_touch_member(const struct canon_target *t, const struct scan_mem
         }
     }
     if (named(sampling, ARRAY_LEN(sampling), name)) {
-        return (traits & RESOURCE_NO_SAMPLING) != 0 || q->temperature_min != 0 ||
-               q->temperature_max != 0 || q->top_p_max != 0;
+        return (traits & (RESOURCE_NO_SAMPLING | RESOURCE_ONE_SAMPLING)) != 0 ||
+               q->temperature_min != 0 || q->temperature_max != 0 || q->top_p_max != 0;
     }
     if (slice_eq_str(name, "max_tokens")) {
         return q->max_tokens_name == RESOURCE_MAX_COMPLETION_TOKENS || q->plain_max_tokens != 0 ||
@@ -307,6 +358,7 @@ static bool may_touch_member(const struct canon_target *t, const struct scan_mem
            (slice_eq_str(name, "reasoning_effort") &&
             (q->reasoning != RESOURCE_REASONING_EFFORT || q->n_efforts > 0 ||
              (tr != NULL && tr->n_efforts > 0))) ||
+           (slice_eq_str(name, "reasoning") && !knows_reasoning(q)) ||
            (slice_eq_str(name, "stream_options") && t->no_stream_usage);
 }
 
@@ -316,9 +368,11 @@ static bool mentions(struct slice body, const char *word)
 }
 
 // Quirks that are in the messages.
-static bool may_touch_messages(const struct resource_quirks *q, const struct scan_object *top,
+static bool may_touch_messages(const struct canon_target *t, const struct scan_object *top,
                                struct slice body)
 {
+    const struct resource_quirks *q = t->quirks;
+    bool no_prefill = t->traits != NULL && (t->traits->flags & RESOURCE_NO_PREFILL) != 0;
     const uint64_t always = RESOURCE_ALTERNATE_ROLES | RESOURCE_LAST_USER | RESOURCE_FLATTEN_TEXT |
                             RESOURCE_NO_MESSAGE_NAMES;
     const struct {
@@ -330,7 +384,7 @@ static bool may_touch_messages(const struct resource_quirks *q, const struct sca
         {(q->flags & RESOURCE_NO_AUDIO) != 0, "\"input_audio\""},
         {(q->flags & RESOURCE_NO_FILES) != 0, "\"file\""},
         {q->tool_id_length != 0, "\"tool_calls\""},
-        {q->prefill != NULL, "\"assistant\""},
+        {q->prefill != NULL || no_prefill, "\"assistant\""},
     };
     static const struct slice names[] = {SLICE("cache_control"),   SLICE("reasoning_content"),
                                          SLICE("reasoning"),       SLICE("reasoning_details"),
@@ -368,5 +422,5 @@ bool dialect_quirks_may_touch(const struct scan_object *top, struct slice body,
             return true;
         }
     }
-    return may_touch_messages(t->quirks, top, body);
+    return may_touch_messages(t, top, body);
 }

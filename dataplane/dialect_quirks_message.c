@@ -26,10 +26,11 @@ static struct slice fit(struct dialect_quirks_editor *e, struct slice id)
     char *out = arena_alloc(e->a, max);
     struct canon_index_slot *same;
 
+    id = jtext_decode(id, e->a);
     for (size_t i = 0; i < id.n && n < max; i++) {
         if (fits(e, id.p[i])) {
             out[n++] = id.p[i];
-        } else if (bar) {
+        } else if (bar && ((unsigned char)id.p[i] & 0xC0) != 0x80) { // once a character
             out[n++] = '_';
         }
     }
@@ -533,7 +534,9 @@ void dialect_quirks_message_list(struct dialect_quirks_editor *e, uint32_t messa
             edit_message(e, i, tape_after(e->t, messages, i) == TAPE_NONE);
         }
     }
-    if (last != TAPE_NONE && dialect_quirks_has(e, RESOURCE_LAST_USER) && e->q->prefill == NULL &&
+    if (last != TAPE_NONE && e->q->prefill == NULL &&
+        (dialect_quirks_has(e, RESOURCE_LAST_USER) ||
+         dialect_quirks_model(e, RESOURCE_NO_PREFILL)) &&
         role_of(e->t, last) == ROLE_ASSISTANT) {
         put_last_user(e);
     }

@@ -70,7 +70,10 @@ void dialect_quirks_number_temperature(struct dialect_quirks_editor *e, uint32_t
 
 void dialect_quirks_number_top_p(struct dialect_quirks_editor *e, uint32_t name)
 {
-    if (refuses_sampling(e, name + 1)) {
+    bool second = dialect_quirks_model(e, RESOURCE_ONE_SAMPLING) &&
+                  tape_given(e->t, 0, "temperature") != TAPE_NONE;
+
+    if (second || refuses_sampling(e, name + 1)) {
         dialect_quirks_editor_drop(e, name);
     } else {
         clamp(e, name, 0, e->q->top_p_max);

@@ -113,10 +113,11 @@ static struct canon_target find_out(const struct snapshot *s, const struct resou
 {
     const struct resource_provider *p = provider->u.provider;
     const struct resource_traits *t = facts_traits(s, slice_str(provider->id), model);
-    uint64_t max_output = 0;
+    uint64_t max_output = t->max_output;
     struct snapshot_model found;
 
-    if (snapshot_model_at(s, slice_str(provider->id), model, &found)) {
+    if (snapshot_model_at(s, slice_str(provider->id), model, &found) &&
+        found.res->u.model->max_output != 0) {
         max_output = found.res->u.model->max_output;
     }
     return (struct canon_target){

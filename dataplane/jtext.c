@@ -157,6 +157,21 @@ struct slice jtext_trim_end(struct slice text)
     return slice_head(text, keep);
 }
 
+size_t jtext_count(struct slice text, size_t *ret_bytes)
+{
+    size_t n = 0;
+    char utf8[4];
+
+    *ret_bytes = 0;
+    while (text.n > 0) {
+        uint32_t c = step(&text);
+
+        *ret_bytes += put_char(utf8, c);
+        n += (c & 0x80000000u) != 0 || (c & 0xC0) != 0x80; // no continuation byte of the source
+    }
+    return n;
+}
+
 struct slice jtext_join(struct slice a, struct slice b, struct arena *arena)
 {
     char *out;

@@ -26,6 +26,8 @@ bool jtext_eq(struct slice text, const char *chars);
 bool jtext_is_blank(struct slice text);
 // Without the white space at its end.
 struct slice jtext_trim_end(struct slice text);
+// Characters (code points) of the decoded text, and the bytes it takes in UTF-8.
+size_t jtext_count(struct slice text, size_t *ret_bytes);
 // a followed by b.
 struct slice jtext_join(struct slice a, struct slice b, struct arena *arena);
 // The JSON text that the string holds (tool arguments), validated. Empty or blank: "{}". False: it

@@ -74,7 +74,7 @@ enum req_due {
     REQ_DUE_FIRST, // first byte (plain) or first content (stream) of this attempt
     REQ_DUE_IDLE,  // the next progress of this attempt
     REQ_DUE_HOLD,  // then the client of a stream gets its head
-    REQ_DUE_ALIVE, // then it gets a keep-alive comment
+    REQ_DUE_ALIVE, // then it gets a keep-alive, if nothing else came
     REQ_DUE_WAKE,  // parked for a lease, backing off
     REQ_N_DUE
 };
@@ -205,6 +205,7 @@ struct req {
     bool committed;      // content went to the client: nothing is retried
     unsigned status;     // sent to the client
     uint64_t first_content_us, overhead_us;
+    uint64_t emitted_us; // when the client last got an event of its stream
     uint64_t bytes_out;
 
     // Outcome.
@@ -256,8 +257,6 @@ bool req_step_allowed(enum req_step from, enum req_step to);
 // Stores a complete, good answer where the policy says so (req_steps_cache.c).
 void req_cache_store(struct req *r, struct slice body, struct slice content_type);
 // --- shared by the steps (req_steps_route.c) -------------------------------------------------
-// Between keep-alive comments of a held stream.
-#define KEEP_ALIVE_US (15 * (uint64_t)1000000)
 void req_keep_alive(struct req *r);
 // The attempt failed: to JUDGE. reason: static text.
 enum req_next req_attempt_failed(struct req *r, enum retry_failure f, const char *reason);

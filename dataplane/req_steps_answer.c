@@ -311,9 +311,28 @@ static void emit_to_client(void *ctx, struct slice raw)
     struct req *r = ctx;
 
     r->bytes_out += raw.n;
+    r->emitted_us = r->now_us;
     if (!httpd_stream_write(r->q, raw)) {
         r->blocked = true;
     }
+}
+
+// A provider that thinks for long is silent in the middle of its stream too. Events are relayed
+// whole, so this always stands between two.
+static void keep_alive(struct req *r)
+{
+    uint64_t at = r->emitted_us + r->w->keep_alive_us;
+
+    if (!req_is_due(r, REQ_DUE_ALIVE)) {
+        return;
+    }
+    if (r->now_us >= at) {
+        if (!r->blocked && !httpd_stream_write(r->q, r->dialect->keep_alive)) {
+            r->blocked = true;
+        }
+        at = r->now_us + r->w->keep_alive_us;
+    }
+    req_set_due(r, REQ_DUE_ALIVE, at);
 }
 
 static void feed(struct req *r)
@@ -345,7 +364,7 @@ static enum req_next open_stream(struct req *r)
     r->streaming = true;
     req_set_due(r, REQ_DUE_FIRST, 0);
     req_set_due(r, REQ_DUE_HOLD, 0);
-    req_set_due(r, REQ_DUE_ALIVE, 0);
+    req_set_due(r, REQ_DUE_ALIVE, r->now_us + r->w->keep_alive_us);
     stream_release(&r->out, emit_to_client, r);
     return req_set_step(r, REQ_STREAM);
 }
@@ -450,5 +469,6 @@ enum req_next req_step_stream(struct req *r)
                               ? "the stream did not end within the request's time (total)"
                               : "the provider's stream stalled (idle)");
     }
+    keep_alive(r);
     return REQ_WAIT;
 }

@@ -233,8 +233,9 @@ enum req_next req_step_pick(struct req *r)
 
 // --- waiting for the head ----------------------------------------------------------------------
 
-// A stream's client that waited for REQ_DUE_HOLD gets its head, then a comment every 15 s, so that
-// nothing between us and it gives up. From then on a failure is an event in the stream.
+// A stream's client that waited for REQ_DUE_HOLD gets its head, then a comment (Anthropic's: a
+// ping) every 15 s, so that nothing between us and it gives up. From then on a failure is an event
+// in the stream.
 void req_keep_alive(struct req *r)
 {
     bool now = false;
@@ -250,8 +251,8 @@ void req_keep_alive(struct req *r)
         }
     }
     if (now || req_is_due(r, REQ_DUE_ALIVE)) {
-        req_set_due(r, REQ_DUE_ALIVE, r->now_us + KEEP_ALIVE_US);
-        if (!now && !r->blocked && !httpd_stream_write(r->q, SLICE(": keep-alive\n\n"))) {
+        req_set_due(r, REQ_DUE_ALIVE, r->now_us + r->w->keep_alive_us);
+        if (!now && !r->blocked && !httpd_stream_write(r->q, r->dialect->keep_alive)) {
             r->blocked = true;
         }
     }

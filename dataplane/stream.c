@@ -151,7 +151,7 @@ static bool on_event(void *ctx, const struct sse_event *e)
         if (s->xlate == NULL) {
             put(s, e->raw);
         } else if (slice_starts(e->raw, SLICE(":"))) {
-            put(s, SLICE(": keep-alive\n\n")); // in our framing; blank lines say nothing
+            put(s, s->xlate->client->keep_alive); // in our framing; blank lines say nothing
         }
         return true;
     }

@@ -36,6 +36,7 @@
 #define CONNS_PER_DAEMON 16u
 #define END_US           MONO_SEC
 #define TICK_US          MONO_SEC
+#define KEEP_ALIVE_US    (15 * MONO_SEC)
 
 enum msg_kind { MSG_POKE, MSG_SOCKET, MSG_WAKE, MSG_DUMP };
 
@@ -413,7 +414,7 @@ static void *thread_main(void *arg)
 
 bool worker_init_bare(struct worker *w, struct worker_shared *s, struct loop *l, struct err *e)
 {
-    *w = (struct worker){.shared = s, .loop = l};
+    *w = (struct worker){.shared = s, .loop = l, .keep_alive_us = KEEP_ALIVE_US};
     list_init(&w->active);
     list_init(&w->pool);
     rng_init(&w->rng, 0);

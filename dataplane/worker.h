@@ -92,9 +92,10 @@ struct worker {
     struct facts_memo facts;   // of `snapshot`
     struct rng rng;
     struct retry_budget retry;
-    struct list active; // struct req by node
-    struct list pool;   // struct req by node
-    struct buf scratch; // upstream heads are built here, wiped after use
+    uint64_t keep_alive_us; // between keep-alives of a stream that is held or silent
+    struct list active;     // struct req by node
+    struct list pool;       // struct req by node
+    struct buf scratch;     // upstream heads are built here, wiped after use
     struct loop_timer tick;
     struct loop_hook publish; // end of turn: the two numbers below
     enum worker_phase phase;  // as far as this worker acted on

@@ -266,18 +266,29 @@ bool xlate_answer(struct xlate *x, struct slice body, bool as_stream, struct buf
 
 #define IMAGE_TOKENS 1600u
 
+static uint64_t bytes_of(struct slice text)
+{
+    size_t bytes;
+
+    (void)jtext_count(text, &bytes);
+    return bytes;
+}
+
 static uint64_t count_parts(const struct canon_part *parts, uint64_t *images)
 {
     uint64_t bytes = 0;
 
     for (const struct canon_part *p = parts; p != NULL; p = p->next) {
         *images += p->kind == CANON_IMAGE;
-        bytes += p->text.n + p->name.n + p->args.n;
-        bytes += p->kind == CANON_FILE && p->source == CANON_PLAIN ? p->data.n : 0;
+        // The text of a result that is one string is its only part too.
+        bytes += p->kind == CANON_TOOL_RESULT ? 0 : bytes_of(p->text);
+        bytes += bytes_of(p->name) + p->args.n;
+        bytes += p->kind == CANON_FILE && p->source == CANON_PLAIN ? bytes_of(p->data) : 0;
         // Results hold text and images, never results: one level.
         for (const struct canon_part *q = p->parts; q != NULL; q = q->next) {
             *images += q->kind == CANON_IMAGE;
-            bytes += q->text.n;
+            bytes += bytes_of(q->text);
+            bytes += q->kind == CANON_FILE && q->source == CANON_PLAIN ? bytes_of(q->data) : 0;
         }
     }
     return bytes;
@@ -291,7 +302,7 @@ static uint64_t estimate(const struct canon_request *r)
         bytes += count_parts(m->parts, &images);
     }
     for (const struct canon_tool *t = r->tools; t != NULL; t = t->next) {
-        bytes += t->name.n + t->description.n + t->parameters.n;
+        bytes += bytes_of(t->name) + bytes_of(t->description) + t->parameters.n;
     }
     return dialect_estimate_tokens(bytes) + images * IMAGE_TOKENS;
 }

@@ -67,6 +67,7 @@ static const struct conv_field traits_fields[] = {
     CONV_I(resource_traits, Pb__Traits, thinking_off, 0, RESOURCE_OFF_NEVER),
     CONV_SS(resource_traits, Pb__Traits, efforts),
     CONV_SS(resource_traits, Pb__Traits, drop),
+    CONV_I(resource_traits, Pb__Traits, max_output, 0, ANY),
 };
 static const struct conv_table traits_table =
     CONV_TABLE(resource_traits, pb__traits, traits_fields);

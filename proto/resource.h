@@ -87,7 +87,6 @@ enum resource_quirk {
     RESOURCE_NO_TOOL_STRICT = 1 << 9,        // tools[].function.strict goes
     RESOURCE_SCHEMA_STRICT = 1 << 10,        // a json_schema needs strict: true
     RESOURCE_TAKES_CACHE_CONTROL = 1 << 11,  // cache_control marks on parts may stay
-    RESOURCE_REASONING_OUTSIDE = 1 << 12,    // usage: reasoning is not in completion_tokens
     RESOURCE_REASONING_CUMULATIVE = 1 << 13, // streamed reasoning_details repeat what came before
     RESOURCE_SPLIT_THINK = 1 << 14,          // <think>...</think> at the start of content
     RESOURCE_BASE_RESP = 1 << 15,            // errors as base_resp.status_code in a 200
@@ -177,6 +176,7 @@ enum resource_trait {
     RESOURCE_SAMPLING_UNREASONED = 1 << 10, // takes sampling when reasoning_effort is none
     RESOURCE_STREAM_ONLY = 1 << 11,         // answers streams only
     RESOURCE_OLD_SCHEMA = 1 << 12,          // Gemini before 2.5: responseSchema, no JSON schema
+    RESOURCE_TOOLS_NO_EFFORT = 1 << 13,     // with tools: no reasoning_effort but none
 };
 
 enum resource_thinking {
@@ -203,7 +203,8 @@ struct resource_traits {
     const char *const *efforts;
     size_t n_efforts; // it takes, lowest first; none = all
     const char *const *drop;
-    size_t n_drop; // members of a request that it refuses
+    size_t n_drop;       // members of a request that it refuses
+    uint32_t max_output; // tokens, of models that are not listed; 0 = unknown
 };
 
 // Traits by name, for models that the catalogue does not list one by one ("gpt-5-2025-08-07").

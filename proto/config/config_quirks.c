@@ -34,7 +34,6 @@ static const struct flag quirk_flags[] = {
     QUIRK(no_tool_strict, RESOURCE_NO_TOOL_STRICT),
     QUIRK(schema_strict, RESOURCE_SCHEMA_STRICT),
     QUIRK(takes_cache_control, RESOURCE_TAKES_CACHE_CONTROL),
-    QUIRK(reasoning_outside, RESOURCE_REASONING_OUTSIDE),
     QUIRK(reasoning_cumulative, RESOURCE_REASONING_CUMULATIVE),
     QUIRK(split_think, RESOURCE_SPLIT_THINK),
     QUIRK(base_resp, RESOURCE_BASE_RESP),
@@ -59,6 +58,7 @@ static const struct flag trait_flags[] = {
     TRAIT(sampling_unreasoned, RESOURCE_SAMPLING_UNREASONED),
     TRAIT(stream_only, RESOURCE_STREAM_ONLY),
     TRAIT(old_schema, RESOURCE_OLD_SCHEMA),
+    TRAIT(tools_no_effort, RESOURCE_TOOLS_NO_EFFORT),
 };
 
 static int flag_value(const void *section, size_t offset)
@@ -224,6 +224,7 @@ static struct resource_traits traits_of(struct resource *r, const struct schema_
         r, gives(own->node, "efforts") ? &own->efforts : &family->efforts, &t.n_efforts);
     t.drop =
         config_compile_strs(r, gives(own->node, "drop") ? &own->drop : &family->drop, &t.n_drop);
+    t.max_output = (uint32_t)(gives(own->node, "max-output") ? own : family)->max_output;
     return t;
 }
 

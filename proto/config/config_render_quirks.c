@@ -21,7 +21,6 @@ static const struct word quirk_flags[] = {
     {"no-files", RESOURCE_NO_FILES},
     {"no-audio", RESOURCE_NO_AUDIO},
     {"takes-cache-control", RESOURCE_TAKES_CACHE_CONTROL},
-    {"reasoning-outside", RESOURCE_REASONING_OUTSIDE},
     {"reasoning-cumulative", RESOURCE_REASONING_CUMULATIVE},
     {"split-think", RESOURCE_SPLIT_THINK},
     {"base-resp", RESOURCE_BASE_RESP},
@@ -42,6 +41,7 @@ static const struct word trait_flags[] = {
     {"system-anywhere", RESOURCE_SYSTEM_ANYWHERE},
     {"stream-only", RESOURCE_STREAM_ONLY},
     {"old-schema", RESOURCE_OLD_SCHEMA},
+    {"tools-no-effort", RESOURCE_TOOLS_NO_EFFORT},
 };
 
 static void put_flags(struct json_out *o, const struct word *words, size_t n, uint64_t flags)
@@ -166,7 +166,7 @@ void config_render_traits(struct json_out *o, const struct resource_traits *t)
     static const char *const off[] = {"omit", "disabled", "between-tools", "never"};
 
     if (t->flags == 0 && t->thinking == 0 && t->thinking_off == 0 && t->n_efforts == 0 &&
-        t->n_drop == 0) {
+        t->n_drop == 0 && t->max_output == 0) {
         return;
     }
     json_out_key(o, "traits");
@@ -175,6 +175,7 @@ void config_render_traits(struct json_out *o, const struct resource_traits *t)
     put_word(o, "thinking-off", t->thinking_off, off, ARRAY_LEN(off));
     put_list(o, "efforts", t->efforts, t->n_efforts);
     put_list(o, "drop", t->drop, t->n_drop);
+    json_out_field_u64(o, "max-output", t->max_output);
     put_flags(o, trait_flags, ARRAY_LEN(trait_flags), t->flags);
     json_out_close(o, '}');
 }

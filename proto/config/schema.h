@@ -47,17 +47,17 @@ struct schema_quirks { // int: enum schema_bool where it is no enum of resource.
     struct conf_text prefill, tool_id_punctuation;
     int schema_strict, no_tool_strict, no_developer_role, no_message_names, alternate_roles,
         last_user, flatten_text, no_images, image_data_only, no_files, no_audio, tool_id_exact,
-        takes_cache_control, reasoning_outside, reasoning_cumulative, split_think, base_resp,
-        reports_cost;
+        takes_cache_control, reasoning_cumulative, split_think, base_resp, reports_cost;
 };
 
 struct schema_traits {
     const struct node *node;
     int thinking, thinking_off;
     struct conf_texts efforts, drop;
+    uint64_t max_output;
     int no_tools, no_schema, no_sampling, sampling_unreasoned, one_sampling, no_forced_tools,
         no_prefill, completion_tokens, responses_only, tools_by_responses, system_anywhere,
-        stream_only, old_schema;
+        stream_only, old_schema, tools_no_effort;
 };
 
 struct schema_family { // catalogue

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Anthropic's clients on Anthropic's API: bytes and beta headers pass, only model and auth change; its errors come through as they
 are; a fallback to another model goes without the reasoning that the first one signed, in every dialect (providers/README.md G7c)."""
+import http.client
 import http.server
 import json
 import threading
@@ -33,6 +34,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.lines.append([(k.lower(), v) for k, v in self.headers.items()])
         self.server.seen.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
         failed = self.path.startswith("/broken/")
         answer = OVERLOADED if failed else {"input_tokens": 14} if self.path.endswith("count_tokens") else ANSWER
@@ -49,7 +51,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def upstream():
     s = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    s.daemon_threads, s.seen = True, []
+    s.daemon_threads, s.seen, s.lines = True, [], []
     threading.Thread(target=s.serve_forever, daemon=True).start()
     yield s
     s.shutdown()
@@ -68,6 +70,18 @@ def post(up, upstream, path, body, headers=None):
     return up.post(path, body, {"anthropic-version": "2023-06-01", **(headers or {})}), list(upstream.seen)
 
 
+def post_lines(up, body, lines):
+    """The status; header lines as they are, also twice the same name."""
+    c = http.client.HTTPConnection("127.0.0.1", up.port, timeout=30 * sluice.SLOW)
+    c.putrequest("POST", "/v1/messages")
+    for line in [*lines, "content-type: application/json", "content-length: %d" % len(body)]:
+        c.putheader(*line.split(": "))
+    c.endheaders(body)
+    status = c.getresponse().status
+    c.close()
+    return status
+
+
 def test_bytes_pass(up, upstream):
     body = b'{"model" : "anthropic/claude-sonnet-4-5",  "max_tokens":9,"novel":[1.50, {"x":"\\u00e9"}], "messages":[{"role":"user","content":"u"}]}'
     r, seen = post(up, upstream, "/v1/messages?beta=true", body, {"anthropic-version": "2026-10-21", "anthropic-beta": "a-1,b-2"})
@@ -76,6 +90,12 @@ def test_bytes_pass(up, upstream):
     assert sent == body.replace(b"anthropic/claude-sonnet-4-5", json.loads(sent)["model"].encode())
     assert (headers["x-api-key"], headers["anthropic-version"], headers["anthropic-beta"]) == ("sk-ant-TEST", "2026-10-21", "a-1,b-2")
     assert r.status == 200 and r.json() == ANSWER
+    # Lists of beta names in several headers, selectors; what only concerns the client stays behind.
+    assert post_lines(up, body, ("anthropic-version: 2026-10-21", "anthropic-beta: a-1", "anthropic-beta: b-2", "Anthropic-Workspace-Id: w",
+                                 "x-stainless-lang: js", "anthropic-dangerous-direct-browser-access: true")) == 200
+    headers = upstream.lines[-1]
+    assert [v for k, v in headers if k == "anthropic-beta"] == ["a-1", "b-2"] and ("anthropic-workspace-id", "w") in headers
+    assert not [k for k, _ in headers if "stainless" in k or "dangerous" in k]
     r, seen = post(up, upstream, "/v1/messages/count_tokens", {"model": "anthropic/claude-sonnet-4-5", "messages": [{"role": "user", "content": "u"}]})
     assert seen[0][0] == "/v1/messages/count_tokens" and r.json() == {"input_tokens": 14}
 

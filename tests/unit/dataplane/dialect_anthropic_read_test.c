@@ -271,15 +271,21 @@ static void streams(void **state)
 static void tool_arguments(void **state)
 {
     (void)state;
-    // none at all; those of the start; blocks that interleave; a server's tool
+    // none at all; those of the start, and a block that is not stopped; deltas beside them; blocks
+    // that interleave; a server's tool
     assert_string_equal(
         TOLD(false, MESSAGE, START("0", TOOL("f")), STOP("0"), FINISH("tool_use"), END),
         "start usage:5/1 tool0:f args0:{} finish:3 usage:5/7 end");
     assert_string_equal(
         TOLD(false, MESSAGE,
              START("0", "{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\",\"input\":{\"a\": 1}}"),
-             ARGS("0", "ignored"), STOP("0"), END),
-        "start usage:5/1 tool0:f args0:{\\\"a\\\":1} finish:3 end");
+             STOP("0"), START("1", TOOL("g")), FINISH("tool_use"), END),
+        "start usage:5/1 tool0:f args0:{\\\"a\\\":1} tool1:g args1:{} finish:3 usage:5/7 end");
+    assert_string_equal(
+        TOLD(false, MESSAGE,
+             START("0", "{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\",\"input\":{\"a\": 1}}"),
+             ARGS("0", "counts"), STOP("0"), END),
+        "start usage:5/1 tool0:f args0:counts finish:3 end");
     assert_string_equal(TOLD(false, MESSAGE, START("5", TOOL("f")), START("9", TOOL("g")),
                              ARGS("5", "1"), ARGS("9", "2"), ARGS("5", "3"), STOP("5"), STOP("9")),
                         "start usage:5/1 tool0:f tool1:g args0:1 args1:2 args0:3");

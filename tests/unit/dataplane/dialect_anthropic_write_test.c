@@ -330,6 +330,51 @@ static void parts_it_cannot_take(void **state)
     }
 }
 
+// The same parts in a result; what is left out there may not go unsaid.
+static void results_it_cannot_take(void **state)
+{
+    static const char *const parts[] = {
+        "{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AA==\",\"format\":\"wav\"}}",
+        "{\"type\":\"file\",\"file\":{\"file_id\":\"f\"}}",
+        FILE_OF("data:application/zip;base64,AA=="),
+        "{\"type\":\"novelty\"}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        const char *in = arena_printf(&arena,
+                                      "[" U ",{\"role\":\"assistant\",\"tool_calls\":[" CALL(
+                                          "a") "]},{\"role\":\"tool\",\"tool_call_id\":\"a\","
+                                               "\"content\":[%s]}]",
+                                      parts[i]);
+        const char *got = sent((struct canon_target){.gemini3 = false}, "", in);
+
+        assert_true(slice_starts(slice_str(got), SLICE("unsupported_parameter: messages: ")));
+        got = sent((struct canon_target){.drop_unsupported = true}, "", in);
+        assert_non_null(
+            strstr(got, "{\"type\":\"tool_result\",\"tool_use_id\":\"a\"}]}]} messages"));
+    }
+}
+
+// A model that takes no prefill gets the user's word last; one that thinks takes none.
+static void prefills(void **state)
+{
+    static const struct resource_traits none = {.flags = RESOURCE_NO_PREFILL};
+    static const char in[] = "[" U ",{\"role\":\"assistant\",\"content\":\"a \"}]";
+    const char *got = sent((struct canon_target){.traits = &none}, "", in);
+
+    (void)state;
+    assert_string_equal(
+        got, HEAD "\"messages\":[" TU ",{\"role\":\"assistant\",\"content\":[{\"type\":\"text\","
+                  "\"text\":\"a \"}]},{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":"
+                  "\"Continue.\"}]}]}");
+    got = sent((struct canon_target){.thinks = CANON_THINKS_MANUAL}, "\"reasoning_effort\":\"low\"",
+               in);
+    assert_string_equal(got, HEAD "\"messages\":[" TU
+                                  ",{\"role\":\"assistant\",\"content\":[{\"type\":\"text\","
+                                  "\"text\":\"a\"}]}]}");
+}
+
 static void tool_choice(void **state)
 {
     static const struct parameter cases[] = {
@@ -435,7 +480,7 @@ static void thinking(void **state)
          MSGS ",\"output_config\":{\"effort\":\"low\"}}",
          {.thinks = CANON_THINKS_ADAPTIVE, .thinking_off = CANON_OFF_EFFORT_LOW}},
         {EFFORT("none"),
-         MSGS "}",
+         MSGS ",\"output_config\":{\"effort\":\"low\"}}",
          {.thinks = CANON_THINKS_ADAPTIVE, .thinking_off = CANON_OFF_OMIT}},
         {EFFORT("none"), MSGS "}", {.thinks = CANON_THINKS_MANUAL}},
         {EFFORT("low"), BUDGET("1024"), {.thinks = CANON_THINKS_MANUAL}},
@@ -477,6 +522,8 @@ int main(void)
         cmocka_unit_test(sampling_and_the_rest),
         cmocka_unit_test(hints_are_named),
         cmocka_unit_test(parts_it_cannot_take),
+        cmocka_unit_test(results_it_cannot_take),
+        cmocka_unit_test(prefills),
         cmocka_unit_test(tool_choice),
         cmocka_unit_test(json_output),
         cmocka_unit_test(thinking),

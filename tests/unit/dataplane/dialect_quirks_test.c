@@ -77,6 +77,8 @@ static const struct resource_traits reasons = {
     .n_drop = 2};
 static const struct resource_traits no_tools = {.flags = RESOURCE_NO_TOOLS};
 static const struct resource_traits unforced = {.flags = RESOURCE_NO_FORCED_TOOLS};
+static const struct resource_traits unthinking = {.thinking = RESOURCE_THINKING_NONE};
+static const struct resource_traits claude = {.flags = RESOURCE_ONE_SAMPLING | RESOURCE_NO_PREFILL};
 static const struct resource_traits only_high = {.efforts = high_max, .n_efforts = 1};
 
 #define M(m)      "{\"model\":\"m\",\"messages\":[" m "]}"
@@ -270,6 +272,33 @@ static const struct edit_case {
        "\"image_url\"}]}"),
      ""},
     {"last is the user's", &perplexity, NULL, M(USER ",{\"role\":\"assistant\",\"content\":\"a\"}"),
+     M(USER ",{\"role\":\"assistant\",\"content\":\"a\"},{\"role\":\"user\",\"content\":"
+            "\"Continue.\"}"),
+     ""},
+    // OpenRouter's reasoning object
+    {"reasoning as effort", &plain, NULL, X("\"reasoning\":{\"effort\":\"low\"}"), EFFORT("low"),
+     ""},
+    {"reasoning in tokens", &plain, NULL, X("\"reasoning\":{\"max_tokens\":3000}"),
+     EFFORT("medium"), ""},
+    {"reasoning on", &plain, NULL, X("\"reasoning\":{\"enabled\":true,\"exclude\":true}"),
+     EFFORT("medium"), ""},
+    {"reasoning off", &zai, NULL, X("\"reasoning\":{\"enabled\":false}"),
+     X("\"thinking\":{\"type\":\"disabled\"}"), ""},
+    {"reasoning unsaid", &plain, NULL, X("\"reasoning\":{\"exclude\":true}"), "{\"model\":\"m\"}",
+     ""},
+    {"reasoning beside effort", &plain, NULL,
+     X("\"reasoning\":{\"effort\":\"low\"},\"reasoning_effort\":\"high\""), EFFORT("high"), ""},
+    {"reasoning known", &openrouter, NULL, X("\"reasoning\":{\"effort\":\"low\"}"), NULL, ""},
+    {"reasoning, no thoughts", &ai21, NULL, X("\"reasoning\":{\"effort\":\"low\"}"),
+     "{\"model\":\"m\"}", "reasoning"},
+    {"reasoning, no thinker", &plain, &unthinking, X("\"reasoning\":{\"enabled\":true}"),
+     "{\"model\":\"m\"}", "reasoning"},
+    {"reasoning, odd", &plain, NULL, X("\"reasoning\":5"), NULL, ""},
+    // Claude at a vendor of OpenAI's dialect
+    {"one of sampling", &plain, &claude, X("\"temperature\":0.2,\"top_p\":0.5"),
+     X("\"temperature\":0.2"), "top_p"},
+    {"only top_p", &plain, &claude, X("\"top_p\":0.5,\"temperature\":null"), NULL, ""},
+    {"no prefill", &plain, &claude, M(USER ",{\"role\":\"assistant\",\"content\":\"a\"}"),
      M(USER ",{\"role\":\"assistant\",\"content\":\"a\"},{\"role\":\"user\",\"content\":"
             "\"Continue.\"}"),
      ""},

@@ -557,6 +557,52 @@ static void holds_and_keeps_alive(void **state)
     fake_free(&q);
 }
 
+// A head before the first content, and silence in the middle, each in the client's words.
+static void keeps_silent_streams_alive(void **state)
+{
+    static const struct {
+        const char *path, *ask, *ping;
+    } rows[] = {
+        {CHAT, ASK_SSE, ": keep-alive\n\n"},
+        {"/v1/messages",
+         "{\"model\":\"gpt\",\"max_tokens\":9,\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":"
+         "\"u\"}]}",
+         "event: ping\ndata: {\"type\":\"ping\"}\n\n"},
+    };
+    struct httpd_req q;
+
+    (void)state;
+    router->timeouts.hold_us = 1000;
+    worker.keep_alive_us = 3000;
+    go();
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        size_t before;
+
+        fake_request(&q, rows[i].path, rows[i].ask);
+        while (!fake_has(&q.out, rows[i].ping)) {
+            loop_turn(worker.loop, 10000);
+            fake_turns();
+        }
+        fake_answer_head(0, SSE_HEAD);
+        fake_answer_data(0, WORD("x"));
+        fake_turns();
+        before = q.out.n;
+        assert_true(fake_has(&q.out, "x"));
+        while (q.out.n == before) {
+            loop_turn(worker.loop, 10000);
+            fake_turns();
+        }
+        assert_true(slice_ends(buf_slice(&q.out), slice_str(rows[i].ping)));
+        fake_answer_data(0, FINISH DONE);
+        fake_answer_end(0, UPSTREAM_COMPLETE);
+        fake_turns();
+        assert_true(q.ended);
+        fake_finish(&q);
+        fake_free(&q);
+        fake_forget_calls();
+    }
+}
+
 static void fails_inside_a_held_stream(void **state)
 {
     struct httpd_req q;
@@ -1108,6 +1154,7 @@ int main(void)
         T(pauses_the_provider_for_a_slow_client),
         T(cancels_upstream_when_the_client_leaves),
         T(holds_and_keeps_alive),
+        T(keeps_silent_streams_alive),
         T(fails_inside_a_held_stream),
         T(ends_at_the_total_deadline),
         T(comments_do_not_reset_the_idle_deadline),

@@ -245,7 +245,7 @@ static void counts_tokens(void **state)
 {
     const struct slice body = SLICE(
         "{\"model\":\"m\",\"system\":\"12345678\",\"messages\":[{\"role\":\"user\",\"content\":["
-        "{\"type\":\"text\",\"text\":\"1234\"},{\"type\":\"image\",\"source\":{\"type\":\"url\",\"url\":"
+        "{\"type\":\"text\",\"text\":\"\\n\\u00e94\"},{\"type\":\"image\",\"source\":{\"type\":\"url\",\"url\":"
         "\"https://h/x\"}}]}]}");
     struct dialect_request rq = parse(&dialect_anthropic, DIALECT_COUNT_TOKENS, body);
     const char *param = NULL;

@@ -425,7 +425,6 @@ static void quirks_arrive(void **state)
     assert_int_equal(q->formats, RESOURCE_FORMAT_TEXT | RESOURCE_FORMAT_JSON_OBJECT);
     assert_int_equal(q->reasoning, RESOURCE_REASONING_THINKING);
     assert_int_equal(q->reasoning_history, RESOURCE_HISTORY_REASONING_CONTENT);
-    assert_true(provider("xai")->quirks.flags & RESOURCE_REASONING_OUTSIDE);
     assert_int_equal(provider("fireworks")->quirks.plain_max_tokens, 4096);
     assert_int_equal(provider("cerebras")->quirks.max_tokens_name, RESOURCE_MAX_COMPLETION_TOKENS);
     assert_int_equal(provider("cerebras")->n_limit_headers, 6);
@@ -603,6 +602,10 @@ static void traits_are_the_familys(void **state)
         }
     }
     assert_true(find(RESOURCE_SETTINGS, "global")->u.settings->n_families >= 30);
+    // Families know a limit too, for models that are not listed (anthropic.md section 2).
+    assert_int_equal(find(RESOURCE_MODEL, "claude-opus-4-1")->u.model->traits.max_output, 32000);
+    assert_int_equal(find(RESOURCE_MODEL, "claude-sonnet-4-0")->u.model->traits.max_output, 64000);
+    assert_int_equal(find(RESOURCE_MODEL, "claude-opus-5")->u.model->traits.max_output, 128000);
 }
 
 // A failover must not end at a model that takes no tools in Chat Completions.
