@@ -60,7 +60,7 @@ const struct dialect *attempt_dialect(const struct req *r, const struct resource
     }
     if (r->route.endpoint == DIALECT_OTHER || r->route.endpoint == DIALECT_RESPONSES ||
         r->dialect->read_request == NULL || d->write_request == NULL ||
-        !d->serves(r->route.endpoint)) {
+        (!d->serves(r->route.endpoint) && attempt_own_path(p, r->route.endpoint).n == 0)) {
         return NULL;
     }
     return d;

@@ -3,6 +3,7 @@
 #include "dataplane/dialect_openai_read.h"
 
 #include "dataplane/dialect_openai_answer.h"
+#include "dataplane/dialect_openai_count.h"
 #include "dataplane/dialect_openai_piece.h"
 #include "dataplane/dialect_openai_think.h"
 #include "proto/resource.h"
@@ -270,6 +271,9 @@ bool dialect_openai_read_answer(const struct tape *t, const struct canon_context
     *ret = (struct canon_answer){.id = tape_get_text(t, 0, "id"),
                                  .model = tape_get_text(t, 0, "model"),
                                  .service_tier = tape_get_text(t, 0, "service_tier")};
+    if (c->endpoint == DIALECT_COUNT_TOKENS) {
+        return dialect_openai_count_read(t, ret);
+    }
     (void)dialect_openai_read_usage(t, &ret->usage);
     if (c->endpoint == DIALECT_EMBEDDINGS) {
         return read_vectors(t, c, ret);

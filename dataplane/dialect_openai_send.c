@@ -8,6 +8,7 @@
 #include "common/base/text.h"
 #include "common/io/crypto.h"
 #include "dataplane/canon_index.h"
+#include "dataplane/dialect_openai_count.h"
 #include "dataplane/dialect_openai_history.h"
 #include "dataplane/dialect_quirks.h"
 #include "proto/resource.h"
@@ -470,6 +471,10 @@ bool dialect_openai_send_request(const struct canon_request *r, const struct can
     enum dialect_endpoint ep;
     bool ok;
 
+    if (r->endpoint == DIALECT_COUNT_TOKENS) {
+        dialect_openai_count_write(r, t, out);
+        return true;
+    }
     buf_init_soft(&made, out->max);
     ok = write_body(&s);
     if (made.over) {

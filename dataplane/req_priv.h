@@ -254,6 +254,9 @@ enum req_next req_set_step(struct req *r, enum req_step to);
 const char *req_step_name(enum req_step s);
 bool req_step_allowed(enum req_step from, enum req_step to);
 
+// Tokens of the prompt: an estimate of ours, which says so, where no provider of the route counts
+// (req_steps_in.c). False: the request has failed.
+bool req_count_here(struct req *r);
 // Stores a complete, good answer where the policy says so (req_steps_cache.c).
 void req_cache_store(struct req *r, struct slice body, struct slice content_type);
 // --- shared by the steps (req_steps_route.c) -------------------------------------------------

@@ -29,6 +29,13 @@ static void stop_work(struct req *r)
     clear_deadlines(r);
 }
 
+// A provider of another dialect that did not count: the prompt is at hand.
+static bool may_estimate(const struct req *r)
+{
+    return r->route.endpoint == DIALECT_COUNT_TOKENS && r->best.present &&
+           r->fail.code == REPLY_NONE && !r->head_sent && r->xlate != NULL && r->xlate->has_request;
+}
+
 // Woken by httpd: the client's body is in. An answer to a client that still sends may be lost
 // (dataplane-notes 25), so it is read first.
 enum req_next req_step_reply_error(struct req *r)
@@ -37,7 +44,7 @@ enum req_next req_step_reply_error(struct req *r)
         return REQ_WAIT;
     }
     stop_work(r);
-    if (!r->answered) {
+    if (!r->answered && !(may_estimate(r) && req_count_here(r))) {
         reply_failure(r);
     }
     return req_set_step(r, REQ_SEND);

@@ -315,8 +315,7 @@ static void exclude_other_dialects(struct req *r)
     }
 }
 
-// No provider of the route counts tokens: an estimate of ours, which says so.
-static enum req_next count_here(struct req *r)
+bool req_count_here(struct req *r)
 {
     const char *param = NULL;
     struct buf out;
@@ -326,12 +325,13 @@ static enum req_next count_here(struct req *r)
     if (!xlate_count_tokens(attempt_xlate(r), &r->rq, httpd_body(r->q), &out, &param, &e)) {
         buf_done(&out);
         r->fail.param = param;
-        return req_fail(r, REPLY_INVALID_VALUE, "%s", e.message);
+        (void)req_fail(r, REPLY_INVALID_VALUE, "%s", e.message);
+        return false;
     }
     r->estimate = true;
     reply_json(r, 200, &out);
     buf_done(&out);
-    return req_set_step(r, REQ_SEND);
+    return true;
 }
 
 enum req_next req_step_plan(struct req *r)
@@ -362,7 +362,7 @@ enum req_next req_step_plan(struct req *r)
     r->no_fallback = r->no_fallback || r->rq.no_fallbacks;
     exclude_other_dialects(r);
     if (r->plan.usable == 0 && r->route.endpoint == DIALECT_COUNT_TOKENS) {
-        return count_here(r);
+        return req_count_here(r) ? req_set_step(r, REQ_SEND) : REQ_MORE;
     }
     if (r->plan.usable == 0) {
         return req_fail(r, REPLY_NO_TARGET, "no provider of this route serves this endpoint");

@@ -476,8 +476,8 @@ static void put_auth(struct config_compile *k, const struct config_provider *p, 
 
 static void put_paths(struct config_compile *k, const struct config_provider *p, struct resource *r)
 {
-    static const char *const endpoints[] = {"chat",      "completions", "embeddings",
-                                            "responses", "messages",    "rerank"};
+    static const char *const endpoints[] = {"chat",     "completions", "embeddings",  "responses",
+                                            "messages", "rerank",      "count_tokens"};
     const struct conf_entries *e = PICK_ENTRIES(p, paths);
     struct slice known[ARRAY_LEN(endpoints)];
     size_t top = conf_enter(k->ctx, "paths", SIZE_MAX);

@@ -142,7 +142,8 @@ static const struct conf_field provider_fields[] = {
      .table = &schema_quirks_table, .reload = true, .help = ""},
     {.key = "paths", .type = CONF_PAIRS, AT(schema_provider, paths), .reload = true,
      .help = "Paths below `base-url` that are not the dialect's, by endpoint (`chat`, `completions`, "
-     "`embeddings`, `responses`, `messages`, `rerank`); `\"\"`: it has no such endpoint "
+     "`embeddings`, `responses`, `messages`, `rerank`, `count_tokens`: OpenAI's `responses/input_tokens`); "
+     "`\"\"`: it has no such endpoint "
      "(completions then go as chats, where the dialect is OpenAI's)."},
     {.key = "limit-headers", .type = CONF_SECTION, AT(schema_provider, limit_headers),
      .table = &limit_headers_table, .reload = true, .help = ""},

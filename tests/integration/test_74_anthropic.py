@@ -21,6 +21,7 @@ providers:
   other: {{dialect: anthropic, base-url: "http://127.0.0.1:{0}/other/", keys: [{{value: sk-other}}]}}
   broken: {{dialect: anthropic, base-url: "http://127.0.0.1:{0}/broken/", keys: [{{value: sk-broken}}]}}
   openai: {{base-url: "http://127.0.0.1:{0}/oai/"}}
+  nobody: {{dialect: openai, base-url: "http://127.0.0.1:{0}/oai/", keys: [{{value: sk-nobody}}]}}
 routers:
   all: {{load-balance: {{chat: {{strategy: priority, providers: [anthropic]}}}}}}
 """
@@ -38,7 +39,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.seen.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
         failed = self.path.startswith("/broken/")
         answer = OVERLOADED if failed else {"input_tokens": 14} if self.path.endswith("count_tokens") else ANSWER
-        if self.path.startswith("/oai/"):
+        if self.path.startswith("/oai/responses"):
+            answer = {"object": "response.input_tokens", "input_tokens": 11}
+            failed = b"gpt-4o-mini" in body
+        elif self.path.startswith("/oai/"):
             answer = {"id": "c", "choices": [{"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}]}
         data = json.dumps(answer).encode()
         self.send_response(529 if failed else 200)
@@ -98,6 +102,18 @@ def test_bytes_pass(up, upstream):
     assert not [k for k, _ in headers if "stainless" in k or "dangerous" in k]
     r, seen = post(up, upstream, "/v1/messages/count_tokens", {"model": "anthropic/claude-sonnet-4-5", "messages": [{"role": "user", "content": "u"}]})
     assert seen[0][0] == "/v1/messages/count_tokens" and r.json() == {"input_tokens": 14}
+
+
+def test_openai_counts(up, upstream):
+    """OpenAI counts in the words of its Responses API; where it does not, or nobody does, an estimate says that it is one."""
+    body = {"messages": [{"role": "user", "content": "12345678é"}], "max_tokens": 5}
+    r, seen = post(up, upstream, "/v1/messages/count_tokens", {"model": "openai/gpt-4o", **body})
+    assert r.json() == {"input_tokens": 11} and "x-sluice-estimate" not in r.headers
+    assert seen[0][0] == "/oai/responses/input_tokens" and json.loads(seen[0][2]) == {
+        "model": "gpt-4o", "input": [{"role": "user", "content": [{"type": "input_text", "text": "12345678é"}]}]}
+    for model in ("openai/gpt-4o-mini", "nobody/gpt-4o-mini"):
+        r, seen = post(up, upstream, "/v1/messages/count_tokens", {"model": model, **body})
+        assert r.status == 200 and r.json() == {"input_tokens": 3} and r.headers["x-sluice-estimate"] == "1", r
 
 
 def ask(models, content):

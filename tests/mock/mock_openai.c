@@ -382,6 +382,10 @@ static void other(const struct mock_subject *s, struct buf *out)
 {
     if (s->api == MOCK_EMBEDDINGS) {
         put_embeddings(s, out);
+    } else if (s->api == MOCK_COUNT) {
+        put(out, "{\"object\":\"response.input_tokens\",\"input_tokens\":");
+        put_u64(out, mock_answer_usage(s).prompt);
+        put(out, "}");
     } else if (s->api == MOCK_MODELS) {
         put_models(s->created_s, out);
     } else {

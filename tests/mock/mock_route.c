@@ -13,6 +13,7 @@ static const struct route {
     enum mock_api api;
 } routes[] = {
     {"/chat/completions", false, false, &mock_openai, MOCK_CHAT},
+    {"/responses/input_tokens", false, false, &mock_openai, MOCK_COUNT},
     {"/completions", false, false, &mock_openai, MOCK_COMPLETIONS},
     {"/embeddings", false, false, &mock_openai, MOCK_EMBEDDINGS},
     {"/v1/messages", false, false, &mock_anthropic, MOCK_CHAT},
