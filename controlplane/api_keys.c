@@ -66,9 +66,11 @@ static void again_with_secret(struct api_call *c)
     uint8_t hash[32];
 
     for (size_t i = 0; r != NULL && i < store_keys(c->api->store)->n; i++) {
+        struct slice before = r->u.key->previous_hash;
+
         make_secret_by(c, i, c->w.id, hash);
         if (crypto_equal(hash, r->u.key->hash, sizeof(hash)) ||
-            crypto_equal(hash, r->u.key->previous_hash, sizeof(hash))) {
+            (before.n > 0 && crypto_equal(hash, before.p, sizeof(hash)))) {
             return;
         }
     }
@@ -173,10 +175,11 @@ void api_keys_rotate(struct api_call *c)
     }
     c->w.res = vkey_copy(old);
     k = c->w.res->u.key;
-    memset(k->previous_hash, 0, sizeof(k->previous_hash));
+    k->previous_hash = SLICE_NULL;
     k->previous_until_wall_us = 0;
     if (grace_us > 0) {
-        memcpy(k->previous_hash, old->u.key->hash, sizeof(k->previous_hash));
+        k->previous_hash = arena_dup(&c->w.res->arena,
+                                     SLICE_MAKE((const char *)old->u.key->hash, sizeof(k->hash)));
         k->previous_until_wall_us = now_us(c) + grace_us;
     }
     api_write_new_salt(c);

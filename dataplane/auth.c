@@ -24,8 +24,8 @@ static bool secret_matches(const struct resource_settings *set, const struct res
 
     crypto_keyed_hash(hash, sizeof(hash), set->key_hash_key, &secret, 1);
     return crypto_equal(hash, key->hash, sizeof(hash)) ||
-           (wall_us < key->previous_until_wall_us &&
-            crypto_equal(hash, key->previous_hash, sizeof(hash)));
+           (wall_us < key->previous_until_wall_us && key->previous_hash.n == sizeof(hash) &&
+            crypto_equal(hash, key->previous_hash.p, sizeof(hash)));
 }
 
 static enum auth_result check_key(const struct snapshot *s, struct slice credential,

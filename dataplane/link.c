@@ -37,11 +37,12 @@
 #include "dataplane/sync.h"
 #include "dataplane/vitals.h"
 
-#define WORKERS_MAX  1024u
-#define LKG_AFTER_US (50 * MONO_MS)
-#define LKG_EVERY_US MONO_SEC
-#define USAGE_US     (2 * MONO_SEC)
-#define ERRORS_MAX   256u // refused resources named in a report
+#define WORKERS_MAX   1024u
+#define LKG_AFTER_US  (50 * MONO_MS)
+#define LKG_EVERY_US  MONO_SEC
+#define LKG_LATEST_US (5 * MONO_SEC)
+#define USAGE_US      (2 * MONO_SEC)
+#define ERRORS_MAX    256u // refused resources named in a report
 
 struct link {
     // Set before the thread starts, then constant.
@@ -161,6 +162,15 @@ void link_mute(struct link *l)
 
 // ---- taking over a new state -------------------------------------------------------------------
 
+// A second after a change, and later where a write is long (100,000 keys: 0.1 s): it shall not take
+// more than a tenth of a core from the requests.
+static uint64_t lkg_wait_us(struct link *l)
+{
+    uint64_t us = 10 * lkg_took_us(l->lkg);
+
+    return us < LKG_EVERY_US ? LKG_EVERY_US : us > LKG_LATEST_US ? LKG_LATEST_US : us;
+}
+
 static void take_over(struct link *l)
 {
     struct snapshot *s = sync_current(l->sync);
@@ -178,7 +188,7 @@ static void take_over(struct link *l)
     call_snapshot(l, s);
     if (l->lkg != NULL && !l->lkg_dirty && !l->stats.from_file) {
         l->lkg_dirty = true;
-        loop_timer_set(l->loop, &l->lkg_timer, loop_now_us(l->loop) + LKG_EVERY_US);
+        loop_timer_set(l->loop, &l->lkg_timer, loop_now_us(l->loop) + lkg_wait_us(l));
     }
     snapshot_reap();
 }

@@ -23,6 +23,7 @@
 #include "common/base/mem.h"
 #include "common/base/mono.h"
 #include "common/io/crypto.h"
+#include "common/io/proc.h"
 #include "proto/message.h"
 #include "proto/seal.h"
 
@@ -49,6 +50,7 @@ struct lkg {
     pthread_cond_t wake;
     struct keys *keys;     // one reference
     struct snapshot *next; // one reference; NULL: nothing to write
+    uint64_t took_us;      // to write the last one
     bool writing, stop;
     bool complained; // helper thread only
 };
@@ -120,7 +122,7 @@ static void write_all(struct writer *w, struct slice s)
 static void wipe(struct buf *b)
 {
     if (b->p != NULL) {
-        mem_wipe(b->p, b->cap);
+        mem_wipe(b->p, b->off + b->n);
     }
     buf_clear(b);
 }
@@ -290,9 +292,12 @@ static void *helper(void *arg)
 {
     struct lkg *l = arg;
 
+    proc_name_thread("sluice-file");
+    proc_lower_thread();
     CHECK(pthread_mutex_lock(&l->lock) == 0);
     while (!l->stop || l->next != NULL) {
         struct snapshot *s = l->next;
+        uint64_t began_us = mono_now_us();
         struct keys *keys;
 
         if (s == NULL) {
@@ -311,6 +316,7 @@ static void *helper(void *arg)
         keys_unref(&keys);
         CHECK(pthread_mutex_lock(&l->lock) == 0);
         l->writing = false;
+        l->took_us = mono_now_us() - began_us;
     }
     CHECK(pthread_mutex_unlock(&l->lock) == 0);
     return NULL;
@@ -387,6 +393,16 @@ bool lkg_is_busy(struct lkg *l)
     busy = l->writing || l->next != NULL;
     CHECK(pthread_mutex_unlock(&l->lock) == 0);
     return busy;
+}
+
+uint64_t lkg_took_us(struct lkg *l)
+{
+    uint64_t us;
+
+    CHECK(pthread_mutex_lock(&l->lock) == 0);
+    us = l->took_us;
+    CHECK(pthread_mutex_unlock(&l->lock) == 0);
+    return us;
 }
 
 // ---- reading ---------------------------------------------------------------------------------

@@ -25,6 +25,8 @@ void lkg_free(struct lkg **l);
 void lkg_save(struct lkg *l, struct snapshot *s);
 // Something is being written or waits to be.
 bool lkg_is_busy(struct lkg *l);
+// How long the last write took; 0 before there was one.
+uint64_t lkg_took_us(struct lkg *l);
 
 // The epoch of the newest generation whose head can be read, without loading it. False: there is
 // none.

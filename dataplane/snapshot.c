@@ -479,22 +479,32 @@ bool snapshot_model_at(const struct snapshot *s, struct slice provider, struct s
     return view_models_at(s->models, provider, id, ret);
 }
 
+// Too many to keep in order for the one who asks.
+static void each_unordered(const struct snapshot *s, enum resource_kind kind,
+                           bool (*fn)(void *ctx, const struct resource *r), void *ctx)
+{
+    for (size_t at = 0; at < BUCKETS; at++) {
+        const struct bucket *b = s->table[at];
+
+        for (uint32_t i = 0; b != NULL && i < b->n; i++) {
+            if (b->slots[i].r->kind == kind && !fn(ctx, b->slots[i].r)) {
+                return;
+            }
+        }
+    }
+}
+
 void snapshot_each(const struct snapshot *s, enum resource_kind kind,
                    bool (*fn)(void *ctx, const struct resource *r), void *ctx)
 {
     struct view_index *v;
 
     CHECK(kind_valid(kind));
-    if (kind_is_indexed(kind)) {
-        v = view_index_ref(s->index[kind]);
-    } else {
-        // Too many to keep in order for the few who ask.
-        size_t n;
-        const struct resource **list = collect(s, kind, &n);
-
-        v = view_index_new(list, n, false);
-        mem_free(list);
+    if (!kind_is_indexed(kind)) {
+        each_unordered(s, kind, fn, ctx);
+        return;
     }
+    v = view_index_ref(s->index[kind]);
     for (size_t i = 0; i < v->n && fn(ctx, v->r[i]); i++) {
     }
     view_index_unref(&v);

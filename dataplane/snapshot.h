@@ -76,7 +76,8 @@ MUST_CHECK bool snapshot_model_by_name(const struct snapshot *s, struct slice na
 // By (provider, provider's id).
 MUST_CHECK bool snapshot_model_at(const struct snapshot *s, struct slice provider, struct slice id,
                                   struct snapshot_model *ret);
-// Every resource of a kind in order of id; fn returns false to stop.
+// Every resource of a kind, in order of id (keys, teams and users: in any); fn returns false to
+// stop.
 void snapshot_each(const struct snapshot *s, enum resource_kind kind,
                    bool (*fn)(void *ctx, const struct resource *r), void *ctx);
 

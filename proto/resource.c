@@ -17,7 +17,8 @@
 #include "proto/wire.h"
 #include "sluice.pb-c.h"
 
-#define ANY UINT32_MAX
+#define ANY         UINT32_MAX
+#define COMPACT_MAX ((size_t)2048) // of what lies behind its struct
 
 static const struct conv_field pair_fields[] = {
     CONV_S(resource_pair, Pb__Pair, name),
@@ -184,7 +185,7 @@ static const struct conv_field key_fields[] = {
     CONV_MS(resource_key, Pb__Key, limits, resource_limit, &limit_table),
     CONV_MS(resource_key, Pb__Key, metadata, resource_pair, &pair_table),
     CONV_S(resource_key, Pb__Key, origin),
-    CONV_F(resource_key, Pb__Key, previous_hash),
+    CONV_D(resource_key, Pb__Key, previous_hash),
     CONV_U(resource_key, Pb__Key, previous_until_wall_us),
 };
 static const struct conv_table key_table = CONV_TABLE(resource_key, pb__key, key_fields);
@@ -319,20 +320,13 @@ static void *get_payload(const struct resource *r)
     return p;
 }
 
-// room > 0: the first so many bytes of its arena are in the same piece of memory.
-static struct resource *new_sized(enum resource_kind kind, size_t room)
+static struct resource *new_empty(enum resource_kind kind, size_t room)
 {
-    const size_t head = (sizeof(struct resource) + 15) & ~(size_t)15;
-    struct resource *r = mem_zalloc(head + (room > 0 ? ARENA_BLOCK_HEAD + room : 0));
+    struct resource *r = mem_zalloc(sizeof(*r) + room);
 
     atomic_init(&r->refs, 1);
     r->kind = kind;
-    if (room > 0) {
-        arena_init_in(&r->arena, (char *)r + head, ARENA_BLOCK_HEAD + room);
-    } else {
-        arena_init(&r->arena, 0, 0);
-    }
-    set_payload(r, arena_zalloc(&r->arena, kinds[kind].table->size));
+    arena_init(&r->arena, 0, 0);
     return r;
 }
 
@@ -342,7 +336,8 @@ struct resource *resource_new(enum resource_kind kind, struct slice id, uint64_t
 
     CHECK(kind_valid(kind));
     CHECK(id.n > 0 && id.n <= RESOURCE_ID_MAX);
-    r = new_sized(kind, 0);
+    r = new_empty(kind, 0);
+    set_payload(r, arena_zalloc(&r->arena, kinds[kind].table->size));
     r->id = arena_strndup(&r->arena, id.p, id.n);
     r->version = version;
     return r;
@@ -421,6 +416,12 @@ static bool check_payload(struct resource *r, struct err *e)
             return err_set(e, ERR_TOO_LARGE, "balances: more than %u", RESOURCE_ENDPOINT_MAX);
         }
         router->cache.buckets += router->cache.buckets == 0;
+    } else if (r->kind == RESOURCE_KEY) {
+        size_t n = r->u.key->previous_hash.n;
+
+        if (n != 0 && n != sizeof(r->u.key->hash)) {
+            return err_set(e, ERR_INVALID, "previous_hash: %zu bytes", n);
+        }
     } else if (r->kind == RESOURCE_SETTINGS) {
         r->u.settings->cache.buckets += r->u.settings->cache.buckets == 0;
         r->u.settings->unified_cache.buckets += r->u.settings->unified_cache.buckets == 0;
@@ -428,29 +429,63 @@ static bool check_payload(struct resource *r, struct err *e)
     return true;
 }
 
-// Bytes that the payload and its strings take in an arena.
+// Bytes that the payload and its strings take in an arena of one block; 0: more than COMPACT_MAX,
+// or it does not convert.
 static size_t measure(const struct kind_row *row, const ProtobufCMessage *body)
 {
+    _Alignas(16) char room[ARENA_BLOCK_HEAD + COMPACT_MAX];
     struct arena scratch;
     size_t used = 0;
     void *payload;
 
-    arena_init(&scratch, 2048, 0);
+    arena_init_in(&scratch, room, sizeof(room));
     payload = arena_zalloc(&scratch, row->table->size);
-    if (conv_from_pb(row->table, body, &scratch, payload, NULL)) {
+    if (conv_from_pb(row->table, body, &scratch, payload, NULL) && scratch.used <= COMPACT_MAX) {
         used = scratch.used;
     }
     arena_done(&scratch);
     return used;
 }
 
+static bool fill(struct resource *r, const Pb__Resource *pb, const struct kind_row *row,
+                 const ProtobufCMessage *body, struct arena *a, struct err *e)
+{
+    set_payload(r, arena_zalloc(a, row->table->size));
+    if (!conv_from_pb(row->table, body, a, get_payload(r), e)) {
+        return false;
+    }
+    // Behind the rest, which then lies as it was measured.
+    r->id = arena_strndup(a, pb->id, strlen(pb->id));
+    r->parent = pb->parent[0] == '\0' ? NULL : arena_strndup(a, pb->parent, strlen(pb->parent));
+    return check_payload(r, e);
+}
+
+// With a hundred thousand keys each byte counts: everything lies in one piece behind the struct.
+// While it is filled, the struct's own arena is where the head of an arena over that piece lies.
+static bool fill_compact(struct resource *r, const Pb__Resource *pb, const struct kind_row *row,
+                         const ProtobufCMessage *body, size_t room, struct err *e)
+{
+    struct arena a;
+    bool ok;
+
+    _Static_assert(sizeof(r->arena) == ARENA_BLOCK_HEAD, "one takes the place of the other");
+    _Static_assert(offsetof(struct resource, arena) + ARENA_BLOCK_HEAD == sizeof(struct resource) &&
+                       sizeof(struct resource) % 16 == 0,
+                   "pieces follow the struct");
+    arena_init_in(&a, &r->arena, ARENA_BLOCK_HEAD + room);
+    ok = fill(r, pb, row, body, &a, e);
+    CHECK(a.used <= room); // as measured
+    arena_init(&r->arena, 0, 0);
+    return ok;
+}
+
 static struct resource *from_pb(const Pb__Resource *pb, struct err *e)
 {
     const struct kind_row *row = &kinds[pb->kind];
-    size_t n_id = strlen(pb->id), n_parent = strlen(pb->parent), size = 0;
     const ProtobufCMessage *body;
     struct resource *r;
-    bool converted;
+    size_t size = 0;
+    bool ok;
 
     memcpy(&body, (const char *)pb + row->body, sizeof(body));
     if (body == NULL) {
@@ -459,15 +494,13 @@ static struct resource *from_pb(const Pb__Resource *pb, struct err *e)
     }
     // No secrets in there, so measuring leaves none behind.
     if (pb->kind == RESOURCE_KEY || pb->kind == RESOURCE_MODEL) {
-        size = measure(row, body) + (n_id + 1) + (n_parent + 1);
+        size = measure(row, body);
     }
-    r = new_sized(pb->kind, size);
+    size += size == 0 ? 0 : strlen(pb->id) + 1 + strlen(pb->parent) + 1;
+    r = new_empty(pb->kind, size);
     r->version = pb->version;
-    converted = conv_from_pb(row->table, body, &r->arena, get_payload(r), e);
-    // Behind the rest, which then lies as it was measured.
-    r->id = arena_strndup(&r->arena, pb->id, n_id);
-    r->parent = n_parent == 0 ? NULL : arena_strndup(&r->arena, pb->parent, n_parent);
-    if (!converted || !check_payload(r, e)) {
+    ok = size == 0 ? fill(r, pb, row, body, &r->arena, e) : fill_compact(r, pb, row, body, size, e);
+    if (!ok) {
         err_prefix(e, "%s", row->name);
         resource_unref(&r);
     }

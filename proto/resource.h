@@ -330,7 +330,7 @@ struct resource_key {
     size_t n_metadata;
     const char *origin;
     // After a rotation with a grace period: the hash of the secret before it, accepted until then.
-    uint8_t previous_hash[32];
+    struct slice previous_hash;      // 32 bytes or none
     uint64_t previous_until_wall_us; // 0 = there is none
 };
 
@@ -436,7 +436,6 @@ struct resource {
     const char *id;     // <= RESOURCE_ID_MAX bytes
     const char *parent; // id of the parent or NULL
     uint64_t version;   // counts changes of this resource from 1
-    struct arena arena; // owns everything below
     union {             // by kind
         struct resource_provider *provider;
         struct resource_provider_key *provider_key;
@@ -447,6 +446,8 @@ struct resource {
         struct resource_settings *settings;
         struct resource_user *user;
     } u;
+    uint64_t reserved;  // zero; what follows begins at a multiple of 16
+    struct arena arena; // owns everything above that does not lie behind the struct itself
 };
 
 // A resource with a zeroed payload of its kind and one reference; fill it from its arena, then

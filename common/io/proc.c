@@ -168,6 +168,12 @@ void proc_name_thread(const char *name)
     (void)pthread_setname_np(pthread_self(), cut); // only for people who look
 }
 
+void proc_lower_thread(void)
+{
+    // On Linux nice is the thread's own, and 0 names the calling one.
+    (void)setpriority(PRIO_PROCESS, 0, 19);
+}
+
 bool proc_notify(const char *state)
 {
     const char *path = getenv("NOTIFY_SOCKET");

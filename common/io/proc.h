@@ -37,6 +37,8 @@ void proc_hide_env(void);
 void proc_hide_arg(char *at, size_t n);
 // Cut at 15 bytes. The calling thread.
 void proc_name_thread(const char *name);
+// The calling thread yields to all others of the machine that want to run (nice 19).
+void proc_lower_thread(void);
 
 // "READY=1", "STOPPING=1", "STATUS=..." to the service manager. True without NOTIFY_SOCKET.
 bool proc_notify(const char *state);

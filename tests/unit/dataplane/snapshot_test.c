@@ -308,8 +308,14 @@ static void each_comes_in_order(void **state)
     snapshot_each(s, RESOURCE_ROUTER, note_id, &seen);
     assert_string_equal(seen.text, "a b m q z ");
     seen = (struct seen){"", 2};
+    snapshot_each(s, RESOURCE_TEAM, note_id, &seen); // in any order, as keys
+    assert_int_equal(strlen(seen.text), 4);
+    seen = (struct seen){"", 100};
     snapshot_each(s, RESOURCE_TEAM, note_id, &seen);
-    assert_string_equal(seen.text, "a b ");
+    assert_int_equal(strlen(seen.text), 10);
+    for (unsigned i = 0; i < 5; i++) {
+        assert_non_null(strstr(seen.text, names[i]));
+    }
     next = with(s, resource_new(RESOURCE_ROUTER, SLICE("c"), 1), RESOURCE_ROUTER, "z");
     seen = (struct seen){"", 100};
     snapshot_each(next, RESOURCE_ROUTER, note_id, &seen);

@@ -3,6 +3,7 @@
 // refused with the field named; nothing is allocated for what is refused.
 #include "proto/resource.h"
 
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -522,8 +523,52 @@ static void a_key_is_small(void **state)
     r->u.key->limits = limits;
     r->u.key->n_limits = 1;
     back = through(r);
-    assert_true(back->arena.used + sizeof(*back) < 400);
+    assert_true(malloc_usable_size(back) < 384);
+    assert_int_equal(back->arena.used, 0); // all of it is in that piece
+    (void)arena_strdup(&back->arena, "and more can be put in");
     resource_unref(&back);
+}
+
+// Of any size: in one piece behind the struct, or in its arena.
+static void keys_of_every_size_survive(void **state)
+{
+    char text[4000];
+
+    (void)state;
+    for (size_t n = 1; n < sizeof(text); n += 13) {
+        struct resource *r = resource_new(RESOURCE_KEY, SLICE("k"), 1);
+        const struct resource_pair pair = {"note", text};
+
+        memset(text, 'x', n);
+        text[n] = '\0';
+        r->parent = "p";
+        r->u.key->name = text;
+        r->u.key->metadata = &pair;
+        r->u.key->n_metadata = 1;
+        r = through(r);
+        assert_int_equal(strlen(r->u.key->name), n);
+        assert_string_equal(r->u.key->metadata[0].value, text);
+        assert_string_equal(r->id, "k");
+        assert_string_equal(r->parent, "p");
+        resource_unref(&r);
+    }
+}
+
+static void the_hash_before_a_rotation(void **state)
+{
+    struct resource *r = sample_key();
+    struct buf b;
+
+    (void)state;
+    r->u.key->previous_hash = SLICE("0123456789abcdef0123456789abcdef");
+    r = through(r);
+    assert_true(slice_eq_str(r->u.key->previous_hash, "0123456789abcdef0123456789abcdef"));
+    r->u.key->previous_hash = SLICE("0123456789abcdef0123456789abcde");
+    buf_init(&b, RESOURCE_BYTES_MAX);
+    resource_encode(r, &b);
+    refuse(buf_slice(&b), "key: previous_hash: 31 bytes");
+    buf_done(&b);
+    resource_unref(&r);
 }
 
 static void digests_are_fixed(void **state)
@@ -549,6 +594,8 @@ int main(void)
         cmocka_unit_test(unknown_fields_are_ignored),
         cmocka_unit_test(every_truncation_is_handled),
         cmocka_unit_test(a_key_is_small),
+        cmocka_unit_test(keys_of_every_size_survive),
+        cmocka_unit_test(the_hash_before_a_rotation),
         cmocka_unit_test(digests_are_fixed),
     };
 
