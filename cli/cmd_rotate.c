@@ -4,11 +4,18 @@
 // SIGHUP before the next:
 //
 //   add    a new key behind the others      everybody accepts it, nobody uses it yet
-//   use    the last key to the front        it is used, the old one is still accepted
+//   use    the newest key to the front      it is used, the old one is still accepted
 //   drop   every key but the first          the old one is worth nothing any more
 //
 // Lines that are no keys (comments, the cluster's name) stay where they are. Files are replaced at
-// once or not at all.
+// once or not at all, and a step may be interrupted anywhere and run again:
+//
+//   use    puts a comment (MARK) above the key that it has replaced. The newest is the last one
+//          without it; when that is the first already, nothing is left to be done.
+//   signing-key has its public halves in a second file. `use` writes that one first: as long as it
+//          names another first key than signing-key does, `use` was interrupted, and run again it
+//          goes on with that key. `add` and `drop` refuse to work on such files.
+//   drop   keeps the public half of the seed that it keeps, wherever that stands.
 #include <stdio.h>
 #include <string.h>
 
@@ -35,6 +42,9 @@ static const char usage[] =
 
 enum step { STEP_ADD, STEP_USE, STEP_DROP };
 
+#define MARK "# in use before the first:"
+#define NONE SIZE_MAX
+
 // Lines of a file; keys among them are counted, not looked at.
 struct lines {
     struct buf text; // wiped when done
@@ -43,21 +53,40 @@ struct lines {
     size_t n, keys;
 };
 
+// What becomes of a file's keys.
+struct edit {
+    size_t first;      // line of the key that comes first; NONE: they stay as they are
+    bool only;         // and no other is kept
+    bool mark;         // the one that was first is marked as used before
+    const char *fresh; // a key that is not in the file: comes last, or first with put_first
+    bool put_first;
+};
+
 static bool is_key_line(struct slice line)
 {
     line = slice_trim(slice_head(line, slice_find_char(line, '\r')));
     return line.n > 0 && line.p[0] != '#' && !slice_starts(line, SLICE("cluster="));
 }
 
-static bool read_lines(const char *path, struct lines *l, struct err *e)
+static void wipe(struct buf *b)
 {
-    struct slice rest, line;
-
-    buf_init(&l->text, FILE_BYTES_MAX);
-    if (!proc_read_file(path, FILE_BYTES_MAX, &l->text, e)) {
-        return false;
+    if (b->p != NULL) {
+        mem_wipe(b->p, b->cap);
     }
-    rest = buf_slice(&l->text);
+    buf_done(b);
+}
+
+static void lines_free(struct lines **l)
+{
+    wipe(&(*l)->text);
+    mem_free(*l);
+    *l = NULL;
+}
+
+static bool cut_lines(const char *path, struct lines *l, struct err *e)
+{
+    struct slice rest = buf_slice(&l->text), line;
+
     while (rest.p != NULL && (rest.n > 0 || l->n == 0)) {
         rest = slice_cut(rest, '\n', &line);
         if (l->n == LINES_MAX) {
@@ -70,91 +99,210 @@ static bool read_lines(const char *path, struct lines *l, struct err *e)
     return l->keys > 0 || err_set(e, ERR_INVALID, "%s: no key in it", path);
 }
 
-static void wipe(struct buf *b)
+static void path_of(char path[4096], const char *dir, const char *name)
 {
-    if (b->p != NULL) {
-        mem_wipe(b->p, b->cap);
-    }
-    buf_done(b);
+    (void)snprintf(path, 4096, "%s/%s", dir, name);
 }
 
-static size_t nth_key(const struct lines *l, size_t nth)
+// NULL with *e: not readable, or no key in it.
+static struct lines *read_lines(const char *dir, const char *name, struct err *e)
+{
+    struct lines *l = mem_zalloc(sizeof(*l));
+    char path[4096];
+
+    path_of(path, dir, name);
+    buf_init(&l->text, FILE_BYTES_MAX);
+    if (!proc_read_file(path, FILE_BYTES_MAX, &l->text, e) || !cut_lines(path, l, e)) {
+        lines_free(&l);
+    }
+    return l;
+}
+
+static size_t first_key(const struct lines *l)
 {
     size_t i = 0;
 
-    for (;; i++) {
-        if (l->is_key[i] && nth-- == 0) {
-            return i;
-        }
+    while (!l->is_key[i]) { // there is one
+        i++;
     }
+    return i;
 }
 
-// fresh: the key to add.
-static void put_lines(const struct lines *l, enum step step, const char *fresh, struct buf *out)
+static bool is_marked(const struct lines *l, size_t i)
 {
-    size_t first = nth_key(l, 0), last = nth_key(l, l->keys - 1);
+    return i > 0 && slice_eq_str(slice_trim(l->line[i - 1]), MARK);
+}
+
+// The last one that was not in use before.
+static size_t newest_key(const struct lines *l)
+{
+    size_t found = first_key(l);
 
     for (size_t i = 0; i < l->n; i++) {
-        if (step == STEP_USE && i == first && last != first) {
-            buf_append(out, l->line[last]);
-            buf_append_char(out, '\n');
-        }
-        if (l->is_key[i] && ((step == STEP_USE && i == last && last != first) ||
-                             (step == STEP_DROP && i != first))) {
-            continue;
-        }
-        buf_append(out, l->line[i]);
-        buf_append_char(out, '\n');
+        found = l->is_key[i] && !is_marked(l, i) ? i : found;
     }
-    if (step == STEP_ADD) {
-        buf_append_str(out, fresh);
-        buf_append_char(out, '\n');
+    return found;
+}
+
+static void put_line(struct buf *out, struct slice line)
+{
+    buf_append(out, line);
+    buf_append_char(out, '\n');
+}
+
+static void put_lines(const struct lines *l, const struct edit *ed, struct buf *out)
+{
+    size_t first = first_key(l), moved = ed->first == first ? NONE : ed->first;
+
+    for (size_t i = 0; i < l->n; i++) {
+        size_t key = i + 1 < l->n && is_marked(l, i + 1) ? i + 1 : i; // the mark goes with its key
+        bool gone = key == moved || (ed->only && (ed->put_first || key != ed->first));
+
+        if (i == first && ed->put_first) {
+            put_line(out, slice_str(ed->fresh));
+        } else if (i == first && moved != NONE) {
+            put_line(out, l->line[moved]);
+            if (ed->mark && !gone) {
+                put_line(out, SLICE(MARK));
+            }
+        }
+        if (i != key && key == first && (moved != NONE || ed->put_first)) {
+            continue; // would mark what is put before it
+        }
+        if (!l->is_key[key] || !gone) {
+            put_line(out, l->line[i]);
+        }
+    }
+    if (ed->fresh != NULL && !ed->put_first) {
+        put_line(out, slice_str(ed->fresh));
     }
 }
 
-// *ret_keys: how many there are now.
-static bool change_file(const char *dir, const char *name, enum step step, const char *fresh,
-                        size_t *ret_keys, struct err *e)
+static bool write_lines(const char *dir, const char *name, const struct lines *l,
+                        const struct edit *ed, struct err *e)
 {
-    struct lines *l = mem_zalloc(sizeof(*l));
     struct buf out;
     char path[4096];
     bool ok;
 
-    (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+    path_of(path, dir, name);
     buf_init(&out, 2 * FILE_BYTES_MAX);
-    ok = buf_try_reserve(&out, 2 * FILE_BYTES_MAX) && read_lines(path, l, e);
-    if (ok && step == STEP_ADD && l->keys >= 8) {
-        ok = err_set(e, ERR_CONFLICT, "%s: has %zu keys already; drop the old ones", path, l->keys);
-    }
+    ok = buf_try_reserve(&out, 2 * FILE_BYTES_MAX); // whole: growing leaves no copy of a secret
     if (ok) {
-        put_lines(l, step, fresh, &out);
+        put_lines(l, ed, &out);
         ok = proc_write_file(path, buf_slice(&out), 0600, e);
+    } else {
+        (void)err_set(e, ERR_INTERNAL, "%s: no memory", path);
     }
-    *ret_keys = step == STEP_ADD ? l->keys + 1 : step == STEP_DROP ? 1 : l->keys;
     wipe(&out);
-    wipe(&l->text);
-    mem_free(l);
     return ok;
 }
 
+static struct edit edit_of(const struct lines *l, enum step step, const char *fresh)
+{
+    return (struct edit){
+        .first = step == STEP_ADD   ? NONE
+                 : step == STEP_USE ? newest_key(l)
+                                    : first_key(l),
+        .only = step == STEP_DROP,
+        .mark = step == STEP_USE,
+        .fresh = step == STEP_ADD ? fresh : NULL,
+    };
+}
+
+static bool has_room(const struct lines *l, const char *name, struct err *e)
+{
+    return l->keys < 8 ||
+           err_set(e, ERR_CONFLICT, "%s: has %zu keys already; drop the old ones", name, l->keys);
+}
+
+// *ret_keys: how many there are after it.
 static bool rotate_plain(const char *dir, const char *name, enum step step, size_t *ret_keys,
                          struct err *e)
 {
     char text[CRYPTO_BASE64_BYTES(CRYPTO_KEY_BYTES)];
+    struct lines *l = read_lines(dir, name, e);
     uint8_t key[CRYPTO_KEY_BYTES];
     bool ok;
 
+    if (l == NULL) {
+        return false;
+    }
     crypto_random(key, sizeof(key));
     crypto_base64(text, key, sizeof(key));
-    ok = change_file(dir, name, step, text, ret_keys, e);
+    struct edit ed = edit_of(l, step, text);
+
+    ok = (step != STEP_ADD || has_room(l, name, e)) && write_lines(dir, name, l, &ed, e);
+    *ret_keys = step == STEP_ADD ? l->keys + 1 : step == STEP_DROP ? 1 : l->keys;
     mem_wipe(key, sizeof(key));
     mem_wipe(text, sizeof(text));
+    lines_free(&l);
     return ok;
 }
 
-// The public half goes first: a public key too many harms nobody, one too few does.
-static bool rotate_signing(const char *dir, enum step step, size_t *ret_keys, struct err *e)
+// --- a seed and its public half -----------------------------------------------------------------
+
+static bool public_of(struct slice line, uint8_t ret[CRYPTO_PUBLIC_BYTES])
+{
+    uint8_t seed[CRYPTO_SEED_BYTES], sign[CRYPTO_SIGN_BYTES];
+    bool ok = keys_parse(line, seed);
+
+    if (ok) {
+        crypto_sign_keys(seed, ret, sign);
+    }
+    mem_wipe(seed, sizeof(seed));
+    mem_wipe(sign, sizeof(sign));
+    return ok;
+}
+
+// The line of `publics` with that key; NONE: none has it.
+static size_t find_public(const struct lines *publics, const uint8_t key[CRYPTO_PUBLIC_BYTES])
+{
+    uint8_t one[CRYPTO_PUBLIC_BYTES];
+
+    for (size_t i = 0; i < publics->n; i++) {
+        if (publics->is_key[i] && keys_parse(publics->line[i], one) &&
+            memcmp(one, key, sizeof(one)) == 0) {
+            return i;
+        }
+    }
+    return NONE;
+}
+
+// The seed that `use` was about to put first when it was interrupted; NONE: it was not.
+static size_t find_interrupted(const struct lines *seeds, const struct lines *publics)
+{
+    size_t first = first_key(publics);
+    uint8_t key[CRYPTO_PUBLIC_BYTES];
+
+    for (size_t i = 0; i < seeds->n; i++) {
+        if (seeds->is_key[i] && public_of(seeds->line[i], key) &&
+            find_public(publics, key) == first) {
+            return i == first_key(seeds) ? NONE : i;
+        }
+    }
+    return NONE;
+}
+
+// Both files, in an order in which no seed is without its public half in between: one too many
+// harms nobody.
+static bool write_both(const char *dir, const struct lines *seeds, const struct edit *of_seeds,
+                       const struct lines *publics, const struct edit *of_publics, enum step step,
+                       struct err *e)
+{
+    static const char seed_file[] = "signing-key", public_file[] = "control-public-key";
+
+    if (step == STEP_DROP) {
+        return write_lines(dir, seed_file, seeds, of_seeds, e) &&
+               write_lines(dir, public_file, publics, of_publics, e);
+    }
+    return write_lines(dir, public_file, publics, of_publics, e) &&
+           write_lines(dir, seed_file, seeds, of_seeds, e);
+}
+
+// A new pair.
+static bool add_pair(const char *dir, const struct lines *seeds, const struct lines *publics,
+                     struct err *e)
 {
     char seed64[CRYPTO_BASE64_BYTES(CRYPTO_SEED_BYTES)];
     char public64[CRYPTO_BASE64_BYTES(CRYPTO_PUBLIC_BYTES)];
@@ -165,13 +313,70 @@ static bool rotate_signing(const char *dir, enum step step, size_t *ret_keys, st
     crypto_sign_keys(seed, public_key, sign);
     crypto_base64(seed64, seed, sizeof(seed));
     crypto_base64(public64, public_key, sizeof(public_key));
-    ok = (step == STEP_DROP ||
-          change_file(dir, "control-public-key", step, public64, ret_keys, e)) &&
-         change_file(dir, "signing-key", step, seed64, ret_keys, e) &&
-         (step != STEP_DROP || change_file(dir, "control-public-key", step, public64, ret_keys, e));
+    struct edit of_seeds = edit_of(seeds, STEP_ADD, seed64);
+    struct edit of_publics = edit_of(publics, STEP_ADD, public64);
+
+    ok = has_room(seeds, "signing-key", e) && has_room(publics, "control-public-key", e) &&
+         write_both(dir, seeds, &of_seeds, publics, &of_publics, STEP_ADD, e);
     mem_wipe(seed, sizeof(seed));
     mem_wipe(sign, sizeof(sign));
     mem_wipe(seed64, sizeof(seed64));
+    return ok;
+}
+
+// Puts one seed first, and its public half.
+static bool choose_pair(const char *dir, const struct lines *seeds, size_t chosen,
+                        const struct lines *publics, enum step step, struct err *e)
+{
+    char public64[CRYPTO_BASE64_BYTES(CRYPTO_PUBLIC_BYTES)];
+    struct edit of_seeds = edit_of(seeds, step, NULL), of_publics = {.only = step == STEP_DROP};
+    uint8_t key[CRYPTO_PUBLIC_BYTES];
+
+    if (!public_of(seeds->line[chosen], key)) {
+        return err_set(e, ERR_INVALID, "signing-key: expected 32 bytes in base64 or hex");
+    }
+    of_seeds.first = chosen;
+    of_publics.first = find_public(publics, key);
+    if (of_publics.first == NONE) { // lost: proxies need it
+        crypto_base64(public64, key, sizeof(key));
+        of_publics.fresh = public64;
+        of_publics.put_first = true;
+    }
+    return write_both(dir, seeds, &of_seeds, publics, &of_publics, step, e);
+}
+
+static bool rotate_signing(const char *dir, enum step step, size_t *ret_keys, struct err *e)
+{
+    struct lines *seeds = read_lines(dir, "signing-key", e);
+    struct lines *publics = seeds == NULL ? NULL : read_lines(dir, "control-public-key", e);
+    size_t interrupted = publics == NULL ? NONE : find_interrupted(seeds, publics);
+    bool ok;
+
+    if (publics == NULL) {
+        ok = false;
+    } else if (interrupted != NONE && step != STEP_USE) {
+        ok = err_set(e, ERR_CONFLICT,
+                     "%s: signing-key and control-public-key begin with different keys: "
+                     "`use` was interrupted, run it again",
+                     dir);
+    } else if (step == STEP_ADD) {
+        ok = add_pair(dir, seeds, publics, e);
+    } else {
+        ok = choose_pair(dir, seeds,
+                         step == STEP_DROP     ? first_key(seeds)
+                         : interrupted != NONE ? interrupted
+                                               : newest_key(seeds),
+                         publics, step, e);
+    }
+    if (ok) {
+        *ret_keys = step == STEP_ADD ? seeds->keys + 1 : step == STEP_DROP ? 1 : seeds->keys;
+    }
+    if (publics != NULL) {
+        lines_free(&publics);
+    }
+    if (seeds != NULL) {
+        lines_free(&seeds);
+    }
     return ok;
 }
 

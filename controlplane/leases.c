@@ -19,8 +19,8 @@
 #include "controlplane/scripts.h"
 
 #define CHUNK         256u
-#define ARGS_EACH     10u
-#define PROXY_MAX     64u // bytes of a proxy's name that tell it from others
+#define ARGS_EACH     12u
+#define HOLDER_MAX    64u // bytes of a holder's name that tell it from others
 #define LEASE_MIN_US  (10 * MONO_MS)
 #define LEASE_MAX_US  (5 * MONO_SEC)
 #define BUCKET_MAX_US (3600 * MONO_SEC) // longer ones are windows
@@ -45,7 +45,7 @@ struct item {
     const char *limit_id, *key;
     struct resource_limit limit; // a copy: the state may change meanwhile
     uint64_t anchor_us;
-    uint64_t want, returned, debt, window, batch;
+    uint64_t want, returned, debt, window, batch, no, taken;
     bool answered, again;
 };
 
@@ -56,7 +56,7 @@ struct ask {
     leases_fn fn;
     void *arg;
     struct arena arena;
-    const char *proxy;
+    const char *holder;
     struct item *items;
     size_t n;
     struct message_grant *grants;
@@ -194,7 +194,7 @@ static struct slice bounds_of(struct leases *l, struct arena *arena,
                                   (unsigned long long)t[3]));
 }
 
-// The ten arguments of lua/lease.lua.
+// The arguments of lua/lease.lua.
 static void add_item(struct leases *l, struct args *a, const struct item *it)
 {
     const struct resource_limit *limit = &it->limit;
@@ -210,6 +210,8 @@ static void add_item(struct leases *l, struct args *a, const struct item *it)
     add_u64(a, it->debt);
     add_u64(a, it->window);
     add_u64(a, it->batch);
+    add_u64(a, it->no);
+    add_u64(a, it->taken);
     if (limit->calendar == RESOURCE_ROLLING) {
         add_u64(a, it->anchor_us);
     } else {
@@ -329,7 +331,7 @@ static void send_call(struct ask *k, struct call *c)
     }
     add(&a, slice_str(l->caller));
     add_u64(&a, loop_now_us(l->loop));
-    add(&a, slice_str(k->proxy));
+    add(&a, slice_str(k->holder));
     for (size_t i = 0; i < c->n; i++) {
         add_item(l, &a, c->items[i]);
     }
@@ -381,6 +383,12 @@ static uint64_t most_at_once(const struct resource_limit *limit)
                                                                               : limit->amount;
 }
 
+// As proxies say it.
+static uint64_t period_of(const struct resource_limit *limit)
+{
+    return limit->calendar != RESOURCE_ROLLING ? (uint64_t)limit->calendar : limit->per_us;
+}
+
 static bool fill_item(struct ask *k, struct item *it, const struct message_lease_item *from)
 {
     const struct resource *key;
@@ -400,12 +408,24 @@ static bool fill_item(struct ask *k, struct item *it, const struct message_lease
         .debt = from->debt,
         .window = from->window,
         .batch = from->batch,
+        .no = from->no,
+        .taken = from->taken,
     };
     if (from->unit != 0 && from->unit != (uint64_t)limit->unit) {
         it->returned = it->debt = 0; // of what stood in this place before: nothing of this limit's
+        it->window = 0;
+    }
+    if (from->period != 0 && from->period != period_of(limit)) {
+        it->returned = it->window = 0; // the same; what was used too much counts all the same
     }
     it->limit.time_zone = arena_strdup(&k->arena, limit->time_zone);
     return true;
+}
+
+// An earlier version of the proxy has its name only.
+static const char *name_of(const struct message_lease_request *r)
+{
+    return r->holder == NULL || r->holder[0] == '\0' ? r->proxy : r->holder;
 }
 
 static void fail_soon(struct ask *k)
@@ -427,7 +447,8 @@ void leases_ask(struct leases *l, const struct message_lease_request *r, leases_
     k->fn = fn;
     k->arg = arg;
     arena_init(&k->arena, 2048, 0); // a request is bounded by its message
-    k->proxy = arena_strndup(&k->arena, r->proxy, strnlen(r->proxy, PROXY_MAX));
+    k->holder = name_of(r);
+    k->holder = arena_strndup(&k->arena, k->holder, strnlen(k->holder, HOLDER_MAX));
     k->items = arena_zalloc(&k->arena, (r->n_items + 1) * sizeof(*k->items));
     k->grants = arena_zalloc(&k->arena, (r->n_items + 1) * sizeof(*k->grants));
     for (size_t i = 0; i < r->n_items; i++) {

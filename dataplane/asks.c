@@ -4,6 +4,9 @@
 //   asks_add --> waiting (lock) --asks_send--> call: one request, several batches --> on_lease
 //                                                                               \--> on_lease_lost
 //
+// Each question that was added ends in one of both, exactly once: also those that an answer leaves
+// out (a limit the control plane does not have, or a part of them that Redis did not answer).
+//
 // A request is never repeated: it may have been carried out, and what it returned must not be
 // returned twice. Whoever asked is told and decides.
 #include "dataplane/asks.h"
@@ -45,6 +48,7 @@ struct asks {
     size_t n_waiting;    // items in them; under the lock
     struct arena arena;  // of the request being built
     uint64_t timeouts;
+    size_t under_way; // calls
 };
 
 struct asks *asks_new(const struct asks_config *c)
@@ -126,6 +130,21 @@ bool asks_add(struct asks *a, const struct message_lease_item *items, size_t n, 
     return ok;
 }
 
+// The first unused grant for a limit, looked for from `from` on: they come in the order of their
+// questions, but for a few. n_grants: none.
+static size_t find_grant(const struct message_lease_grant *g, const bool *used, size_t from,
+                         const char *limit_id)
+{
+    for (size_t i = 0; i < g->n_grants; i++) {
+        size_t k = (from + i) % g->n_grants;
+
+        if (!used[k] && strcmp(g->grants[k].limit_id, limit_id) == 0) {
+            return k;
+        }
+    }
+    return g->n_grants;
+}
+
 // Ends the batches; lost: nobody has answered them.
 static void call_end(struct call *c, bool lost)
 {
@@ -136,11 +155,51 @@ static void call_end(struct call *c, bool lost)
         struct batch *b = container_of(n, struct batch, node);
 
         if (lost && conf->on_lease_lost != NULL) {
-            conf->on_lease_lost(conf->arg, b->items, b->n);
+            conf->on_lease_lost(conf->arg, b->items, b->n, false);
         }
         batch_free(b);
     }
+    c->a->under_way--;
     mem_free(c);
+}
+
+static size_t count_items(const struct call *c)
+{
+    size_t n = 0;
+
+    list_foreach (node, &c->batches) {
+        n += container_of(node, struct batch, node)->n;
+    }
+    return n;
+}
+
+// Questions of the call that have no grant in the answer. One limit may be asked about twice in a
+// call: then as many of its questions are answered as there are grants.
+static void tell_left_out(struct call *c, const struct message_lease_grant *g)
+{
+    const struct asks_config *conf = &c->a->conf;
+    size_t next = 0;
+
+    if (g->n_grants >= count_items(c) || conf->on_lease_lost == NULL) {
+        return; // as always
+    }
+    bool *used = mem_zalloc_array(g->n_grants + 1, sizeof(*used));
+
+    list_foreach (node, &c->batches) {
+        const struct batch *b = container_of(node, struct batch, node);
+
+        for (size_t i = 0; i < b->n; i++) {
+            size_t k = find_grant(g, used, next, b->items[i].limit_id);
+
+            if (k == g->n_grants) {
+                conf->on_lease_lost(conf->arg, &b->items[i], 1, true);
+            } else {
+                used[k] = true;
+                next = k + 1;
+            }
+        }
+    }
+    mem_free(used);
 }
 
 static void on_answer(void *arg, const struct envelope *e, const struct message *m)
@@ -160,6 +219,9 @@ static void on_answer(void *arg, const struct envelope *e, const struct message 
     if (granted && conf->on_lease != NULL) {
         conf->on_lease(conf->arg, m->u.lease_grant.grants, m->u.lease_grant.n_grants,
                        loop_now_us(conf->loop));
+    }
+    if (granted) {
+        tell_left_out(c, &m->u.lease_grant);
     }
     call_end(c, !granted);
 }
@@ -192,7 +254,8 @@ static struct batch *take_batch(struct asks *a, size_t max_items)
 // One request with as many batches as fit. How many those were.
 static size_t send_one(struct asks *a, struct roster *r)
 {
-    struct message m = {MESSAGE_LEASE_REQUEST, {.lease_request = {.proxy = a->conf.proxy}}};
+    struct message m = {MESSAGE_LEASE_REQUEST,
+                        {.lease_request = {.proxy = a->conf.proxy, .holder = a->conf.holder}}};
     struct batch *b = take_batch(a, ASKS_PER_CALL);
     struct message_lease_item *items;
     size_t n = 0, sent;
@@ -202,6 +265,7 @@ static size_t send_one(struct asks *a, struct roster *r)
         return 0;
     }
     c = mem_zalloc(sizeof(*c));
+    a->under_way++;
     c->a = a;
     c->roster = r;
     list_init(&c->batches);
@@ -237,6 +301,16 @@ void asks_send(struct asks *a, struct roster *r)
 
         left = sent < left ? left - sent : 0;
     }
+}
+
+bool asks_is_idle(struct asks *a)
+{
+    size_t waiting;
+
+    CHECK(pthread_mutex_lock(&a->lock) == 0);
+    waiting = a->waiting.count;
+    CHECK(pthread_mutex_unlock(&a->lock) == 0);
+    return waiting == 0 && a->under_way == 0;
 }
 
 uint64_t asks_timeouts(const struct asks *a)

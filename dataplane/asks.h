@@ -19,11 +19,13 @@ struct asks;
 
 struct asks_config {
     struct loop *loop;
-    const char *proxy; // borrowed for the life of asks
+    const char *proxy;  // borrowed for the life of asks
+    const char *holder; // the same
     void *arg;
     // As in link_config; NULL allowed.
     void (*on_lease)(void *arg, const struct message_grant *grants, size_t n, uint64_t now_us);
-    void (*on_lease_lost)(void *arg, const struct message_lease_item *items, size_t n);
+    void (*on_lease_lost)(void *arg, const struct message_lease_item *items, size_t n,
+                          bool answered);
 };
 
 struct asks *asks_new(const struct asks_config *c);
@@ -38,6 +40,8 @@ MUST_CHECK bool asks_add(struct asks *a, const struct message_lease_item *items,
 // take it now; lost if neither. One that lets a request run into its deadline is preferred no
 // longer.
 void asks_send(struct asks *a, struct roster *r);
+// Nothing waits and nothing is on its way. Link thread.
+bool asks_is_idle(struct asks *a);
 // Requests that ran into their deadline. Link thread.
 uint64_t asks_timeouts(const struct asks *a);
 

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//   | header: magic, boot, count | line 1 | line 2 | ...     512 bytes each
+//   | header: magic, boot, count, holder | line 1 | line 2 | ...     512 bytes each
 //
-// A line is free while its first byte of the id is 0. Units are stored last, and set to 0 before
-// what they are of changes; each store is one instruction, in this order (a process that dies
-// leaves what it has stored, whatever was on its way to the disk).
+// A line is free while its first byte of the id is 0. Each store is one instruction; a process that
+// dies leaves what it has stored, whatever was on its way to the disk. The order makes every state
+// in between one in which no unit is there twice: units are less, debt is more and `taken` includes
+// them:
+//
+//   what they are of changes    units 0, window 0 | batch, unit, period, taken, no | window | units
+//   only numbers change         units down, debt up | taken, no | debt, units
+//
+// (Of window 0 nothing is taken back: not known.)
 #include "dataplane/book.h"
 
 #include <errno.h>
@@ -18,20 +24,23 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
+#include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/io/crypto.h"
 
-#define MAGIC "SLULEAS1"
+#define MAGIC "SLULEAS2" // the last byte is the version
 
 struct header {
     char magic[8];
     char boot[64];
     uint64_t lines;
-    char rest[512 - 8 - 64 - 8];
+    char holder[BOOK_HOLDER + 1];
+    char rest[512 - 8 - 64 - 8 - BOOK_HOLDER - 1];
 };
 
 struct line {
-    _Atomic uint64_t window, batch, units, debt;
-    char id[512 - 4 * 8]; // "": free
+    _Atomic uint64_t window, batch, units, debt, taken, no, unit, period;
+    char id[512 - 8 * 8]; // "": free
 };
 
 struct book {
@@ -83,20 +92,44 @@ static void let_go(struct book *b)
     (void)!madvise(b->h, file_bytes(), MADV_DONTNEED); // advice
 }
 
-static void begin(struct book *b, const char *boot)
+// Why what is in the file does not count; NULL: it does. "": nothing is in it.
+static const char *unfit(const struct header *h, const char *boot)
 {
-    bool same = memcmp(b->h->magic, MAGIC, sizeof(b->h->magic)) == 0 && boot[0] != '\0' &&
-                strncmp(b->h->boot, boot, sizeof(b->h->boot)) == 0 && b->h->lines == BOOK_LINES;
+    if (h->magic[0] == '\0') {
+        return "";
+    }
+    if (memcmp(h->magic, MAGIC, sizeof(h->magic) - 1) != 0) {
+        return "it is damaged";
+    }
+    if (memcmp(h->magic, MAGIC, sizeof(h->magic)) != 0) {
+        return "another version of this program wrote it";
+    }
+    if (boot[0] == '\0' || strncmp(h->boot, boot, sizeof(h->boot)) != 0) {
+        return "it is of another boot of this machine";
+    }
+    return h->lines == BOOK_LINES && strnlen(h->holder, sizeof(h->holder)) == BOOK_HOLDER
+               ? NULL
+               : "it is damaged";
+}
 
-    if (same) {
+static void begin(struct book *b, const char *boot, const char *path)
+{
+    const char *why = unfit(b->h, boot);
+
+    if (why == NULL) {
         for (size_t i = 0; i < BOOK_LINES; i++) { // damaged ids end all the same
             b->lines[i].id[sizeof(b->lines[i].id) - 1] = '\0';
         }
         return;
     }
+    if (why[0] != '\0') {
+        LOG(INFO, "book.dropped", LOG_STR("file", path), LOG_STR("reason", why),
+            LOG_STR("effect", "leases in it are not given back"));
+    }
     memset(b->h, 0, file_bytes());
     (void)snprintf(b->h->boot, sizeof(b->h->boot), "%s", boot); // cut ones are never the same
     b->h->lines = BOOK_LINES;
+    crypto_random_id(b->h->holder, BOOK_HOLDER);
     memcpy(b->h->magic, MAGIC, sizeof(b->h->magic));
 }
 
@@ -116,7 +149,7 @@ struct book *book_open(const char *dir, const char *boot, struct err *e)
         book_close(&b);
         return NULL;
     }
-    begin(b, boot);
+    begin(b, boot, path);
     let_go(b);
     return b;
 }
@@ -139,23 +172,36 @@ void book_close(struct book **bp)
     mem_free(b);
 }
 
+const char *book_holder(const struct book *b)
+{
+    return b->h->holder;
+}
+
 void book_each(struct book *b, void (*fn)(void *ctx, uint32_t line, const struct book_line *l),
                void *ctx)
 {
     for (uint32_t i = 0; i < BOOK_LINES; i++) {
         struct line *s = &b->lines[i];
-        struct book_line l = {s->id, s->window, s->batch, s->units, s->debt};
+        struct book_line l = {s->id,    s->window, s->batch, s->units, s->debt,
+                              s->taken, s->no,     s->unit,  s->period};
 
         if (s->id[0] == '\0') {
             continue;
         }
-        if (l.units == 0 && l.debt == 0) {
+        if (l.units == 0 && l.debt == 0 && l.taken == 0) {
             book_drop(b, i + 1);
         } else {
             fn(ctx, i + 1, &l);
         }
     }
     let_go(b);
+}
+
+// Its units first.
+static void clear(struct line *s)
+{
+    s->units = s->debt = s->taken = s->no = 0;
+    s->window = s->batch = s->unit = s->period = 0;
 }
 
 uint32_t book_add(struct book *b, const char *limit_id)
@@ -171,7 +217,7 @@ uint32_t book_add(struct book *b, const char *limit_id)
         uint32_t i = (b->next + k) % BOOK_LINES;
 
         if (b->lines[i].id[0] == '\0') {
-            b->lines[i].units = b->lines[i].debt = 0;
+            clear(&b->lines[i]);
             memcpy(b->lines[i].id, limit_id, n + 1);
             found = i + 1;
             b->next = (i + 1) % BOOK_LINES; // all before it are taken, or were just now
@@ -181,23 +227,53 @@ uint32_t book_add(struct book *b, const char *limit_id)
     return found;
 }
 
+static uint64_t get(_Atomic uint64_t *v)
+{
+    return atomic_load_explicit(v, memory_order_relaxed); // one thread at a time writes a line
+}
+
+static void set(_Atomic uint64_t *to, uint64_t v)
+{
+    atomic_store_explicit(to, v, memory_order_release);
+}
+
+static uint64_t min(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t max(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 void book_write(struct book *b, uint32_t line, const struct book_line *l)
 {
     struct line *s = &b->lines[line - 1];
+    bool other = get(&s->window) != l->window || get(&s->batch) != l->batch ||
+                 get(&s->unit) != l->unit || get(&s->period) != l->period;
 
-    if (s->window != l->window || s->batch != l->batch) {
-        atomic_store_explicit(&s->units, 0, memory_order_release);
-        atomic_store_explicit(&s->window, l->window, memory_order_release);
-        atomic_store_explicit(&s->batch, l->batch, memory_order_release);
+    if (other || get(&s->no) != l->no || get(&s->taken) != l->taken) {
+        set(&s->units, other ? 0 : min(get(&s->units), l->units));
+        set(&s->debt, max(get(&s->debt), l->debt));
+        if (other) {
+            set(&s->window, 0);
+            set(&s->batch, l->batch);
+            set(&s->unit, l->unit);
+            set(&s->period, l->period);
+        }
+        set(&s->no, l->no);
+        set(&s->taken, l->taken);
+        set(&s->window, l->window);
     }
-    atomic_store_explicit(&s->debt, l->debt, memory_order_release);
-    atomic_store_explicit(&s->units, l->units, memory_order_release);
+    set(&s->debt, l->debt);
+    set(&s->units, l->units);
 }
 
 void book_drop(struct book *b, uint32_t line)
 {
     CHECK(pthread_mutex_lock(&b->lock) == 0);
-    b->lines[line - 1].units = b->lines[line - 1].debt = 0;
+    clear(&b->lines[line - 1]);
     b->lines[line - 1].id[0] = '\0';
     b->next = line - 1 < b->next ? line - 1 : b->next; // few pages are in use
     CHECK(pthread_mutex_unlock(&b->lock) == 0);

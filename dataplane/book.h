@@ -22,18 +22,24 @@ struct book;
 #define BOOK_FILE   "leases.book" // in the data directory
 #define BOOK_LINES  8192u         // limits in use at a time that are kept; others are not
 #define BOOK_ID_MAX 400u          // bytes of a limit's id
+#define BOOK_HOLDER 32u           // characters
 
 struct book_line {
     const char *limit_id;   // borrowed
     uint64_t window, batch; // that the units are of
     uint64_t units;         // not spent
-    uint64_t debt;
+    uint64_t debt;          // not told
+    uint64_t taken;         // of the window, spent or not (lease.h)
+    uint64_t no;            // of the last question
+    uint64_t unit, period;  // what all this counts, and over what (lease_period); 0: not known
 };
 
 // Opens DIR/leases.book or makes it. boot: names this boot of the machine; what was written in
-// another one is dropped. NULL with *e: cannot be made, or another process has it open
-// (ERR_CONFLICT).
+// another one, by an earlier version or damaged is dropped, which is logged. NULL with *e: cannot
+// be made, or another process has it open (ERR_CONFLICT).
 MUST_CHECK struct book *book_open(const char *dir, const char *boot, struct err *e);
+// Names who has what is in it: made with the file, and as long as what is in it counts. Borrowed.
+const char *book_holder(const struct book *b);
 // What is in it stays. *b becomes NULL; NULL allowed.
 void book_close(struct book **b);
 // What the last process left, as it was when the book was opened; its lines are kept as they are

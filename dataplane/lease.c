@@ -9,6 +9,7 @@
 #define BUCKET_MAX_US   (3600 * MONO_SEC) // longer limits are windows (interfaces.md section 7)
 #define TIME_MAX_US     (400 * 86400 * MONO_SEC) // times from outside are cut here
 #define WORTH_KEEPING   2 // units spent in the length of a lease, from which some are kept ready
+#define WINDOW_SPAN_US  (500 * MONO_MS) // what is kept ready of a window: docs/internals/leases.md
 
 static uint64_t at_most(uint64_t v, uint64_t max)
 {
@@ -47,23 +48,40 @@ void lease_expire(struct lease *l, uint64_t now_us)
     }
 }
 
+uint64_t lease_period(const struct lease *l)
+{
+    return l->calendar != RESOURCE_ROLLING ? (uint64_t)l->calendar : l->window_us;
+}
+
+// Another limit stands in its place: what was granted under the one before is nothing in this, nor
+// will be what is still to be answered. Debt stays, if it is counted alike.
+static void begin_anew(struct lease *l, bool kind)
+{
+    l->units = kind || l->units > 0 ? 0 : l->units;
+    l->owed = l->owed_batch = 0;
+    l->window = l->taken = l->told_debt = 0;
+    l->first_no = l->no;
+    l->ignored = l->open;
+    l->tell = false;
+    l->piece = 0;
+}
+
 void lease_configure(struct lease *l, const struct resource_limit *limit)
 {
-    bool kind = l->unit != 0 && l->unit != limit->unit;
-    bool size = l->unit != 0 && (l->amount != limit->amount || l->window_us != limit->per_us);
+    bool known = l->unit != 0;
+    bool kind = known && l->unit != limit->unit;
+    bool period = known && (l->calendar != limit->calendar || l->window_us != limit->per_us);
 
-    if (kind || size) {
+    if (kind || period || (known && l->amount != limit->amount && l->amount != 0)) {
         lease_end(l);
         l->no++;
         l->full = l->spent = l->rest = 0;
-        l->window = 0;
         l->empty_until_us = l->reset_at_us = l->asked_at_us = 0;
         l->scarce = false;
         l->local_us = 0;
     }
-    if (kind) {
-        l->units = 0; // units of another kind are nothing any more
-        l->owed = 0;
+    if (kind || period) {
+        begin_anew(l, kind);
     }
     l->unit = limit->unit;
     l->amount = limit->amount;
@@ -81,6 +99,7 @@ bool lease_take(struct lease *l, uint64_t units)
     }
     l->units -= (int64_t)units;
     l->spent += units;
+    l->piece = units > l->piece ? units : l->piece - (l->piece - units) / 8;
     l->stuck = 0;
     return true;
 }
@@ -109,14 +128,21 @@ void lease_put_back(struct lease *l, uint32_t no, uint64_t batch, enum resource_
     }
     if (no == l->no && l->until_us != 0) {
         l->units += units;
-    } else if (!is_window(l) || (int32_t)(no - l->first_no) >= 0) { // else: of an earlier window
+    } else if ((int32_t)(no - l->first_no) >= 0) { // else: of an earlier window or limit
         owe_back(l, (uint64_t)units, batch);
     }
 }
 
+// Of a window one question at a time, however long it takes: what is taken could not be told while
+// a grant is on its way. Nor is anything asked before the last answer about another limit is there.
+static bool must_wait(const struct lease *l)
+{
+    return l->open > 0 && (is_window(l) || l->ignored > 0);
+}
+
 bool lease_is_asked_for(const struct lease *l, uint64_t now_us)
 {
-    return l->asked_at_us != 0 && now_us < l->asked_at_us + ASK_AGAIN_US;
+    return must_wait(l) || (l->asked_at_us != 0 && now_us < l->asked_at_us + ASK_AGAIN_US);
 }
 
 // Half of the limit or more is left: what is kept ready here is nobody's loss.
@@ -125,14 +151,26 @@ static bool is_plenty(const struct lease *l)
     return l->heard_us != 0 && l->rest >= l->amount / 2;
 }
 
-// Units spent in the length of a lease, an average over about that time.
+// The time that the pace is measured over.
+static uint64_t span(const struct lease *l)
+{
+    return is_window(l) ? WINDOW_SPAN_US : l->length_us;
+}
+
+// Units spent in a span, an average over about that time.
 static double pace(const struct lease *l, uint64_t now_us)
 {
     uint64_t elapsed_us = now_us > l->paced_us ? now_us - l->paced_us : 0;
 
     return l->length_us == 0
                ? 0
-               : (l->pace + (double)l->spent) / (1 + (double)elapsed_us / (double)l->length_us);
+               : (l->pace + (double)l->spent) / (1 + (double)elapsed_us / (double)span(l));
+}
+
+// So much is spent here that it pays to have some before it is asked for.
+static bool is_worth_keeping(const struct lease *l, uint64_t now_us)
+{
+    return pace(l, now_us) * (double)l->length_us >= (double)WORTH_KEEPING * (double)span(l);
 }
 
 bool lease_wants_renewal(const struct lease *l, uint64_t now_us)
@@ -141,7 +179,24 @@ bool lease_wants_renewal(const struct lease *l, uint64_t now_us)
     bool ending = l->until_us != 0 && l->until_us < now_us + l->length_us / 4;
 
     return (half || ending) && now_us >= l->empty_until_us &&
-           (is_plenty(l) || pace(l, now_us) >= WORTH_KEEPING);
+           (is_plenty(l) || is_worth_keeping(l, now_us));
+}
+
+// Of a window. What is here when this process dies, and nobody is started in its place, is missing
+// until the window ends: no more than is spent in half a second, or at once.
+static uint64_t keep_of_window(const struct lease *l, uint64_t most, uint64_t now_us)
+{
+    uint64_t here = l->units > 0 ? (uint64_t)l->units : 0, keep;
+
+    if (!is_plenty(l) && !is_worth_keeping(l, now_us)) {
+        return 0;
+    }
+    keep = (uint64_t)pace(l, now_us) + 1;
+    keep = at_most(keep > l->piece ? keep : l->piece, most);
+    if (is_plenty(l)) {
+        keep = at_most(keep, 2 * l->spent); // who has just begun may be about to stop
+    }
+    return keep > here ? keep - here : 0;
 }
 
 // What to ask for beyond the need of the moment; at most 1 % of the limit. While there is plenty:
@@ -152,13 +207,27 @@ bool lease_wants_renewal(const struct lease *l, uint64_t now_us)
 static uint64_t keep_ready(const struct lease *l, uint64_t now_us)
 {
     uint64_t most = l->amount < 100 ? 1 : l->amount / 100;
-    double p;
 
+    if (is_window(l)) {
+        return keep_of_window(l, most, now_us);
+    }
     if (is_plenty(l)) {
         return at_most(2 * l->spent, most);
     }
-    p = pace(l, now_us);
-    return p < WORTH_KEEPING ? 0 : at_most((uint64_t)p, most);
+    return is_worth_keeping(l, now_us) ? at_most((uint64_t)pace(l, now_us), most) : 0;
+}
+
+// Settles what the question says, and numbers it.
+static void count_taken(struct lease *l, struct limit_ask *q, uint64_t now_us)
+{
+    l->asked_no = l->asked_no < now_us ? now_us : l->asked_no + 1;
+    q->no = l->asked_no;
+    l->tell = false;
+    if (is_window(l)) {
+        l->taken = l->taken + q->debt - at_most(q->returned, l->taken + q->debt);
+        l->told_debt = q->debt;
+        q->taken = l->taken;
+    }
 }
 
 bool lease_question(struct lease *l, uint64_t need, uint64_t now_us, struct limit_ask *ret)
@@ -166,17 +235,20 @@ bool lease_question(struct lease *l, uint64_t need, uint64_t now_us, struct limi
     uint64_t want = need == 0 || lease_is_asked_for(l, now_us) ? 0 : need + keep_ready(l, now_us);
     uint64_t debt = l->units < 0 ? (uint64_t)-l->units : 0;
 
-    if (want == 0 && l->owed == 0 && debt == 0) {
+    if (must_wait(l) || (want == 0 && l->owed == 0 && debt == 0 && !l->tell)) {
         return false;
     }
-    ret->want = at_most(want, l->amount);
-    ret->returned = l->owed;
-    ret->debt = debt;
-    ret->window = l->window;
-    ret->batch = l->owed_batch;
-    ret->unit = l->unit;
+    *ret = (struct limit_ask){.want = at_most(want, l->amount),
+                              .returned = l->owed,
+                              .debt = debt,
+                              .window = l->window,
+                              .batch = l->owed_batch,
+                              .unit = l->unit,
+                              .period = lease_period(l)};
     l->owed = l->owed_batch = 0;
     l->units += (int64_t)debt;
+    count_taken(l, ret, now_us);
+    l->open++;
     if (want > 0) {
         l->asked_at_us = now_us;
         l->wanted = ret->want;
@@ -187,26 +259,57 @@ bool lease_question(struct lease *l, uint64_t need, uint64_t now_us, struct limi
     return true;
 }
 
-// Has the limit been made to count something else since the question?
-static bool is_of_another(const struct lease *l, const struct limit_ask *q)
+// A question has come to its end. False: it was about another limit, which stood here then.
+static bool close_question(struct lease *l)
 {
-    return q->unit != 0 && q->unit != (uint64_t)l->unit;
+    l->open -= l->open > 0;
+    if (l->ignored > 0) {
+        l->ignored--;
+        return false;
+    }
+    return true;
+}
+
+// What was owed is owed again.
+static void owe_again(struct lease *l, const struct limit_ask *q)
+{
+    if (is_window(l)) {
+        l->taken -= at_most(q->debt, l->taken);
+        l->told_debt = 0;
+    }
+    owe(l, q->debt);
 }
 
 void lease_not_asked(struct lease *l, const struct limit_ask *q)
 {
-    if (!is_of_another(l, q)) {
-        owe_back(l, q->returned, q->batch);
-        owe(l, q->debt);
-    }
     if (q->want > 0) {
         l->asked_at_us = 0;
+    }
+    if (!close_question(l)) {
+        owe(l, q->unit == (uint64_t)l->unit ? q->debt : 0);
+        return;
+    }
+    owe_back(l, q->returned, q->batch);
+    owe_again(l, q);
+    if (is_window(l)) {
+        l->taken += q->returned;
+        l->tell = q->want == 0 && q->returned == 0 && q->debt == 0;
+    }
+}
+
+void lease_left_out(struct lease *l, const struct limit_ask *q)
+{
+    if (close_question(l)) {
+        owe_again(l, q);
+        l->tell = is_window(l) && l->window != 0;
+    } else if (q->unit == (uint64_t)l->unit) {
+        owe(l, q->debt);
     }
 }
 
 void lease_lost(struct lease *l, const struct limit_ask *q, uint64_t now_us)
 {
-    owe(l, is_of_another(l, q) ? 0 : q->debt);
+    lease_left_out(l, q);
     l->asked_at_us = 0;
     l->lost_us = now_us;
 }
@@ -220,13 +323,17 @@ static void turn(struct lease *l, uint64_t window)
         l->until_us = 0;
         l->first_no = l->no + 1;
     }
+    if (is_window(l) && window != l->window) {
+        l->taken = l->told_debt; // the script's sum begins with it, too
+    }
+    l->told_debt = 0;
     l->window = window;
 }
 
 // asked_us: when the question was sent.
 static void add(struct lease *l, const struct limit_grant *g, uint64_t asked_us, uint64_t now_us)
 {
-    bool same = l->units > 0 && l->until_us > now_us + l->length_us / 4;
+    bool same = l->units > 0 && (is_window(l) || l->until_us > now_us + l->length_us / 4);
     uint64_t length_us = at_most(g->lease_us, TIME_MAX_US);
 
     if (!same) {
@@ -236,8 +343,11 @@ static void add(struct lease *l, const struct limit_grant *g, uint64_t asked_us,
         l->length_us = length_us;
         l->until_us = is_window(l) ? asked_us + length_us
                                    : at_most(now_us + length_us, asked_us + 2 * length_us);
+    } else if (is_window(l)) {
+        l->until_us = asked_us + length_us; // it ends before the window does
     }
     l->units += (int64_t)at_most(g->granted, LEASE_UNITS_MAX);
+    l->taken += is_window(l) ? at_most(g->granted, LEASE_UNITS_MAX) : 0;
     if (l->units > (int64_t)LEASE_UNITS_MAX) {
         l->units = (int64_t)LEASE_UNITS_MAX;
     }
@@ -251,6 +361,9 @@ void lease_granted(struct lease *l, const struct limit_grant *g, uint64_t now_us
     uint64_t reset_us = at_most(g->reset_us, TIME_MAX_US);
 
     lease_expire(l, now_us);
+    if (!close_question(l)) {
+        return;
+    }
     turn(l, g->window);
     l->asked_at_us = 0;
     l->local_us = 0;
@@ -345,21 +458,40 @@ bool lease_local_is_owed(const struct lease *l)
 
 // --- over the death of a process ----------------------------------------------------------------
 
-void lease_inherit(struct lease *l, uint64_t window, uint64_t batch, uint64_t units, uint64_t debt)
+void lease_inherit(struct lease *l, const struct book_line *from)
 {
-    l->window = window;
-    owe_back(l, at_most(units, LEASE_UNITS_MAX), batch);
-    owe(l, debt);
+    l->unit = (enum resource_unit)from->unit;
+    if (from->period <= RESOURCE_MONTH) {
+        l->calendar = (enum resource_calendar)from->period;
+    } else {
+        l->window_us = from->period;
+    }
+    l->window = from->window;
+    l->taken = from->taken;
+    l->asked_no = from->no;
+    l->tell = is_window(l) && from->window != 0; // its last question may have had no answer
+    owe_back(l, at_most(from->units, LEASE_UNITS_MAX), from->batch);
+    owe(l, from->debt);
+    if (is_window(l) && from->window == 0) { // of none that is known: can only be debt
+        owe(l, l->taken);
+        l->taken = 0;
+    }
 }
 
 void lease_bequeath(const struct lease *l, struct book_line *ret)
 {
     bool here = l->units > 0;
 
-    ret->window = l->window;
-    ret->units = l->owed + (here ? (uint64_t)l->units : 0);
-    ret->debt = l->units < 0 ? (uint64_t)-l->units : 0;
-    ret->batch = l->owed > 0 && (!here || l->owed_batch < l->batch) ? l->owed_batch : l->batch;
+    *ret = (struct book_line){
+        .window = l->window,
+        .units = l->owed + (here ? (uint64_t)l->units : 0),
+        .debt = l->units < 0 ? (uint64_t)-l->units : 0,
+        .batch = l->owed > 0 && (!here || l->owed_batch < l->batch) ? l->owed_batch : l->batch,
+        .unit = l->unit,
+        .period = lease_period(l),
+        .taken = l->taken,
+        .no = l->asked_no,
+    };
 }
 
 // --- what to tell -------------------------------------------------------------------------------

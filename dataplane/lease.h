@@ -8,15 +8,21 @@
 //   grant of 0 ------------------> empty_until_us: denied without a round trip
 //   lease over ------------------> what is left is owed: it goes back with the next question
 //
-// Units never live longer than the lease they came with: a grant that adds to a living lease ends
-// with it, and what is put back after its lease is over is owed, not spent again here. Units are
-// signed: using more than was taken leaves a debt, which is sent along with the next question.
+// Units of a bucket never live longer than the lease they came with: a grant that adds to a living
+// lease ends with it, and what is put back after its lease is over is owed, not spent again here.
+// Units are signed: using more than was taken leaves a debt, which is sent along with the next
+// question.
 //
 // The control plane counts a lease from when it was granted, we cannot: between question and answer
 // lies a time that nobody knows. A lease of a window ends so long after the *question*, since it
 // must not reach into the next window. One of a bucket may be spent for its length from the answer,
 // but never longer than twice its length from the question: so long the control plane keeps it as
 // outstanding. Units of a window that is over are worth nothing in the next one: they are dropped.
+//
+// Of a window the proxy says with each question what it has taken of it in all, spent or not
+// (`taken`). That may be said any number of times: an answer that got lost costs nothing, neither
+// what was given back nor what was granted in it. Such a sum can be told only while no grant is on
+// its way, so there is one question at a time.
 #ifndef SLUICE_DATAPLANE_LEASE_H
 #define SLUICE_DATAPLANE_LEASE_H
 
@@ -40,8 +46,14 @@ struct lease {
 
     int64_t units;       // left; negative = debt
     uint32_t no;         // counts leases, so that who took units knows from which
-    uint32_t first_no;   // the first lease of this window
+    uint32_t first_no;   // the first lease of this window, and of this kind of limit
     uint64_t window;     // names this window; 0 = a bucket, or not known
+    uint64_t taken;      // of this window: spent or here or owed
+    uint64_t asked_no;   // number of the last question
+    uint64_t told_debt;  // by the question that is open
+    uint32_t open;       // questions that have no answer yet
+    uint32_t ignored;    // of these, those about what the limit was before
+    bool tell;           // an answer got lost: `taken` has to be said again
     uint64_t until_us;   // 0 = over
     uint64_t length_us;  // of the current one
     uint64_t batch;      // of the first grant of the current one
@@ -51,7 +63,8 @@ struct lease {
     uint64_t rest;       // of the whole limit, as last heard (a lower bound later)
     uint64_t empty_until_us, reset_at_us;
     uint64_t spent;       // since the last question
-    double pace;          // units spent in the length of a lease, as of paced_us: lease.c
+    uint64_t piece;       // units that are taken at once, about
+    double pace;          // units spent in a span (lease.c), as of paced_us
     uint64_t paced_us;    // the last question
     uint64_t unmet;       // what the waiting requests are short of; kept by limit.c
     uint64_t asked_at_us; // 0 = no question open
@@ -85,9 +98,12 @@ MUST_CHECK bool lease_question(struct lease *l, uint64_t need, uint64_t now_us,
                                struct limit_ask *ret);
 // The question was not sent: as before it.
 void lease_not_asked(struct lease *l, const struct limit_ask *q);
-// It was sent and has no answer: debt is kept; what it gave back may have been heard and is not
-// given back twice.
+// It was sent and has no answer: debt is kept. What it gave back may have been heard: to a bucket
+// it is not given back twice; of a window what is taken is told again. Each question that was sent
+// comes to an end by this or by lease_granted.
 void lease_lost(struct lease *l, const struct limit_ask *q, uint64_t now_us);
+// The same, where an answer came without it: what is asked now must wait a moment.
+void lease_left_out(struct lease *l, const struct limit_ask *q);
 void lease_granted(struct lease *l, const struct limit_grant *g, uint64_t now_us);
 // While no control plane answers: what is left of this proxy's share, one of `live` equal ones, of
 // what was left of the limit when it was heard last. Refilled like the limit, in the same part; a
@@ -101,7 +117,7 @@ void lease_local_put_back(struct lease *l, uint64_t units);
 // count. (A bucket refills meanwhile.)
 bool lease_local_is_owed(const struct lease *l);
 // What a process before this one held (book.h): it goes back with the next question.
-void lease_inherit(struct lease *l, uint64_t window, uint64_t batch, uint64_t units, uint64_t debt);
+void lease_inherit(struct lease *l, const struct book_line *from);
 // What the next process would inherit if this one died now: units that are here and not spent.
 void lease_bequeath(const struct lease *l, struct book_line *ret);
 // How long a lease that is empty is likely to stay so: what to tell a client. A window is asked
@@ -109,6 +125,8 @@ void lease_bequeath(const struct lease *l, struct book_line *ret);
 uint64_t lease_empty_us(const struct lease *l, uint64_t now_us);
 // A guess at how long it takes until so many more units are there.
 uint64_t lease_wait_us(const struct lease *l, uint64_t units, uint64_t now_us);
+// What a limit is over: microseconds, or a calendar's number (they cannot be confused).
+uint64_t lease_period(const struct lease *l);
 // Lower bound of what is left of the whole limit.
 uint64_t lease_remaining(const struct lease *l, uint64_t now_us);
 

@@ -30,6 +30,7 @@
 #include "common/base/mem.h"
 #include "common/base/mono.h"
 #include "common/base/text.h"
+#include "common/io/crypto.h"
 #include "dataplane/lease.h"
 
 #define SHARDS    64u
@@ -56,6 +57,7 @@ struct shard {
 
 struct limit_store {
     struct limit_config cfg;
+    char holder[BOOK_HOLDER + 1];
     struct shard shards[SHARDS];
     _Atomic uint64_t live;     // proxies
     _Atomic uint64_t heard_us; // last answer to any question
@@ -144,7 +146,7 @@ static void inherit(void *ctx, uint32_t line, const struct book_line *l)
     e = new_entry(sh, l->limit_id);
     e->book = s->cfg.book;
     e->line = line;
-    lease_inherit(&e->lease, l->window, l->batch, l->units, l->debt);
+    lease_inherit(&e->lease, l);
 }
 
 struct limit_store *limit_store_new(const struct limit_config *c)
@@ -160,9 +162,17 @@ struct limit_store *limit_store_new(const struct limit_config *c)
         map_init(&s->shards[i].entries);
     }
     if (s->cfg.book != NULL) {
+        (void)snprintf(s->holder, sizeof(s->holder), "%s", book_holder(s->cfg.book));
         book_each(s->cfg.book, inherit, s);
+    } else {
+        crypto_random_id(s->holder, BOOK_HOLDER);
     }
     return s;
+}
+
+const char *limit_holder(const struct limit_store *s)
+{
+    return s->holder;
 }
 
 // --- which limits apply -----------------------------------------------------------------------
@@ -683,6 +693,21 @@ void limit_lost(struct limit_store *s, const struct limit_ask *items, size_t n, 
     }
 }
 
+void limit_left_out(struct limit_store *s, const struct limit_ask *items, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct slice id = slice_str(items[i].limit_id);
+        struct shard *sh = shard_of(s, id);
+
+        pthread_mutex_lock(&sh->lock);
+        struct entry *e = map_get(&sh->entries, id);
+        if (e != NULL) {
+            lease_left_out(&e->lease, &items[i]);
+        }
+        unlock(sh, e);
+    }
+}
+
 // --- looking ----------------------------------------------------------------------------------
 
 void limit_each(struct limit_store *s, const struct limit_query *q, uint64_t now_us,
@@ -716,12 +741,12 @@ void limit_each(struct limit_store *s, const struct limit_query *q, uint64_t now
 
 static bool is_forgotten(const struct entry *e, uint64_t now_us)
 {
-    return e->pins == 0 && e->lease.units == 0 && e->lease.owed == 0 &&
-           now_us > e->used_at_us + FORGET_US;
+    return e->pins == 0 && e->lease.units == 0 && e->lease.owed == 0 && e->lease.open == 0 &&
+           !e->lease.tell && now_us > e->used_at_us + FORGET_US;
 }
 
 // One batch of what a shard has to say; true when there may be more.
-static bool tick_shard(struct limit_store *s, struct shard *sh, uint64_t now_us)
+static bool tick_shard(struct limit_store *s, struct shard *sh, uint64_t now_us, bool end)
 {
     struct question q = {.n = 0};
 
@@ -730,6 +755,9 @@ static bool tick_shard(struct limit_store *s, struct shard *sh, uint64_t now_us)
         struct entry *e = it->value;
         size_t before = q.n;
 
+        if (end) {
+            lease_end(&e->lease);
+        }
         lease_expire(&e->lease, now_us);
         ask(&q, e, 0, now_us);
         note(e);
@@ -749,7 +777,15 @@ static bool tick_shard(struct limit_store *s, struct shard *sh, uint64_t now_us)
 void limit_tick(struct limit_store *s, uint64_t now_us)
 {
     for (size_t i = 0; i < SHARDS; i++) {
-        while (tick_shard(s, &s->shards[i], now_us)) {
+        while (tick_shard(s, &s->shards[i], now_us, false)) {
+        }
+    }
+}
+
+void limit_end(struct limit_store *s, uint64_t now_us)
+{
+    for (size_t i = 0; i < SHARDS; i++) {
+        while (tick_shard(s, &s->shards[i], now_us, true)) {
         }
     }
 }

@@ -34,6 +34,9 @@ struct limit_ask {
     uint64_t window;      // that `returned` came from; 0: a bucket
     uint64_t batch;       // that `returned` came from, the oldest; 0: a window
     uint64_t unit;        // enum resource_unit of all this; 0: not known
+    uint64_t period;      // lease_period of the limit; 0: not known
+    uint64_t no;          // number of the question; 0: another one is under way
+    uint64_t taken;       // of `window`, all that this proxy has, as if this were heard; no > 0
 };
 struct limit_grant {
     struct slice limit_id;
@@ -59,6 +62,8 @@ struct limit_config {
 
 struct limit_store *limit_store_new(const struct limit_config *c);
 void limit_store_free(struct limit_store **s);
+// Names who holds what is granted here: goes along with every question. As long as the store.
+const char *limit_holder(const struct limit_store *s);
 // How many proxies share the limits, as last heard; 0 (as at the start): not known, and then there
 // is no share of a limit to be spent without a control plane. Any thread.
 void limit_set_live(struct limit_store *s, uint64_t proxies);
@@ -134,12 +139,17 @@ void limit_each(struct limit_store *s, const struct limit_query *q, uint64_t now
                 void *ctx);
 // Answers from the link (its thread).
 void limit_granted(struct limit_store *s, const struct limit_grant *g, size_t n, uint64_t now_us);
-// These questions were sent and will have no answer (link's thread). Debt is kept; what they gave
-// back is not given back again, since the control plane may have heard it. Wakes who waits:
-// on-control-loss decides.
+// These questions were sent and will have no answer (link's thread). Debt is told again; so is, of
+// a window, how much of it is taken here, whatever of it the control plane has heard. Wakes who
+// waits: on-control-loss decides.
 void limit_lost(struct limit_store *s, const struct limit_ask *items, size_t n, uint64_t now_us);
+// The answer came without these: a limit that is not known there, or Redis answered only some. As
+// limit_lost, but nobody is woken: it is asked again in a moment.
+void limit_left_out(struct limit_store *s, const struct limit_ask *items, size_t n);
 // Once a second from one thread: gives back leases that are over, reports debt, forgets old
 // entries.
 void limit_tick(struct limit_store *s, uint64_t now_us);
+// No request will come any more: gives back everything.
+void limit_end(struct limit_store *s, uint64_t now_us);
 
 #endif

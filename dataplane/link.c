@@ -51,8 +51,9 @@ struct link {
     void (*on_probes)(void *arg, const struct message_probe *probes, size_t n, uint64_t now_us);
     void (*on_heard)(void *arg, uint64_t now_us);
     void (*on_lease)(void *arg, const struct message_grant *grants, size_t n, uint64_t now_us);
-    void (*on_lease_lost)(void *arg, const struct message_lease_item *items, size_t n);
-    char *data_dir, *version, *ops, *proxy; // owned
+    void (*on_lease_lost)(void *arg, const struct message_lease_item *items, size_t n,
+                          bool answered);
+    char *data_dir, *version, *ops, *proxy, *holder; // owned
     uint64_t lkg_after_us, started_wall_us;
     unsigned n_workers;
     struct journal *journal; // these four are for any thread
@@ -141,12 +142,13 @@ static void call_lease(void *arg, const struct message_grant *grants, size_t n, 
     called(l);
 }
 
-static void call_lease_lost(void *arg, const struct message_lease_item *items, size_t n)
+static void call_lease_lost(void *arg, const struct message_lease_item *items, size_t n,
+                            bool answered)
 {
     struct link *l = arg;
 
     if (may_call(l) && l->on_lease_lost != NULL) {
-        l->on_lease_lost(l->arg, items, n);
+        l->on_lease_lost(l->arg, items, n, answered);
     }
     called(l);
 }
@@ -570,7 +572,7 @@ static void check_stop(struct link *l)
     }
     outbox_close(l->outbox);
     send_usage(l);
-    if (outbox_is_empty(l->outbox) || mono_now_us() >= at_us) {
+    if ((outbox_is_empty(l->outbox) && asks_is_idle(l->asks)) || mono_now_us() >= at_us) {
         loop_stop(l->loop);
     } else if (l->stop_timer.due_us == 0) {
         loop_timer_set(l->loop, &l->stop_timer, at_us);
@@ -687,6 +689,7 @@ static void free_all(struct link *l)
     mem_free(l->data_dir);
     mem_free(l->version);
     mem_free(l->ops);
+    mem_free(l->holder);
     mem_free(l->proxy);
     mem_free(l);
 }
@@ -703,6 +706,7 @@ static void copy_config(struct link *l, const struct link_config *c)
     l->data_dir = mem_strdup(c->data_dir);
     l->version = mem_strdup(c->version == NULL ? "" : c->version);
     l->ops = mem_strdup(c->ops == NULL ? "" : c->ops);
+    l->holder = mem_strdup(c->holder == NULL ? "" : c->holder);
     l->lkg_after_us = c->lkg_after_us == 0 ? LKG_AFTER_US : c->lkg_after_us;
     l->n_workers = c->n_workers;
     l->started_wall_us = mono_wall_us();
@@ -725,7 +729,7 @@ static struct journal *open_journal(const char *dir)
 
 static void init_parts(struct link *l)
 {
-    const struct asks_config ac = {l->loop, l->proxy, l, call_lease, call_lease_lost};
+    const struct asks_config ac = {l->loop, l->proxy, l->holder, l, call_lease, call_lease_lost};
 
     l->applied = mem_zalloc_array(l->n_workers, sizeof(*l->applied));
     l->journal = open_journal(l->data_dir);

@@ -28,6 +28,7 @@ struct link_config {
     struct keys *keys;
     const char *data_dir;  // last-known-good file, usage journal, proxy id; NULL: nowhere
     const char *proxy_id;  // NULL: the one in data_dir, else a random one
+    const char *holder;    // goes with lease questions (limit_holder); NULL: none
     const char *version;   // of this program, for the fleet's list
     const char *ops;       // "127.0.0.1:9464": where the ops port is
     unsigned n_workers;    // that will call link_applied, 1..1024
@@ -37,8 +38,10 @@ struct link_config {
     void (*on_snapshot)(void *arg, struct snapshot *s);
     // Grants, in the order of no particular request. May be NULL.
     void (*on_lease)(void *arg, const struct message_grant *grants, size_t n, uint64_t now_us);
-    // These questions will have no answer (refused, timed out, link down). May be NULL.
-    void (*on_lease_lost)(void *arg, const struct message_lease_item *items, size_t n);
+    // These questions will have no grant (refused, timed out, link down); answered: others of the
+    // same request have. Each that was sent is told of, here or there. May be NULL.
+    void (*on_lease_lost)(void *arg, const struct message_lease_item *items, size_t n,
+                          bool answered);
     // What the control plane that probes providers has found: hints. May be NULL.
     void (*on_probes)(void *arg, const struct message_probe *probes, size_t n, uint64_t now_us);
     // An authentic message of a live control plane came. May be NULL.
@@ -51,8 +54,8 @@ MUST_CHECK bool link_start(struct link *l, struct err *e);
 // When it returns no callback is running and none will be made any more; usage is still taken and
 // sent. For the end: before what the callbacks use is taken down. Any thread; NULL allowed.
 void link_mute(struct link *l);
-// Sends what usage it still can for at most flush_us, ends the thread, frees everything. Call when
-// no other thread uses the link any more. *l becomes NULL; NULL allowed.
+// Sends what usage and lease questions it still can for at most flush_us, ends the thread, frees
+// everything. Call when no other thread uses the link any more. *l becomes NULL; NULL allowed.
 void link_stop(struct link **l, uint64_t flush_us);
 
 // ---- any thread --------------------------------------------------------------------------------

@@ -111,15 +111,30 @@ static void on_lease(void *arg, const struct message_grant *grants, size_t n, ui
     }
 }
 
-static void on_lease_lost(void *arg, const struct message_lease_item *items, size_t n)
+static void on_lease_lost(void *arg, const struct message_lease_item *items, size_t n,
+                          bool answered)
 {
     struct proxy *p = arg;
 
     for (size_t i = 0; i < n; i++) {
-        struct limit_ask a = {items[i].limit_id, items[i].want,  items[i].returned, items[i].debt,
-                              items[i].window,   items[i].batch, items[i].unit};
+        struct limit_ask a = {
+            .limit_id = items[i].limit_id,
+            .want = items[i].want,
+            .returned = items[i].returned,
+            .debt = items[i].debt,
+            .window = items[i].window,
+            .batch = items[i].batch,
+            .unit = items[i].unit,
+            .period = items[i].period,
+            .no = items[i].no,
+            .taken = items[i].taken,
+        };
 
-        limit_lost(p->shared.limits, &a, 1, mono_now_us());
+        if (answered) {
+            limit_left_out(p->shared.limits, &a, 1);
+        } else {
+            limit_lost(p->shared.limits, &a, 1, mono_now_us());
+        }
     }
 }
 
@@ -150,9 +165,18 @@ static bool ask_leases(void *arg, const struct limit_ask *items, size_t n)
         return false;
     }
     for (size_t i = 0; i < n; i++) {
-        m[i] = (struct message_lease_item){items[i].limit_id, items[i].want,   items[i].returned,
-                                           items[i].debt,     items[i].window, items[i].batch,
-                                           items[i].unit};
+        m[i] = (struct message_lease_item){
+            .limit_id = items[i].limit_id,
+            .want = items[i].want,
+            .returned = items[i].returned,
+            .debt = items[i].debt,
+            .window = items[i].window,
+            .batch = items[i].batch,
+            .unit = items[i].unit,
+            .no = items[i].no,
+            .taken = items[i].taken,
+            .period = items[i].period,
+        };
     }
     return link_lease(p->shared.link, m, n);
 }
@@ -493,6 +517,7 @@ static bool make_link(struct proxy *p, struct err *e)
         .on_snapshot = on_snapshot,
         .on_lease = on_lease,
         .on_lease_lost = on_lease_lost,
+        .holder = limit_holder(p->shared.limits),
         .on_probes = on_probes,
         .on_heard = on_heard,
     };
@@ -574,6 +599,9 @@ static void unmake(struct proxy *p)
         worker_teardown(&p->shared);
     }
     ops_free(&p->ops);
+    if (p->shared.link != NULL && p->shared.limits != NULL) {
+        limit_end(p->shared.limits, mono_now_us()); // the link sends it before it stops
+    }
     link_stop(&p->shared.link, FLUSH_US);
     snapshot_reap();
     limit_store_free(&p->shared.limits);

@@ -111,9 +111,9 @@ static bool read_file(const char *path, bool is_secret, struct buf *out, struct 
     return ok;
 }
 
-// One key of 32 bytes from a line.
-static bool parse_key(struct slice line, uint8_t out[32])
+bool keys_parse(struct slice line, uint8_t out[32])
 {
+    line = slice_trim(slice_head(line, slice_find_char(line, '\r')));
     return (line.n == 64 && text_unhex(line, out, 32)) || crypto_unbase64(line, out, 32);
 }
 
@@ -193,7 +193,7 @@ static bool parse_lines(struct keys *k, const char *path, struct slice text,
             name_cluster(k, slice_trim(slice_from(line, 8)));
             continue;
         }
-        parsed = parse_key(line, key);
+        parsed = keys_parse(line, key);
         added = parsed && add(k, key);
         mem_wipe(key, sizeof(key));
         if (!parsed) {

@@ -20,6 +20,7 @@
 #include "common/base/buf.h"
 #include "common/base/cdefs.h"
 #include "common/base/err.h"
+#include "common/base/slice.h"
 
 #define KEYS_CLUSTER_BYTES 8u
 #define KEYS_MAX           16u // of one file
@@ -54,6 +55,9 @@ void keys_unref(struct keys **k);
 // Writes new cluster-secret, signing-key and control-public-key into the directory (made if need
 // be), mode 0600. Files that exist are left alone; signing-key and control-public-key go together.
 MUST_CHECK bool keys_create(const char *dir, struct err *e);
+
+// One key of 32 bytes from a line of such a file; false: it is none.
+MUST_CHECK bool keys_parse(struct slice line, uint8_t out[32]);
 
 // "secrets 1a2b3c4d 5e6f7081; signs 9d8c7b6a; trusts 9d8c7b6a": ids in the order of the files, for
 // logs and people. Replaces what is in out.

@@ -167,6 +167,9 @@ static const struct conv_field lease_item_fields[] = {
     CONV_U(message_lease_item, Pb__LeaseItem, window),
     CONV_U(message_lease_item, Pb__LeaseItem, batch),
     CONV_U(message_lease_item, Pb__LeaseItem, unit),
+    CONV_U(message_lease_item, Pb__LeaseItem, no),
+    CONV_U(message_lease_item, Pb__LeaseItem, taken),
+    CONV_U(message_lease_item, Pb__LeaseItem, period),
 };
 static const struct conv_table lease_item_table =
     CONV_TABLE(message_lease_item, pb__lease_item, lease_item_fields);
@@ -174,6 +177,7 @@ static const struct conv_table lease_item_table =
 static const struct conv_field lease_request_fields[] = {
     CONV_S(message_lease_request, Pb__LeaseRequest, proxy),
     CONV_MS(message_lease_request, Pb__LeaseRequest, items, message_lease_item, &lease_item_table),
+    CONV_S(message_lease_request, Pb__LeaseRequest, holder),
 };
 static const struct conv_table lease_request_table =
     CONV_TABLE(message_lease_request, pb__lease_request, lease_request_fields);

@@ -170,11 +170,15 @@ struct message_lease_item {
     uint64_t window;   // of what is returned; 0: of a bucket
     uint64_t batch;    // of what is returned to a bucket: the oldest
     uint64_t unit;     // enum resource_unit that all this is counted in; 0: not said
+    uint64_t no;       // rises with each question about a limit; 0: not said, nor `taken`
+    uint64_t taken;  // units of `window` the holder has, spent or not, after `returned` and `debt`
+    uint64_t period; // us the limit is over, or its enum resource_calendar; 0: not said
 };
 struct message_lease_request {
     const char *proxy;
     const struct message_lease_item *items;
     size_t n_items;
+    const char *holder; // who has what is granted; "": the proxy, by its name
 };
 
 struct message_grant {

@@ -3,8 +3,8 @@
 -- argument why no interval ever sees more than its bound.
 --
 -- KEYS  1 clock   2.. one per question
--- ARGV  1 caller (one monotonic clock)   2 its monotonic time, us   3 proxy that asks
---       then per question, 10 each:
+-- ARGV  1 caller (one monotonic clock)   2 its monotonic time, us   3 holder: who has what is granted
+--       then per question, 12 each:
 --         kind      "b" bucket | "w" window anchored at `arg` | "c" window among `arg` boundaries
 --         amount    units
 --         per       us: refill time of a bucket, length of a window
@@ -12,6 +12,8 @@
 --         want, returned, debt   units
 --         window    that `returned` was granted in, as told then
 --         batch     that `returned` was granted in, as told then: the oldest
+--         no        of the question: it rises for each holder and limit; 0: not said
+--         taken     of `window`, all that the holder has, spent or not, as of this question
 --         arg       "w": anchor us, 0 = first use; "c": "t0,t1,t2,t3", three windows, ascending
 --
 -- Returns {clock us, clock error us, {granted, lease, remaining, reset, empty, window, batch}, ...};
@@ -25,11 +27,17 @@
 -- what is in v comes from the refill in place of the oldest units. A unit may be given back as late
 -- as it likes, but not after that: a batch is named by k at its end, at most k - batch units are
 -- younger than it, so that at least a + b + r less those are of it, or older.
+--
+-- A window is   w its start   u units used   and for each holder p:<name> "<own> <no> <end of window>":
+-- what it has of `u`, and the last question that said so. What a holder says it has taken replaces
+-- `own`: it knows, since it asks one question at a time, and an answer that it did not get is worth
+-- nothing to it. A question that comes after a later one (it was held up, and given up) says nothing.
 local TOLERANCE = 2000000   -- us Redis's clock may differ from the caller's between two calls
 local KEEP_MS = 604800000   -- forgotten after a week without use, so that no jump of the clock does it
 local TIME_MAX = 9e15       -- us: fits an integer
 local PROXIES_MIN = 64      -- with a field in a window before dead ones are looked for
 local LEASE_MAX = 5000000   -- us: leases_length_us gives no longer ones
+local EACH = 12             -- arguments of a question
 local BATCHES = 100000000   -- numbers for as many units as a bucket holds
 
 local function fmt(x)
@@ -122,7 +130,7 @@ local function forget_proxies(key)
   redis.call('HSET', key, 'f', fmt(math.max(PROXIES_MIN, 2 * left)))
 end
 
-local function bucket(key, amount, per, lease, want, returned, debt, batch)
+local function bucket(key, amount, per, lease, q)
   -- What a lease may be spent late by, in whole units; small buckets rely on a + b alone.
   local size = amount - math.floor(amount * lease / per)
   local slot = 2 * lease
@@ -154,22 +162,22 @@ local function bucket(key, amount, per, lease, want, returned, debt, batch)
 
   -- Given back: units that were not replaced. Where they are counted is not known; taken from r
   -- first, a + b stays large enough.
-  if late <= lease and returned > 0 and batch <= k * BATCHES then
-    local younger = k * amount - (batch + 1) / BATCHES * amount
-    local back = math.max(0, math.min(returned, math.floor(a + b + r - math.max(0, younger))))
+  if late <= lease and q.returned > 0 and q.batch <= k * BATCHES then
+    local younger = k * amount - (q.batch + 1) / BATCHES * amount
+    local back = math.max(0, math.min(q.returned, math.floor(a + b + r - math.max(0, younger))))
     local rest = math.max(0, back - r)
     v = math.min(size, v + back)
     r = math.max(0, r - back)
     a, b = a - math.max(0, rest - b), math.max(0, b - rest)
   end
-  v = v - debt
-  local granted = math.max(0, math.floor(math.min(want, v)))
+  v = v - q.debt
+  local granted = math.max(0, math.floor(math.min(q.want, v)))
   v, a, k = v - granted, a + granted, k + granted / amount
   redis.call('HSET', key, 'v', fmt(v), 't', fmt(clock), 'a', fmt(a), 'b', fmt(b), 'e', fmt(e), 'r',
              fmt(r), 'k', fmt(k), 'n', fmt(amount))
 
   local empty = 0
-  if granted == 0 and want >= 1 then
+  if granted == 0 and q.want >= 1 then
     empty = until_one(v, a, b, e, slot, amount, per, size)
   end
   local reset = math.max(0, math.ceil((size - v) * per / amount))
@@ -177,24 +185,35 @@ local function bucket(key, amount, per, lease, want, returned, debt, batch)
           math.min(empty, TIME_MAX), 0, math.floor(k * BATCHES)}
 end
 
-local function window(key, amount, starts, ends, lease, want, returned, debt, from)
+local function window(key, amount, starts, ends, lease, q)
   local saved = redis.call('HMGET', key, 'w', 'u', own_field, 'f')
   local used = tonumber(saved[2] or '0')
   if tonumber(saved[1] or '-1') ~= starts then
     used = 0
   end
-  -- What this proxy was granted in this window: it can give back no more, and nothing of another
-  -- window, however late it comes.
-  local own, _, e = string.match(saved[3] or '', '^(%S+) (%S+) (%S+)$')
-  own = tonumber(e or '-1') == ends and tonumber(own) or 0
-  if from == starts then
-    local back = math.min(returned, own)
-    used, own = math.max(0, used - back), own - back
+  local own, last, e = string.match(saved[3] or '', '^(%S+) (%S+) (%S+)$')
+  if tonumber(e or '-1') == ends then
+    own, last = tonumber(own), tonumber(last)
+  else
+    own, last = 0, 0
   end
-  used = used + debt
+  local want = q.want
+  if q.no == 0 then
+    -- A proxy that keeps no account: it gives back no more than it was granted in this window.
+    local back = q.window == starts and math.min(q.returned, own) or 0
+    used, own = math.max(0, used - back) + q.debt, own - back
+  elseif q.no <= last then
+    want = 0
+  elseif q.window == starts then
+    used, own = math.max(0, used + q.taken - own), q.taken
+  else
+    -- It does not know this window yet: what it may have had of it before stays used.
+    used, own = used + q.debt, q.debt
+  end
   local granted = math.max(0, math.floor(math.min(want, amount - used)))
   used, own = used + granted, own + granted
-  redis.call('HSET', key, 'w', fmt(starts), 'u', fmt(used), own_field, fmt(own) .. ' 0 ' .. fmt(ends))
+  redis.call('HSET', key, 'w', fmt(starts), 'u', fmt(used), own_field,
+             fmt(own) .. ' ' .. fmt(math.max(last, q.no)) .. ' ' .. fmt(ends))
   if redis.call('HLEN', key) > tonumber(saved[4] or PROXIES_MIN) + 4 then
     forget_proxies(key)
   end
@@ -203,34 +222,38 @@ local function window(key, amount, starts, ends, lease, want, returned, debt, fr
           granted == 0 and want >= 1 and left or 0, starts, 0}
 end
 
--- Who adopts waits for the leases granted before. Debt need not: it is taken at once where something
--- else of this call is answered, since then the caller takes the whole for heard. (Where nothing is,
--- it keeps its debts and tells them again.)
+-- Who adopts waits for the leases granted before. Who numbers its questions tells again what had no
+-- answer. Others take the whole for heard when anything of a call is answered: then their debts are
+-- taken at once.
 local function is_held(lease)
   return paused and clock < paused + lease
 end
 local heard = false
 for i = 2, #KEYS do
-  heard = heard or not is_held(tonumber(ARGV[4 + (i - 2) * 10 + 3]))
+  heard = heard or not is_held(tonumber(ARGV[4 + (i - 2) * EACH + 3]))
 end
 
 local out = {clock, clock_error}
 for i = 2, #KEYS do
-  local p = 4 + (i - 2) * 10
+  local p = 4 + (i - 2) * EACH
   local key, kind = KEYS[i], ARGV[p]
   local amount, per, lease = tonumber(ARGV[p + 1]), tonumber(ARGV[p + 2]), tonumber(ARGV[p + 3])
-  local want, returned, debt = tonumber(ARGV[p + 4]), tonumber(ARGV[p + 5]), tonumber(ARGV[p + 6])
-  local from, batch, arg = tonumber(ARGV[p + 7]), tonumber(ARGV[p + 8]), ARGV[p + 9]
+  local q = {
+    want = tonumber(ARGV[p + 4]), returned = tonumber(ARGV[p + 5]), debt = tonumber(ARGV[p + 6]),
+    window = tonumber(ARGV[p + 7]), batch = tonumber(ARGV[p + 8]), no = tonumber(ARGV[p + 9]),
+    taken = tonumber(ARGV[p + 10])
+  }
+  local arg = ARGV[p + 11]
   local keep = KEEP_MS
 
   local held = is_held(lease)
   if held then
-    want, returned, debt = 0, 0, heard and debt or 0
+    q.want, q.returned, q.debt = 0, 0, q.no == 0 and heard and q.debt or 0
   end
-  if held and debt == 0 then
+  if held and q.debt == 0 then
     out[#out + 1] = {-2, 0, 0, 0, 0, 0, 0}
   elseif kind == 'b' then
-    out[#out + 1] = bucket(key, amount, per, lease, want, returned, debt, batch)
+    out[#out + 1] = bucket(key, amount, per, lease, q)
   elseif kind == 'w' then
     local anchor = tonumber(arg)
     if anchor == 0 then
@@ -238,7 +261,7 @@ for i = 2, #KEYS do
       anchor = tonumber(redis.call('HGET', key, 'n'))
     end
     local starts = anchor + math.floor((clock - anchor) / per) * per
-    out[#out + 1] = window(key, amount, starts, starts + per, lease, want, returned, debt, from)
+    out[#out + 1] = window(key, amount, starts, starts + per, lease, q)
     keep = keep + 2 * math.ceil(per / 1000)
   else
     local t = {}
@@ -248,7 +271,7 @@ for i = 2, #KEYS do
     local answer = {-1, 0, 0, 0, 0, 0, 0}
     for j = 1, #t - 1 do
       if clock >= t[j] and clock < t[j + 1] then
-        answer = window(key, amount, t[j], t[j + 1], lease, want, returned, debt, from)
+        answer = window(key, amount, t[j], t[j + 1], lease, q)
       end
     end
     out[#out + 1] = answer

@@ -144,7 +144,7 @@ struct proxy {
     struct keys *keys;
     pthread_mutex_t lock;
     struct snapshot *current; // one reference
-    atomic_uint snapshots, grants, lost, heard;
+    atomic_uint snapshots, grants, lost, left_out, heard;
     _Atomic uint64_t granted, no_apply;
     bool frozen; // takes snapshots, never says so
 };
@@ -176,11 +176,13 @@ static void on_lease(void *arg, const struct message_grant *g, size_t n, uint64_
     atomic_fetch_add(&p->grants, (unsigned)n);
 }
 
-static void on_lease_lost(void *arg, const struct message_lease_item *items, size_t n)
+static void on_lease_lost(void *arg, const struct message_lease_item *items, size_t n,
+                          bool answered)
 {
     struct proxy *p = arg;
 
     (void)items;
+    atomic_fetch_add(&p->left_out, answered ? (unsigned)n : 0);
     atomic_fetch_add(&p->lost, (unsigned)n);
 }
 
@@ -541,7 +543,8 @@ static void silence_ends_a_session(void **state)
     UNTIL(!stats_of(&p).connected); // 3 s
     // It serves on, and does not take leases it could not send.
     assert_int_equal(version_of(&p, "key00003"), 1);
-    assert_false(link_lease(p.link, &(const struct message_lease_item){"l", 1, 0, 0, 0, 0, 0}, 1));
+    assert_false(
+        link_lease(p.link, &(const struct message_lease_item){.limit_id = "l", .want = 1}, 1));
     open_publish();
     UNTIL(stats_of(&p).connected);
     close_proxy(&p);
@@ -567,6 +570,24 @@ static void grant_all(void *arg, const struct message_lease_request *r, struct p
     publish_reply_lease(&reply, &answer);
 }
 
+// As where a limit is not known, or a part of the questions had no answer from Redis.
+static void leave_out_b(void *arg, const struct message_lease_request *r,
+                        struct publish_reply *reply)
+{
+    struct message_grant g[64];
+    struct message_lease_grant answer = {.grants = g};
+
+    (void)arg;
+    assert_true(r->n_items <= 64);
+    for (size_t i = 0; i < r->n_items; i++) {
+        if (strcmp(r->items[i].limit_id, "b") != 0) {
+            g[answer.n_grants++] = (struct message_grant){
+                .limit_id = r->items[i].limit_id, .granted = 1, .lease_us = 600000};
+        }
+    }
+    publish_reply_lease(&reply, &answer);
+}
+
 static void park(void *arg, const struct message_lease_request *r, struct publish_reply *reply)
 {
     (void)arg;
@@ -584,7 +605,8 @@ static void drop_request(void *arg, const struct message_lease_request *r,
 
 static void leases_go_round(void **state)
 {
-    const struct message_lease_item items[] = {{"a", 10, 0, 0, 0, 0, 0}, {"b", 5, 1, 2, 0, 0, 0}};
+    const struct message_lease_item items[] = {
+        {.limit_id = "a", .want = 10}, {.limit_id = "b", .want = 5, .returned = 1, .debt = 2}};
     struct proxy p = {.frozen = false};
 
     (void)state;
@@ -599,6 +621,15 @@ static void leases_go_round(void **state)
     }
     UNTIL(atomic_load(&p.grants) == 40);
     assert_int_equal(atomic_load(&p.granted), 300);
+
+    publish_on_lease(c.publish, leave_out_b, NULL);
+    for (unsigned i = 0; i < 3; i++) { // may travel together
+        assert_true(link_lease(p.link, items, 2));
+    }
+    UNTIL(atomic_load(&p.left_out) == 3);
+    assert_int_equal(atomic_load(&p.lost), 3);
+    assert_int_equal(atomic_load(&p.grants), 43);
+    atomic_store(&p.lost, 0);
 
     // Refused: told at once. Nobody answers: told after the deadline. Nobody serves: told.
     publish_on_lease(c.publish, drop_request, NULL);
@@ -896,7 +927,7 @@ static void names_are_resolved(void **state)
 
 static void another_takes_over(void **state)
 {
-    const struct message_lease_item item = {"a", 1, 0, 0, 0, 0, 0};
+    const struct message_lease_item item = {.limit_id = "a", .want = 1};
     struct ledger ledger = {.last = 0};
     struct proxy p = {.frozen = false};
     struct publish *both[2];

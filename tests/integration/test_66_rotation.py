@@ -8,6 +8,7 @@ acknowledged change is lost.
 import http.client
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -392,6 +393,10 @@ def test_a_providers_key_with_one_proxy_frozen(tmp_path, mock):
         cluster.stop()
 
 
+def key_lines(path):
+    return [line for line in path.read_text().split("\n") if line and line[0] != "#" and not line.startswith("cluster=")]
+
+
 def test_the_tool(tmp_path):
     """`sluice rotate` changes nothing but the lines it is about, and says what is wrong with what it is given."""
     def rotate(*args):
@@ -406,7 +411,8 @@ def test_the_tool(tmp_path):
     assert both.startswith(first) and both.count("\n") == first.count("\n") + 1 and secret.stat().st_mode & 0o777 == 0o600
     assert rotate("cluster-secret", "use", keys).returncode == 0
     swapped = secret.read_text().split("\n")
-    assert swapped[:2] == first.split("\n")[:2] and swapped[2:4] == both.split("\n")[3:1:-1]
+    assert swapped[:2] == first.split("\n")[:2] and [swapped[2], swapped[4]] == both.split("\n")[3:1:-1]
+    assert swapped[3].startswith("# in use before")
     assert rotate("cluster-secret", "drop", keys).returncode == 0
     assert secret.read_text().split("\n") == [*swapped[:3], ""]
     # Without anything to do they do nothing.
@@ -416,7 +422,7 @@ def test_the_tool(tmp_path):
     # The two halves of the signing key go together.
     for step in ("add", "use", "drop"):
         assert rotate("signing-key", step, keys).returncode == 0
-        assert len(signing.read_text().split()) == len(public.read_text().split())
+        assert len(key_lines(signing)) == len(key_lines(public))
         ids = rotate("signing-key", "list", keys).stdout
         assert ids.split("signs ")[1].split(";")[0] == ids.split("trusts ")[1].split()[0], ids
     # Bounds and mistakes.
@@ -455,3 +461,112 @@ def test_sluice_up(tmp_path, mock):
         assert metric(s.admin_port, "sluice_control_bad_records") == 0
     finally:
         s.stop()
+
+
+# --- steps that are interrupted ------------------------------------------------------------------
+
+def step(dir, what, how, most=None):
+    """One step on the files; with `most`, killed by the kernel at the first file that is larger than that."""
+    limit = None if most is None else (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)))
+    return subprocess.run([str(BIN / "sluice"), "rotate", what, how, str(dir)], capture_output=True, text=True,
+                          timeout=30 * SLOW, preexec_fn=limit)
+
+
+def done(dir, what, how):
+    r = step(dir, what, how)
+    assert r.returncode == 0, r.stderr
+    return r.stdout
+
+
+def interrupted(dir, file, how):
+    """The step dies between the two files, when it would write `file`."""
+    path = dir / file
+    text = path.read_text()
+    path.write_text("# padding " + "x" * 90 + "\n" + ("# " + "x" * 90 + "\n") * 30 + text)
+    os.chmod(path, 0o600)
+    assert step(dir, "signing-key", how, 2000).returncode < 0
+    return text
+
+
+def halves(dir):
+    """Keys of both files, in their order."""
+    return key_lines(dir / "signing-key"), key_lines(dir / "control-public-key")
+
+
+@pytest.fixture
+def keys(tmp_path):
+    dir = tmp_path / "keys"
+    subprocess.run([str(BIN / "sluice"), "init", str(dir)], check=True, capture_output=True, timeout=30 * SLOW)
+    return dir
+
+
+def test_use_that_was_interrupted_goes_on(keys):
+    """Run again it ends what it began, whatever else is tried in between."""
+    done(keys, "signing-key", "add")
+    (seed, new_seed), (public, new_public) = halves(keys)
+    interrupted(keys, "signing-key", "use")
+    assert halves(keys) == ([seed, new_seed], [new_public, public])
+    for how in ("add", "drop"):
+        r = step(keys, "signing-key", how)
+        assert r.returncode == 1 and "interrupted" in r.stderr, r
+    for _ in range(2):
+        done(keys, "signing-key", "use")
+        assert halves(keys) == ([new_seed, seed], [new_public, public])
+    done(keys, "signing-key", "drop")
+    assert halves(keys) == ([new_seed], [new_public])
+
+
+def test_drop_that_was_interrupted_keeps_the_right_half(keys):
+    done(keys, "signing-key", "add")
+    done(keys, "signing-key", "use")
+    (seed, old_seed), (public, old_public) = halves(keys)
+    # As an earlier version could leave it: the halves in different orders.
+    (keys / "control-public-key").write_text(f"{old_public}\n{public}\n")
+    assert step(keys, "signing-key", "drop").returncode == 1
+    (keys / "control-public-key").write_text(f"{public}\n{old_public}\n")
+    interrupted(keys, "control-public-key", "drop")
+    assert halves(keys) == ([seed], [public, old_public])
+    done(keys, "signing-key", "drop")
+    assert halves(keys) == ([seed], [public])
+    # One that is lost altogether is made again.
+    (keys / "control-public-key").write_text(f"{old_public}\n")
+    done(keys, "signing-key", "drop")
+    assert halves(keys) == ([seed], [public])
+
+
+def test_add_that_was_interrupted_is_done_again(keys):
+    """A public key too many is left until `drop`."""
+    [seed], [public] = halves(keys)
+    interrupted(keys, "signing-key", "add")
+    assert halves(keys)[0] == [seed]
+    _, orphan = halves(keys)[1]
+    done(keys, "signing-key", "use")  # there is nothing newer to sign with
+    assert halves(keys) == ([seed], [public, orphan])
+    done(keys, "signing-key", "add")
+    new_seed, new_public = halves(keys)[0][1], halves(keys)[1][2]
+    done(keys, "signing-key", "use")
+    assert halves(keys) == ([new_seed, seed], [new_public, public, orphan])
+    done(keys, "signing-key", "drop")
+    assert halves(keys) == ([new_seed], [new_public])
+
+
+def test_a_step_done_twice_is_done_once(keys):
+    """Who does not know whether `use` was done does it again: the old key must not come back."""
+    for what in ("cluster-secret", "signing-key", "master-key"):
+        path = keys / what
+        lines = lambda: key_lines(path)  # noqa: E731
+        first = lines()
+        done(keys, what, "add")
+        second = lines()[-1]
+        for _ in range(3):
+            done(keys, what, "use")
+            assert lines() == [second] + first
+        done(keys, what, "add")
+        third = lines()[-1]
+        for _ in range(2):
+            done(keys, what, "use")
+            assert lines() == [third, second] + first
+        for _ in range(2):
+            done(keys, what, "drop")
+            assert lines() == [third]
+        assert "before" not in path.read_text()

@@ -34,6 +34,7 @@ struct proxy {
 struct question {
     struct proxy *p;
     uint64_t life;
+    char holder[BOOK_HOLDER + 1];
     struct arena arena;
     struct message_lease_item items[256]; // ids in the arena
     size_t n;
@@ -97,6 +98,20 @@ static bool is_gone(const struct question *q)
     return q->p->store == NULL || q->p->life != q->life;
 }
 
+static struct limit_ask as_asked(const struct message_lease_item *m)
+{
+    return (struct limit_ask){.limit_id = m->limit_id,
+                              .want = m->want,
+                              .returned = m->returned,
+                              .debt = m->debt,
+                              .window = m->window,
+                              .batch = m->batch,
+                              .unit = m->unit,
+                              .period = m->period,
+                              .no = m->no,
+                              .taken = m->taken};
+}
+
 static void on_given_up(void *arg, uint64_t n)
 {
     struct question *q = arg;
@@ -104,9 +119,7 @@ static void on_given_up(void *arg, uint64_t n)
     (void)n;
     q->p->f->stats.lost += q->n;
     for (size_t i = 0; i < q->n && !is_gone(q); i++) {
-        const struct message_lease_item *m = &q->items[i];
-        struct limit_ask a = {m->limit_id, m->want,  m->returned, m->debt,
-                              m->window,   m->batch, m->unit};
+        const struct limit_ask a = as_asked(&q->items[i]);
 
         limit_lost(q->p->store, &a, 1, clock_of(q->p));
     }
@@ -160,7 +173,8 @@ static void on_arrival(void *arg, uint64_t n)
 {
     struct question *q = arg;
     struct fleet *f = q->p->f;
-    struct message_lease_request r = {.proxy = q->p->name, .items = q->items, .n_items = q->n};
+    struct message_lease_request r = {
+        .proxy = q->p->name, .items = q->items, .n_items = q->n, .holder = q->holder};
     uint64_t back_us = delay(f), took_us = f->c.events->now_us - q->sent_us + back_us;
 
     (void)n;
@@ -199,18 +213,23 @@ static bool ask(void *arg, const struct limit_ask *items, size_t n)
         q = p->next = mem_zalloc(sizeof(*q));
         q->p = p;
         q->life = p->life;
+        (void)snprintf(q->holder, sizeof(q->holder), "%s", limit_holder(p->store));
         arena_init(&q->arena, 1024, 0);
         later(p->f, LINK_TURN_US, on_link_turn, p, p->life);
     }
     for (size_t i = 0; i < n; i++) {
         CHECK(q->n < ARRAY_LEN(q->items));
-        q->items[q->n++] = (struct message_lease_item){arena_strdup(&q->arena, items[i].limit_id),
-                                                       items[i].want,
-                                                       items[i].returned,
-                                                       items[i].debt,
-                                                       items[i].window,
-                                                       items[i].batch,
-                                                       items[i].unit};
+        q->items[q->n++] =
+            (struct message_lease_item){.limit_id = arena_strdup(&q->arena, items[i].limit_id),
+                                        .want = items[i].want,
+                                        .returned = items[i].returned,
+                                        .debt = items[i].debt,
+                                        .window = items[i].window,
+                                        .batch = items[i].batch,
+                                        .unit = items[i].unit,
+                                        .no = items[i].no,
+                                        .taken = items[i].taken,
+                                        .period = items[i].period};
     }
     return true;
 }

@@ -516,6 +516,136 @@ static void calendar_windows_need_the_right_bounds(void **state)
     assert_int_equal(lease_rig_ask(rig, &q).granted, -1);
 }
 
+// What a proxy has of a window, told with each question: whatever was lost on the way, in either
+// direction, is made good by the next one that arrives.
+static void what_is_taken_is_told(void **state)
+{
+    struct lease_rig *rig = *state;
+    const struct resource_limit limit = {
+        .unit = RESOURCE_TOKENS, .amount = 100, .per_us = 86400 * MONO_SEC};
+    uint64_t start = rig->redis_us - 3600 * MONO_SEC;
+    struct lease_question q = {.key = "{sluice}:t",
+                               .proxy = "a",
+                               .limit = &limit,
+                               .want = 40,
+                               .anchor_us = start,
+                               .no = 10};
+    struct lease_question other = {
+        .key = "{sluice}:t", .proxy = "b", .limit = &limit, .anchor_us = start};
+
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 40);
+    q.window = start;
+    // The answer to this one gets lost ...
+    q = (struct lease_question){.key = q.key,
+                                .proxy = "a",
+                                .limit = &limit,
+                                .want = 30,
+                                .anchor_us = start,
+                                .window = start,
+                                .no = 11,
+                                .taken = 40};
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 30);
+    assert_int_equal(lease_rig_ask(rig, &other).remaining, 30);
+    // ... so the proxy has 40 still. It gives back 15: 25.
+    q.want = 0;
+    q.no = 12;
+    q.taken = 25;
+    q.returned = 15;
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 75);
+    q.no = 13; // it does not know that this was heard
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 75);
+    // One that was held up comes after that: it changes nothing and is granted nothing.
+    q.no = 11;
+    q.taken = 40;
+    q.want = 30;
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 0);
+    assert_int_equal(lease_rig_ask(rig, &other).remaining, 75);
+    // Debt is a part of what is taken: told twice, it is taken once.
+    q = (struct lease_question){.key = q.key,
+                                .proxy = "a",
+                                .limit = &limit,
+                                .anchor_us = start,
+                                .window = start,
+                                .no = 14,
+                                .taken = 35,
+                                .debt = 10};
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 65);
+    q.no = 15;
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 65);
+}
+
+// Whoever does not know the window (a new process, one that has forgotten a limit, the next window)
+// begins at nothing; what was taken under its name before stays used.
+static void a_new_account_gives_nothing_back(void **state)
+{
+    struct lease_rig *rig = *state;
+    const struct resource_limit limit = {
+        .unit = RESOURCE_TOKENS, .amount = 100, .per_us = 86400 * MONO_SEC};
+    uint64_t start = rig->redis_us - 3600 * MONO_SEC;
+    struct lease_question q = {.key = "{sluice}:t",
+                               .proxy = "a",
+                               .limit = &limit,
+                               .want = 40,
+                               .anchor_us = start,
+                               .no = 10};
+
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 40);
+    q.no = 20;
+    q.want = 10;
+    q.debt = 5;
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 45);
+    q = (struct lease_question){.key = q.key,
+                                .proxy = "a",
+                                .limit = &limit,
+                                .anchor_us = start,
+                                .window = start,
+                                .no = 21,
+                                .taken = 5,
+                                .returned = 10};
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 55);
+    q.no = 22;
+    q.taken = 0;
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 60); // 40 of before are gone
+    // The next window: only what is used too much comes along.
+    lease_rig_advance(rig, 86400 * MONO_SEC);
+    q.no = 23;
+    q.taken = 30;
+    q.returned = 5;
+    q.debt = 7;
+    q.want = 3;
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 90);
+    q = (struct lease_question){.key = q.key,
+                                .proxy = "a",
+                                .limit = &limit,
+                                .anchor_us = start,
+                                .window = start + 86400 * MONO_SEC,
+                                .no = 24,
+                                .taken = 8};
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 92);
+}
+
+// A store that lost its tail (or was restored from an older dump) hears from each proxy what it
+// has.
+static void a_store_that_forgot_is_told(void **state)
+{
+    struct lease_rig *rig = *state;
+    const struct resource_limit limit = {
+        .unit = RESOURCE_TOKENS, .amount = 100, .per_us = 86400 * MONO_SEC};
+    uint64_t start = rig->redis_us - 3600 * MONO_SEC;
+    struct lease_question q = {.key = "{sluice}:t",
+                               .proxy = "a",
+                               .limit = &limit,
+                               .want = 1,
+                               .anchor_us = start,
+                               .no = 10};
+
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 1);
+    q.window = start;
+    q.no = 11;
+    q.taken = 60;
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 39);
+}
+
 // Redis's clock jumps; the caller's does not.
 static void on_pause(void *arg, const struct redis_reply *r, const struct err *e)
 {
@@ -600,9 +730,9 @@ static void jumps_of_the_clock_grant_nothing_early(void **state)
 }
 
 // Two questions in one call: a short lease's pause is over, a long one's is not.
-static void ask_both(struct lease_rig *rig, uint64_t debt)
+static void ask_both(struct lease_rig *rig, uint64_t debt, uint64_t no)
 {
-    char n[5][24];
+    char n[6][24];
     const struct slice argv[] = {
         SLICE("{sluice}:clock"),
         SLICE("short"),
@@ -620,6 +750,8 @@ static void ask_both(struct lease_rig *rig, uint64_t debt)
         SLICE("0"),
         SLICE("0"),
         SLICE("0"),
+        SLICE("0"),
+        SLICE("0"),
         SLICE("w"),
         SLICE("100"),
         SLICE("86400000000"),
@@ -628,6 +760,8 @@ static void ask_both(struct lease_rig *rig, uint64_t debt)
         SLICE("0"),
         slice_str(lease_rig_number(n[1], debt)),
         SLICE("0"),
+        SLICE("0"),
+        slice_str(lease_rig_number(n[5], no)),
         SLICE("0"),
         slice_str(lease_rig_number(n[2], rig->redis_us)),
         slice_str(lease_rig_number(n[3], rig->redis_us / MONO_SEC)),
@@ -643,7 +777,8 @@ static void ask_both(struct lease_rig *rig, uint64_t debt)
     assert_int_equal(w.answer.granted, 1);
 }
 
-// A message with one answer counts as heard: debts told in it must not be lost with the pause.
+// A message with one answer counts as heard by a proxy that numbers no questions: debts told in it
+// must not be lost with the pause. One that does tells them again.
 static void debt_is_taken_during_a_pause(void **state)
 {
     struct lease_rig *rig = *state;
@@ -662,7 +797,8 @@ static void debt_is_taken_during_a_pause(void **state)
     assert_int_equal(lease_rig_ask(rig, &q).granted, -2); // nothing heard: told again
     lease_rig_advance(rig, MONO_SEC);
     q.anchor_us = rig->redis_us;
-    ask_both(rig, 30);
+    ask_both(rig, 30, 0);
+    ask_both(rig, 11, 1);
     lease_rig_advance(rig, 5 * MONO_SEC);
     q.debt = 0;
     q.want = 100;
@@ -684,6 +820,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_bucket_does_not_grow_with_proxies, setup, teardown),
         cmocka_unit_test_setup_teardown(windows_are_whole_at_their_start, setup, teardown),
         cmocka_unit_test_setup_teardown(windows_take_back_what_they_gave, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_taken_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_new_account_gives_nothing_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_store_that_forgot_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(calendar_windows_need_the_right_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(adopting_pauses_for_a_lease, setup, teardown),
         cmocka_unit_test_setup_teardown(debt_is_taken_during_a_pause, setup, teardown),

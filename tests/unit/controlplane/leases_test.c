@@ -234,9 +234,11 @@ static void lengths(void **state)
 static void one_request_answers_many_questions(void **state)
 {
     const struct message_lease_item items[] = {
-        {"r:prod:0:key1", 10, 0, 0, 0, 0, 0}, {"r:none:0:key1", 10, 0, 0, 0, 0, 0},
-        {"k:key1:0", 300, 0, 0, 0, 0, 0},     {"k:key1:1", 100, 0, 0, 0, 0, 0},
-        {"t:blue:0", 0, 0, 0, 0, 0, 0},
+        {.limit_id = "r:prod:0:key1", .want = 10},
+        {.limit_id = "r:none:0:key1", .want = 10},
+        {.limit_id = "k:key1:0", .want = 300},
+        {.limit_id = "k:key1:1", .want = 100},
+        {.limit_id = "t:blue:0"},
     };
     struct fixture *f = *state;
 
@@ -264,7 +266,7 @@ static void large_requests_are_cut_into_calls(void **state)
 
     for (size_t i = 0; i < ARRAY_LEN(items); i++) {
         (void)snprintf(ids[i], sizeof(ids[i]), "g:0:p%zu", i);
-        items[i] = (struct message_lease_item){ids[i], 1, 0, 0, 0, 0, 0};
+        items[i] = (struct message_lease_item){.limit_id = ids[i], .want = 1};
     }
     ask(f, items, ARRAY_LEN(items));
     assert_int_equal(f->n, ARRAY_LEN(items));
@@ -273,9 +275,65 @@ static void large_requests_are_cut_into_calls(void **state)
     }
 }
 
+static void on_broken(void *arg, const struct redis_reply *r, const struct err *e)
+{
+    assert_null(e);
+    *(bool *)arg = r != NULL;
+}
+
+// One of several calls fails: the others are answered, its questions are left out.
+static void a_call_that_fails_is_left_out(void **state)
+{
+    const struct slice argv[] = {SLICE("SET"), SLICE("{sluice}:l:g:0:p300:1:0:60000000"),
+                                 SLICE("no hash")};
+    struct fixture *f = *state;
+    struct message_lease_item items[600];
+    char ids[600][32];
+    bool broken = false;
+
+    redis_command(store_redis(f->store), argv, ARRAY_LEN(argv), MONO_SEC, on_broken, &broken);
+    WAIT(f, broken);
+    for (size_t i = 0; i < ARRAY_LEN(items); i++) {
+        (void)snprintf(ids[i], sizeof(ids[i]), "g:0:p%zu", i);
+        items[i] = (struct message_lease_item){.limit_id = ids[i], .want = 1};
+    }
+    ask(f, items, ARRAY_LEN(items));
+    assert_false(f->none);
+    assert_int_equal(f->n, ARRAY_LEN(items) - 256);
+}
+
+// What was granted under another period goes back to nothing; the holder, not the proxy's name, is
+// who has it.
+static void another_period_is_not_given_back(void **state)
+{
+    struct fixture *f = *state;
+    struct message_lease_item item = {
+        .limit_id = "k:key1:1", .want = 5, .period = 86400 * MONO_SEC};
+    uint64_t window;
+
+    ask(f, &item, 1);
+    assert_int_equal(f->grants[0].granted, 5);
+    window = f->grants[0].window;
+    item = (struct message_lease_item){.limit_id = "k:key1:1",
+                                       .want = 1,
+                                       .returned = 2,
+                                       .window = window,
+                                       .period = 7200 * MONO_SEC};
+    ask(f, &item, 1);
+    assert_int_equal(f->grants[0].granted, 0);
+    item.no = 9;
+    item.taken = 3;
+    ask(f, &item, 1);
+    assert_int_equal(f->grants[0].granted, 0);
+    item.no = 10;
+    item.period = 86400 * MONO_SEC; // but by now nothing is known of this holder
+    ask(f, &item, 1);
+    assert_int_equal(f->grants[0].granted, 0);
+}
+
 static void nobody_waits_for_a_redis_that_is_away(void **state)
 {
-    const struct message_lease_item item = {"r:prod:0:key1", 10, 0, 0, 0, 0, 0};
+    const struct message_lease_item item = {.limit_id = "r:prod:0:key1", .want = 10};
     struct fixture *f = *state;
     uint64_t began;
 
@@ -321,6 +379,8 @@ int main(void)
         cmocka_unit_test(lengths),
         cmocka_unit_test_setup_teardown(one_request_answers_many_questions, setup, teardown),
         cmocka_unit_test_setup_teardown(large_requests_are_cut_into_calls, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_call_that_fails_is_left_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_period_is_not_given_back, setup, teardown),
         cmocka_unit_test_setup_teardown(nobody_waits_for_a_redis_that_is_away, setup, teardown),
     };
 

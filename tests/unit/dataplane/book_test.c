@@ -78,7 +78,10 @@ static void a_killed_process_leaves_its_lines(void **state)
             _exit(1);
         }
         book_write(b, 1, &(const struct book_line){.window = 7, .units = 12});
-        book_write(b, 1, &(const struct book_line){.window = 7, .units = 11});
+        book_write(
+            b, 1,
+            &(const struct book_line){
+                .window = 7, .units = 11, .taken = 30, .no = 12, .unit = 2, .period = 86400000000});
         (void)book_add(b, "k:2:0"); // nothing in it
         (void)raise(SIGKILL);
     }
@@ -92,6 +95,10 @@ static void a_killed_process_leaves_its_lines(void **state)
     assert_int_equal(s.last.units, 11);
     assert_int_equal(s.last.window, 7);
     assert_int_equal(s.last.debt, 0);
+    assert_int_equal(s.last.taken, 30);
+    assert_int_equal(s.last.no, 12);
+    assert_int_equal(s.last.unit, 2);
+    assert_int_equal(s.last.period, 86400000000);
     book_write(b, s.line, &(const struct book_line){.batch = 3, .debt = 5});
     book_close(&b);
     b = book_open(p->dir, "boot", NULL);
@@ -119,6 +126,57 @@ static void another_boot_finds_nothing(void **state)
         assert_int_equal(look(b).n, 0);
         book_close(&b);
     }
+}
+
+// Whoever continues the file is the same holder; a file that is begun anew has another one.
+static void the_holder_goes_with_the_file(void **state)
+{
+    struct place *p = *state;
+    struct book *b = book_open(p->dir, "boot", NULL);
+    char first[BOOK_HOLDER + 1];
+
+    (void)snprintf(first, sizeof(first), "%s", book_holder(b));
+    assert_int_equal(strlen(first), BOOK_HOLDER);
+    book_close(&b);
+    b = book_open(p->dir, "boot", NULL);
+    assert_string_equal(book_holder(b), first);
+    book_close(&b);
+    b = book_open(p->dir, "another", NULL);
+    assert_string_not_equal(book_holder(b), first);
+    book_close(&b);
+}
+
+// What a window has of this proxy is said to the next process even when nothing is in hand: its
+// last question may have been granted something.
+static void what_is_taken_is_kept(void **state)
+{
+    struct place *p = *state;
+    struct book *b = book_open(p->dir, "boot", NULL);
+    uint32_t line = book_add(b, "k:1:0");
+
+    book_write(b, line, &(const struct book_line){.window = 7, .taken = 30});
+    assert_int_equal(look(b).last.taken, 30);
+    book_write(b, line, &(const struct book_line){.window = 7});
+    assert_int_equal(look(b).n, 0);
+    book_close(&b);
+}
+
+// The version before this one did not say what its units count.
+static void another_version_s_file_is_begun_anew(void **state)
+{
+    struct place *p = *state;
+    struct book *b = book_open(p->dir, "boot", NULL);
+    FILE *f;
+
+    book_write(b, book_add(b, "k:1:0"), &(const struct book_line){.units = 12});
+    book_close(&b);
+    f = fopen(p->file, "r+");
+    assert_non_null(f);
+    (void)fputs("SLULEAS1", f);
+    (void)fclose(f);
+    b = book_open(p->dir, "boot", NULL);
+    assert_int_equal(look(b).n, 0);
+    book_close(&b);
 }
 
 static void one_process_at_a_time(void **state)
@@ -174,6 +232,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_killed_process_leaves_its_lines, setup, teardown),
         cmocka_unit_test_setup_teardown(another_boot_finds_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_holder_goes_with_the_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_taken_is_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_version_s_file_is_begun_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(one_process_at_a_time, setup, teardown),
         cmocka_unit_test_setup_teardown(lines_run_out, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_file_is_begun_anew, setup, teardown),

@@ -253,6 +253,26 @@ static void grants_do_not_lengthen_a_lease(void **state)
     assert_true(l.until_us == NOW + 1800 * MONO_MS);
 }
 
+// Of a window they do: units of one window are all alike until it ends.
+static void grants_of_a_window_lengthen_it(void **state)
+{
+    static const struct resource_limit day = {
+        .unit = RESOURCE_REQUESTS, .amount = 100, .calendar = RESOURCE_DAY};
+    struct lease l = {.unit = 0};
+    struct limit_grant g = {.granted = 10, .lease_us = MONO_SEC, .remaining = 90, .window = 7};
+
+    (void)state;
+    lease_configure(&l, &day);
+    lease_granted(&l, &g, NOW);
+    lease_granted(&l, &g, NOW + 800 * MONO_MS);
+    assert_int_equal(l.units, 20);
+    assert_int_equal(l.owed, 0);
+    assert_true(l.until_us == NOW + 1800 * MONO_MS);
+    g.lease_us = 100 * MONO_MS; // the window is about to end
+    lease_granted(&l, &g, NOW + 900 * MONO_MS);
+    assert_true(l.until_us == NOW + 1000 * MONO_MS);
+}
+
 static void asked(struct lease *l, uint64_t now_us)
 {
     struct limit_ask q;
@@ -606,9 +626,258 @@ static void a_question_of_another_unit_leaves_no_debt(void **state)
     }
 }
 
+// Another period or kind of limit: nothing of the one before is given back to it, neither what was
+// in hand, nor what a request had reserved, nor what an answer still brings.
+static void another_period_begins_anew(void **state)
+{
+    static const struct resource_limit others[] = {
+        {.unit = RESOURCE_REQUESTS, .amount = 100, .per_us = 10 * MONO_SEC},
+        {.unit = RESOURCE_REQUESTS, .amount = 100, .per_us = 7200 * MONO_SEC},
+        {.unit = RESOURCE_REQUESTS, .amount = 100, .calendar = RESOURCE_DAY},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        struct lease l = fresh();
+        struct limit_ask q;
+        uint32_t no;
+
+        asked(&l, NOW);
+        grant(&l, 10, NOW);
+        no = l.no;
+        assert_true(lease_take(&l, 4));
+        asked(&l, NOW);
+        lease_configure(&l, &others[i]);
+        assert_int_equal(l.owed, 0);
+        lease_put_back(&l, no, 0, RESOURCE_REQUESTS, 2);
+        assert_false(lease_question(&l, 5, NOW, &q)); // first the answer to the old one
+        assert_true(lease_is_asked_for(&l, NOW));
+        grant(&l, 10, NOW);
+        assert_int_equal(l.units, 0);
+        assert_false(lease_is_asked_for(&l, NOW));
+        assert_false(lease_question(&l, 0, NOW, &q));
+        lease_put_back(&l, no, 0, RESOURCE_REQUESTS, -3); // used too much: that counts
+        assert_true(lease_question(&l, 5, NOW, &q));
+        assert_int_equal(q.debt, 3);
+        assert_int_equal(q.returned, 0);
+        assert_int_equal(q.window, 0);
+    }
+}
+
+// Another amount alone changes nothing in what belongs to whom.
+static void another_amount_keeps_the_window(void **state)
+{
+    static const struct resource_limit day = {
+        .unit = RESOURCE_TOKENS, .amount = 100, .calendar = RESOURCE_DAY};
+    static const struct resource_limit more = {
+        .unit = RESOURCE_TOKENS, .amount = 500, .calendar = RESOURCE_DAY};
+    struct limit_grant g = {.granted = 50, .lease_us = 5 * MONO_SEC, .remaining = 50, .window = 7};
+    struct lease l = {.unit = 0};
+    struct limit_ask q;
+
+    (void)state;
+    lease_configure(&l, &day);
+    asked(&l, NOW);
+    lease_granted(&l, &g, NOW);
+    assert_true(lease_take(&l, 20));
+    lease_configure(&l, &more);
+    assert_true(lease_question(&l, 0, NOW, &q));
+    assert_int_equal(q.returned, 30);
+    assert_int_equal(q.window, 7);
+    assert_int_equal(q.taken, 20);
+}
+
+// As lua/lease.lua counts a window.
+struct window {
+    uint64_t starts, amount;
+    int64_t used, own, last;
+    int64_t dead; // used for good: of accounts that nobody knows any more
+};
+
+static struct limit_grant decide(struct window *w, const struct limit_ask *q)
+{
+    int64_t give = (int64_t)q->want;
+
+    if ((int64_t)q->no <= w->last) {
+        give = 0;
+    } else if (q->window == w->starts) {
+        w->used += (int64_t)q->taken - w->own;
+        w->own = (int64_t)q->taken;
+    } else {
+        w->dead += w->own;
+        w->used += (int64_t)q->debt;
+        w->own = (int64_t)q->debt;
+    }
+    w->last = (int64_t)q->no > w->last ? (int64_t)q->no : w->last;
+    give = give < (int64_t)w->amount - w->used ? give : (int64_t)w->amount - w->used;
+    give = give < 0 ? 0 : give;
+    w->used += give;
+    w->own += give;
+    return (struct limit_grant){
+        .granted = (uint64_t)give,
+        .lease_us = 5 * MONO_SEC,
+        .remaining = (uint64_t)(w->used < (int64_t)w->amount ? (int64_t)w->amount - w->used : 0),
+        .window = w->starts};
+}
+
+// Questions and answers get lost, or come when they were given up; the process dies and another one
+// reads its book. Never is less used in the control plane's eyes than was spent and may be spent
+// here, and in the end it is the same.
+static void a_window_is_exact_whatever_gets_lost(void **state)
+{
+    static const struct resource_limit day = {
+        .unit = RESOURCE_TOKENS, .amount = 3000, .calendar = RESOURCE_DAY};
+    struct rng rng;
+
+    (void)state;
+    rng_init(&rng, 11);
+    for (int round = 0; round < 200; round++) {
+        struct window w = {.starts = 7, .amount = 3000};
+        struct lease l = {.unit = 0};
+        struct limit_ask open = {.no = 0}, late = {.no = 0}, q;
+        int64_t spent = 0, held = 0;
+        uint64_t now = NOW;
+        uint32_t no = 0;
+
+        lease_configure(&l, &day);
+        for (int step = 0; step < 400; step++) {
+            uint64_t n = rng_below(&rng, 30);
+            struct limit_grant g;
+            struct book_line line;
+
+            now += rng_below(&rng, 50 * MONO_MS);
+            lease_expire(&l, now);
+            switch (rng_below(&rng, 8)) {
+            case 0:
+            case 1:
+                if (held == 0 && lease_take(&l, n)) {
+                    held = (int64_t)n;
+                    no = l.no;
+                }
+                break;
+            case 2:
+                lease_put_back(&l, no, 0, RESOURCE_TOKENS, held - (int64_t)n / 2);
+                spent += (int64_t)n / 2;
+                held = 0;
+                break;
+            case 3: // one that was held up
+                if (late.no != 0 && step > 20) {
+                    (void)decide(&w, &late);
+                }
+                break;
+            case 4: // dies: what a request had reserved counts as used
+                lease_bequeath(&l, &line);
+                l = (struct lease){.unit = 0};
+                lease_inherit(&l, &line);
+                lease_configure(&l, &day);
+                late = open.no != 0 ? open : late;
+                open.no = 0;
+                spent += held;
+                held = 0;
+                break;
+            default:
+                if (open.no == 0) {
+                    if (lease_question(&l, rng_below(&rng, 2) * n, now, &q)) {
+                        open = q;
+                    }
+                } else if (n < 5) {
+                    lease_lost(&l, &open, now); // the question
+                    late = open;
+                    open.no = 0;
+                } else {
+                    g = decide(&w, &open);
+                    if (n < 10) {
+                        lease_lost(&l, &open, now); // the answer
+                    } else {
+                        lease_granted(&l, &g, now);
+                    }
+                    open.no = 0;
+                }
+            }
+            // What is known, and what is owed and will be told.
+            assert_true(w.used + ((int64_t)l.taken > w.own ? (int64_t)l.taken - w.own : 0) +
+                            (l.units < 0 ? -l.units : 0) >=
+                        spent + held + (l.units > 0 ? l.units : 0));
+        }
+        if (open.no != 0) {
+            lease_lost(&l, &open, now);
+        }
+        lease_put_back(&l, no, 0, RESOURCE_TOKENS, held);
+        lease_end(&l);
+        for (int i = 0; i < 2; i++) {
+            if (lease_question(&l, 0, now, &q)) {
+                struct limit_grant g = decide(&w, &q);
+
+                lease_granted(&l, &g, now);
+            }
+        }
+        assert_false(lease_question(&l, 0, now, &q));
+        if (l.window == 7) { // else nobody has ever heard of it
+            assert_int_equal(w.used, spent + w.dead);
+        }
+    }
+}
+
+// What would be missing if this process died: no more than it spends in half a second, or at once.
+static void little_of_a_window_is_in_hand(void **state)
+{
+    static const struct {
+        uint64_t amount, units, each_us, most;
+    } cases[] = {
+        {10000000, 1, MONO_MS, 520},          // a thousand a second
+        {10000000, 1, 100 * MONO_MS, 8},      // ten a second
+        {1000000, 1, 2 * MONO_SEC, 2},        // now and then
+        {50, 1, 100 * MONO_MS, 2},            // few
+        {10000000, 700, 100 * MONO_MS, 4500}, // 700 tokens each
+        {10000000, 700, 3 * MONO_SEC, 1500},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct resource_limit limit = {
+            .unit = RESOURCE_TOKENS, .amount = cases[i].amount, .calendar = RESOURCE_DAY};
+        struct window w = {.starts = 7, .amount = cases[i].amount};
+        struct lease l = {.unit = 0};
+        uint64_t now = NOW, waited = 0, asks = 0;
+
+        lease_configure(&l, &limit);
+        for (int n = 0; n < 4000 && w.used + 2 * (int64_t)cases[i].most < (int64_t)limit.amount;
+             n++, now += cases[i].each_us) {
+            struct limit_grant g;
+            struct limit_ask q;
+            bool taken;
+
+            lease_expire(&l, now);
+            taken = lease_take(&l, cases[i].units);
+            if (!taken) {
+                lease_end(&l);
+                waited++;
+            }
+            if ((!taken || lease_wants_renewal(&l, now)) &&
+                lease_question(&l, taken ? 1 : cases[i].units, now, &q)) {
+                asks++;
+                g = decide(&w, &q);
+                lease_granted(&l, &g, now);
+                taken = taken || lease_take(&l, cases[i].units);
+            }
+            assert_true(taken);
+            if (l.units > (int64_t)cases[i].most) {
+                fail_msg("case %zu: %lld in hand", i, (long long)l.units);
+            }
+        }
+        if (cases[i].each_us < MONO_SEC && limit.amount > 1000) {
+            assert_true(waited <= 20 && asks <= 4000 / 2);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(another_period_begins_anew),
+        cmocka_unit_test(another_amount_keeps_the_window),
+        cmocka_unit_test(a_window_is_exact_whatever_gets_lost),
+        cmocka_unit_test(little_of_a_window_is_in_hand),
         cmocka_unit_test(a_question_of_another_unit_leaves_no_debt),
         cmocka_unit_test(takes_what_is_there),
         cmocka_unit_test(asks_by_the_pace_of_spending),
@@ -618,6 +887,7 @@ int main(void)
         cmocka_unit_test(renews_at_half_and_near_the_end),
         cmocka_unit_test(what_is_over_is_owed),
         cmocka_unit_test(grants_do_not_lengthen_a_lease),
+        cmocka_unit_test(grants_of_a_window_lengthen_it),
         cmocka_unit_test(a_slow_answer_is_a_short_lease),
         cmocka_unit_test(a_window_that_is_over_is_forgotten),
         cmocka_unit_test(scarce_means_nothing_is_left),

@@ -23,13 +23,15 @@
 #include "common/base/rng.h"
 #include "tests/unit/dataplane/build.h"
 
-#define NOW (1000 * MONO_SEC)
+#define NOW    (1000 * MONO_SEC)
+#define WINDOW 7 // there is only one
 
 // --- the control plane -------------------------------------------------------------------------
 
 struct question {
     char id[320];
-    uint64_t want, returned, debt;
+    uint64_t want, returned, debt, no, taken;
+    struct limit_ask item; // its id is in this
 };
 
 // Answers one question at a time; every limit has `left` units and no refill.
@@ -40,6 +42,7 @@ struct control {
     struct {
         char id[320];
         int64_t left, granted, returned, debt;
+        int64_t taken; // as the proxy should know it
     } limits[40];
     size_t n_limits;
     int64_t left; // what a limit starts with
@@ -60,6 +63,9 @@ static bool on_ask(void *arg, const struct limit_ask *items, size_t n)
         q->want = items[i].want;
         q->returned = items[i].returned;
         q->debt = items[i].debt;
+        q->no = items[i].no;
+        q->taken = items[i].taken;
+        q->item = items[i];
     }
     return true;
 }
@@ -80,6 +86,11 @@ static size_t limit_no(struct control *c, const char *id)
     return i;
 }
 
+static bool is_window(const struct question *q)
+{
+    return q->item.period < MONO_SEC || q->item.period > 3600 * MONO_SEC;
+}
+
 static struct limit_grant decide(struct control *c, const struct question *q)
 {
     size_t i = limit_no(c, q->id);
@@ -88,18 +99,26 @@ static struct limit_grant decide(struct control *c, const struct question *q)
     c->limits[i].left += (int64_t)q->returned - (int64_t)q->debt;
     c->limits[i].returned += (int64_t)q->returned;
     c->limits[i].debt += (int64_t)q->debt;
+    if (is_window(q) && q->item.window != WINDOW) {
+        c->limits[i].taken = (int64_t)q->debt;
+    } else {
+        c->limits[i].taken += (int64_t)q->debt - (int64_t)q->returned;
+    }
+    CHECK(q->no > 0 && (q->taken == 0 || (int64_t)q->taken == c->limits[i].taken));
     give = (int64_t)q->want < c->limits[i].left ? (int64_t)q->want : c->limits[i].left;
     give = give < 0 ? 0 : give;
     c->limits[i].left -= give;
     c->limits[i].granted += give;
+    c->limits[i].taken += give;
     return (struct limit_grant){
         .limit_id = slice_str(c->limits[i].id),
         .granted = (uint64_t)give,
         .lease_us = MONO_SEC,
         .remaining = c->limits[i].left > 0 ? (uint64_t)c->limits[i].left : 0,
         .limit = 100,
-        .empty_us = give == 0 ? 30 * MONO_SEC : 0,
+        .empty_us = give == 0 && q->want > 0 ? 30 * MONO_SEC : 0,
         .reset_us = 60 * MONO_SEC,
+        .window = is_window(q) ? WINDOW : 0,
     };
 }
 
@@ -111,9 +130,19 @@ static void answer(struct control *c, struct limit_store *s, uint64_t now_us)
     for (size_t i = 0; i < n; i++) {
         struct limit_grant g = decide(c, &c->asked[i]);
 
-        if (c->asked[i].want > 0) {
-            limit_granted(s, &g, 1, now_us);
-        }
+        limit_granted(s, &g, 1, now_us);
+    }
+    c->n = 0;
+}
+
+// None of what was asked so far gets there.
+static void lose(struct control *c, struct limit_store *s, uint64_t now_us)
+{
+    size_t n = c->n;
+
+    for (size_t i = 0; i < n; i++) {
+        c->asked[i].item.limit_id = c->asked[i].id;
+        limit_lost(s, &c->asked[i].item, 1, now_us);
     }
     c->n = 0;
 }
@@ -438,7 +467,7 @@ static void too_little_again_goes_back(void **state)
     assert_int_equal(w.control.n, 1);
     assert_int_equal(w.control.asked[0].returned, 40);
     assert_int_equal(w.control.asked[0].want, 0);
-    w.control.n = 0;
+    answer(&w.control, w.store, NOW + MONO_MS);
     assert_int_equal(admit(&w, &a, NOW + MONO_MS), LIMIT_DENIED); // without asking
     assert_int_equal(w.control.n, 0);
     assert_int_equal(admit(&w, &a, NOW + 2 * MONO_SEC), LIMIT_PARKED);
@@ -509,10 +538,8 @@ static void closed_link(void **state)
                 got = admit(&w, &a, a.pass.parked_until_us);
                 assert_int_equal(a.woken, 0);
             } else if (how == 2) {
-                struct limit_ask item = {w.control.asked[0].id, 1, 0, 0, 0, 0, 0};
-
                 assert_int_equal(got, LIMIT_PARKED);
-                limit_lost(w.store, &item, 1, NOW + 1);
+                lose(&w.control, w.store, NOW + 1);
                 assert_int_equal(a.woken, 1);
                 got = admit(&w, &a, NOW + 2);
             }
@@ -524,7 +551,7 @@ static void closed_link(void **state)
             limit_settle(w.store, &a.pass, false, 3, 7);
             // It is back: money and windows are made up for, buckets have refilled.
             w.control.down = false;
-            w.control.n = 0;
+            lose(&w.control, w.store, NOW + 100 * MONO_MS);
             limit_tick(w.store, NOW + MONO_SEC);
             answer(&w.control, w.store, NOW + MONO_SEC);
             if (w.control.n_limits > 0) {
@@ -572,6 +599,60 @@ static void one_lost_answer_is_no_loss(void **state)
     }
 }
 
+// A question that the answer left out: its debt is told again, and who waits is not woken but asks
+// again in a moment.
+static void left_out_is_told_again(void **state)
+{
+    static const struct resource_limit tokens[] = {
+        {.unit = RESOURCE_TOKENS, .amount = 10000, .per_us = 86400 * MONO_SEC}};
+    struct world w;
+    struct caller a = caller(), b = caller();
+
+    (void)state;
+    begin(&w, tokens, 1, 1000);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
+    answer(&w.control, w.store, NOW);
+    limit_settle(w.store, &a.pass, false, 500, 0);
+    assert_int_equal(admit(&w, &b, NOW), LIMIT_PARKED);
+    assert_int_equal(w.control.n, 1);
+    w.control.asked[0].item.limit_id = w.control.asked[0].id;
+    limit_left_out(w.store, &w.control.asked[0].item, 1);
+    w.control.n = 0;
+    assert_int_equal(b.woken, 0);
+    limit_tick(w.store, NOW + 10 * MONO_MS);
+    assert_int_equal(w.control.n, 1);
+    assert_int_equal(w.control.asked[0].debt, 500 - 10 - 12);
+    answer(&w.control, w.store, NOW + 20 * MONO_MS);
+    assert_int_equal(w.control.limits[0].left, 500);
+    assert_int_equal(admit(&w, &b, NOW + 50 * MONO_MS), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW + 51 * MONO_MS);
+    assert_int_equal(admit(&w, &b, NOW + 52 * MONO_MS), LIMIT_OK);
+    end(&w);
+}
+
+// At the end everything in hand goes back at once.
+static void the_end_gives_everything_back(void **state)
+{
+    static const struct resource_limit tokens[] = {
+        {.unit = RESOURCE_TOKENS, .amount = 10000, .per_us = 86400 * MONO_SEC}};
+    struct world w;
+    struct caller a = caller();
+
+    (void)state;
+    begin(&w, tokens, 1, 1000);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
+    answer(&w.control, w.store, NOW);
+    limit_settle(w.store, &a.pass, false, 4, 0);
+    limit_end(w.store, NOW);
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(w.control.limits[0].left, 996);
+    end(&w);
+}
+
 // One of four proxies may spend a quarter of what was left when the control plane was heard last.
 static void the_own_share_comes_first(void **state)
 {
@@ -590,7 +671,7 @@ static void the_own_share_comes_first(void **state)
     assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
     limit_settle(w.store, &a.pass, false, 0, 10);
     limit_tick(w.store, now);
-    w.control.n = 0;
+    lose(&w.control, w.store, now);
     w.control.down = true;
     assert_int_equal(admit(&w, &a, now), LIMIT_DENIED); // how many we are is not known
     limit_set_live(w.store, 4);
@@ -688,18 +769,16 @@ static void lease_outlasts_the_link(void **state)
     assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
     answer(&w.control, w.store, NOW);
     assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
-    answer(&w.control, w.store, NOW); // 21 more
+    answer(&w.control, w.store, NOW); // 12 more
     w.control.down = true;
     assert_int_equal(admit(&w, &b, NOW), LIMIT_OK);
     limit_settle(w.store, &b.pass, false, 0, 10);
-    assert_int_equal(admit(&w, &b, NOW), LIMIT_OK);
-    limit_settle(w.store, &b.pass, false, 0, 10);
-    assert_int_equal(admit(&w, &b, NOW), LIMIT_DENIED); // 1 left
+    assert_int_equal(admit(&w, &b, NOW), LIMIT_DENIED); // 2 left
     w.control.down = false;
     limit_settle(w.store, &a.pass, false, 0, 10);
     limit_tick(w.store, NOW + 5 * MONO_SEC);
     answer(&w.control, w.store, NOW + 5 * MONO_SEC);
-    assert_int_equal(w.control.limits[0].left, 8970); // nothing was lost on the way
+    assert_int_equal(w.control.limits[0].left, 8980); // nothing was lost on the way
     end(&w);
 }
 
@@ -1066,9 +1145,7 @@ static void *link_thread(void *arg)
             g = decide(&sh->w.control, &asked[i]);
             g.empty_us = g.empty_us != 0 ? 1 : 0;
             pthread_mutex_unlock(&sh->lock);
-            if (asked[i].want > 0) {
-                limit_granted(sh->w.store, &g, 1, mono_now_us());
-            }
+            limit_granted(sh->w.store, &g, 1, mono_now_us());
         }
         limit_tick(sh->w.store, mono_now_us());
         (void)sched_yield();
@@ -1130,6 +1207,8 @@ int main(void)
         cmocka_unit_test(the_next_process_gives_back),
         cmocka_unit_test(closed_link),
         cmocka_unit_test(one_lost_answer_is_no_loss),
+        cmocka_unit_test(left_out_is_told_again),
+        cmocka_unit_test(the_end_gives_everything_back),
         cmocka_unit_test(the_own_share_comes_first),
         cmocka_unit_test(lease_outlasts_the_link),
         cmocka_unit_test(slow_is_not_lost),

@@ -125,7 +125,7 @@ static void nobody_is_there(void **state)
     struct fixture *f = *state;
     struct link_config lc = config(f, &endpoint);
     const struct message_usage_record record = {.provider = "openai"};
-    const struct message_lease_item item = {"a", 1, 0, 0, 0, 0, 0};
+    const struct message_lease_item item = {.limit_id = "a", .want = 1};
     struct link_stats s;
     uint64_t start;
     struct link *l;

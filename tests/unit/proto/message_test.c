@@ -58,7 +58,8 @@ static const struct message_usage_record records[] = {
      .tags = "",
      .estimated = true},
 };
-static const struct message_lease_item asks[] = {{"r:production:0:anonymous", 10, 2, 1, 0, 0, 0}};
+static const struct message_lease_item asks[] = {
+    {.limit_id = "r:production:0:anonymous", .want = 10, .returned = 2, .debt = 1}};
 static const struct message_grant grants[] = {
     {"r:production:0:anonymous", 10, 600000, 980, 1000, 0, 60000000, 0, 0},
     {"k:7Gk2:0", 0, 0, 0, 5, 17000000, 17000000, 0, 0},
@@ -81,7 +82,7 @@ static const struct message samples[] = {
                  targets, 1, 8}}},
     {MESSAGE_USAGE_REPORT, {.usage_report = {"proxy-1", "s1", 7, 5, records, 2}}},
     {MESSAGE_USAGE_ACK, {.usage_ack = {7}}},
-    {MESSAGE_LEASE_REQUEST, {.lease_request = {"proxy-1", asks, 1}}},
+    {MESSAGE_LEASE_REQUEST, {.lease_request = {"proxy-1", asks, 1, NULL}}},
     {MESSAGE_LEASE_GRANT, {.lease_grant = {grants, 2}}},
     {MESSAGE_PROBES, {.probes = {probes, 2}}},
 };
@@ -138,16 +139,36 @@ static struct message through(const struct message *m, struct arena *arena)
 static void newer_fields_survive(void **state)
 {
     const struct message_lease_item item = {.limit_id = "k:1:0", .returned = 3, .batch = 7000000};
+    const struct message_lease_item told = {.limit_id = "k:1:0",
+                                            .want = 3,
+                                            .window = 7,
+                                            .unit = 1,
+                                            .no = 1234567890123,
+                                            .taken = 40,
+                                            .period = 2};
     const struct message_grant grant = {.limit_id = "k:1:0", .granted = 3, .batch = 7000001};
     const struct message sent[] = {
         {MESSAGE_HEARTBEAT, {.heartbeat = {.seq = 42, .live = 3}}},
-        {MESSAGE_LEASE_REQUEST, {.lease_request = {"proxy-1", &item, 1}}},
+        {MESSAGE_LEASE_REQUEST, {.lease_request = {"proxy-1", &item, 1, NULL}}},
         {MESSAGE_LEASE_GRANT, {.lease_grant = {&grant, 1}}},
+        {MESSAGE_LEASE_REQUEST, {.lease_request = {"proxy-1", &told, 1, "9c1Xy"}}},
     };
     struct arena arena;
+    struct message m;
+    struct buf b;
 
     (void)state;
     arena_init(&arena, 1024, 0);
+    buf_init(&b, MESSAGE_BYTES_MAX);
+    message_encode(&sent[3], &b);
+    golden_check("message-lease_request-2.bin", buf_slice(&b));
+    buf_done(&b);
+    assert_string_equal(through(&sent[1], &arena).u.lease_request.holder, "");
+    m = through(&sent[3], &arena);
+    assert_string_equal(m.u.lease_request.holder, "9c1Xy");
+    assert_int_equal(m.u.lease_request.items[0].no, 1234567890123);
+    assert_int_equal(m.u.lease_request.items[0].taken, 40);
+    assert_int_equal(m.u.lease_request.items[0].period, 2);
     assert_int_equal(through(&sent[0], &arena).u.heartbeat.live, 3);
     assert_int_equal(through(&sent[1], &arena).u.lease_request.items[0].batch, 7000000);
     assert_int_equal(through(&sent[2], &arena).u.lease_grant.grants[0].batch, 7000001);
