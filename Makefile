@@ -16,7 +16,7 @@ test: all       ## every test through ctest
 	@scripts/install-deps.sh test
 	@cmake --preset release >/dev/null
 	@cmake --build --preset release
-	@ctest --preset release --output-on-failure
+	@scripts/ctest.sh release
 
 bench: all      ## benchmarks against direct and nginx, and bench-control (docs/benchmarks.md)
 	@scripts/install-deps.sh bench
@@ -40,7 +40,7 @@ asan tsan fuzz: ## build and test under sanitizers, or the fuzz targets
 	@scripts/install-deps.sh test lint
 	@cmake --preset $@ >/dev/null
 	@cmake --build --preset $@
-	@ctest --preset $@ --output-on-failure
+	@scripts/ctest.sh $@
 
 clean:          ## remove the build
 	@rm -rf build

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 import hashlib
 import os
+import re
 
 import pytest
 
 import sluice
+
+# A request that went well: of no interest, and most of what there is in a log.
+WENT_WELL = re.compile(r'"event":"access".*"status":[23]')
 
 
 def pytest_collection_modifyitems(config, items):
@@ -19,19 +23,26 @@ def pytest_collection_modifyitems(config, items):
     items[:] = keep
 
 
+def short(log):
+    """The end of a program's log: what fits into the output of a failed test without hiding what failed."""
+    lines = [line if len(line) <= 300 else line[:297] + "..." for line in log.split("\n") if not WENT_WELL.search(line)]
+    return "\n".join(lines[-25:])[-4000:]
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     setattr(item, "report_" + report.when, report)
     if report.when != "call" or not report.failed:
         return
-    # The logs of the programs are what one wants to see first.
+    # The logs of the programs; behind them pytest's summary names the test and what it asserted.
+    seen = []
     for value in item.funcargs.values():
         for holder in (value, getattr(value, "process", None)):
-            if isinstance(holder, sluice.Process):
-                report.sections.append((f"{holder.name}.log", holder.text()[-8000:]))
-            elif isinstance(getattr(holder, "process", None), sluice.Process):
-                report.sections.append((f"{holder.process.name}.log", holder.process.text()[-8000:]))
+            process = holder if isinstance(holder, sluice.Process) else getattr(holder, "process", None)
+            if isinstance(process, sluice.Process) and process not in seen:
+                seen.append(process)
+                report.sections.append((f"{process.name}.log", short(process.text())))
 
 
 @pytest.fixture(scope="module")
