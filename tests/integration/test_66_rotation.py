@@ -18,20 +18,25 @@ import time
 import pytest
 
 import sluice
-from sluice import BIN, SLOW, Cluster, Control, Proxy, Redis, chat, request, wait_for
+from sluice import BIN, PATIENCE, SLOW, Cluster, Control, Proxy, Redis, chat, request, wait_for
+
+
+def is_late(r):
+    """Refused for the time it would have taken: on a busy machine Redis, or a control plane itself, may be too slow for the 0.9 s in
+    which a change is answered. A control plane that cannot read what there is says something else."""
+    return r.status == 503 and r.code == "store_unavailable" and "not loaded" not in r.json()["error"]["message"]
 
 
 def change(control, method, path, body=None, headers=None):
-    """A change that has to succeed. With sanitizers on a busy machine a control plane may be too slow for its own limit of
-    0.9 s: then as the manual says, again under the same Idempotency-Key."""
+    """A change that has to succeed, and to be in force everywhere where the path says `wait`. What is late is asked for again under
+    the same Idempotency-Key, as the manual says; the answer is then about the same change."""
     headers = headers or {"idempotency-key": os.urandom(8).hex()}
+    end = time.monotonic() + 20 * PATIENCE
     r = control.admin(method, path, body, headers)
-    for _ in range(100):
-        if r.status != 503 or SLOW == 1:
-            break
+    while (is_late(r) or r.status == 202) and time.monotonic() < end:
         time.sleep(0.1)
         r = control.admin(method, path, body, headers)
-    assert r.status in (200, 201) or (r.status == 202 and SLOW > 1), r
+    assert r.status in (200, 201), r
     return r
 
 
@@ -40,6 +45,7 @@ class Fleet:
 
     def __init__(self, dir, mock):
         self.dir, self.office, self.load = dir, dir / "office", None  # office: where the operator makes keys
+        self.restarting = set()  # names
         subprocess.run([str(BIN / "sluice"), "init", str(self.office)], check=True, capture_output=True, timeout=30 * SLOW)
         config = dir / "ai-gateway-config.yaml"
         config.write_text(sluice.PLAIN)
@@ -86,9 +92,11 @@ class Fleet:
         """The other way to tell it; without mercy."""
         for file in files:
             shutil.copy(self.office / file, one.keys / file)
+        self.restarting.add(one.name)
         one.process.kill()
         one.start()
         wait_for(lambda: one.status() == "current", 20)
+        self.restarting.remove(one.name)
 
     def step(self, what, step, files, whom, restarted=()):
         self.rotate(what, step)
@@ -125,14 +133,16 @@ class Load:
 
     def __init__(self, fleet):
         self.fleet = fleet
-        self.over, self.answers, self.failed, self.made, self.refused, self.changes = threading.Event(), 0, [], [], [], 0
+        self.over, self.answers, self.failed, self.made, self.changes = threading.Event(), 0, [], [], 0
+        self.late = []
+        self.name = os.urandom(8).hex()  # no other load's changes have this in their Idempotency-Keys
         key = change(fleet.controls[0], "POST", "/keys?wait=5s", {"name": "load"}).json()
         self.key = key["key"]
         self.threads = [threading.Thread(target=self.ask, args=(p,)) for p in fleet.proxies]
         self.threads.append(threading.Thread(target=self.change))
 
     def ask(self, p):
-        c = http.client.HTTPConnection("127.0.0.1", p.port, timeout=20 * SLOW)
+        c = http.client.HTTPConnection("127.0.0.1", p.port, timeout=20 * PATIENCE)
         body = json.dumps(chat())
         while not self.over.is_set():
             try:
@@ -149,25 +159,41 @@ class Load:
         c.close()
 
     def change(self):
-        """One key after the other. A 503 is repeated under its Idempotency-Key, as the manual says."""
+        """One key after the other; whatever one of them ends with that is no key is for `check` to show."""
         i = 0
         while not self.over.is_set():
             i += 1
-            for again in range(100):
-                try:
-                    r = self.fleet.controls[(i + again) % 2].admin("POST", "/keys?wait=5s", {"name": f"k{i}"}, {"idempotency-key": f"{id(self)}-{i}"})
-                except (OSError, http.client.HTTPException):
-                    continue  # this one is being restarted: ask the other
-                if r.status != 503:
-                    break
-                self.refused.append((r.status, r.body[:300]))
-                time.sleep(0.1)
             self.changes += 1
-            if r.status not in (201, 202):  # 202: a proxy is late
-                self.failed.append(("change", r))
+            try:
+                self.made.append(self.one(i).json()["key"])
+            except Exception as e:  # noqa: BLE001 - in a thread of its own
+                self.failed.append(("change", i, repr(e)))
                 return
-            self.made.append(r.json()["key"])
             time.sleep(0.02)
+
+    def one(self, i):
+        """A change, through both in turn until one has made it. Only who is being restarted may be away, or not have read Redis yet;
+        nobody refuses for another reason but time."""
+        end, at = time.monotonic() + 20 * PATIENCE, i
+        while True:
+            c = self.fleet.controls[at % 2]
+            away = c.name in self.fleet.restarting
+            try:
+                r = c.admin("POST", "/keys?wait=5s", {"name": f"k{i}"}, {"idempotency-key": f"{self.name}-{i}"})
+                if r.status in (201, 202):  # 202: a proxy is late
+                    return r
+                if not away and c.name not in self.fleet.restarting:
+                    assert is_late(r), (c.name, r)
+                    self.late.append((c.name, r.body[:300]))
+                else:
+                    assert r.status == 503, (c.name, r)
+                reason = r
+            except (OSError, http.client.HTTPException) as e:
+                assert away or c.name in self.fleet.restarting, (c.name, repr(e))
+                reason = e
+            assert time.monotonic() < end, ("refused again and again", c.name, reason)
+            at += 1
+            time.sleep(0.05)
 
     def go_on(self):
         """Some more of everything as things are now, through every process."""
@@ -188,10 +214,9 @@ class Load:
 
     def check(self):
         assert not self.failed, (len(self.failed), self.failed[:5])
-        # Nothing is answered later than after 0.9 s, also where sanitizers and a busy machine make that too short.
-        # (A control plane that was just killed may have left one change unknown, and says so.)
-        assert SLOW > 1 or len(self.refused) <= 1, (len(self.refused), self.refused[:5])
         assert len(self.made) == self.changes, "a change ended in an error"
+        # A machine that is busy makes some late, not all of them. (With sanitizers it may.)
+        assert SLOW > 1 or len(self.late) <= 5 + self.changes // 5, (self.changes, len(self.late), self.late[:5])
         assert self.answers > 20 and len(self.made) > 5, (self.answers, len(self.made))
         for p in self.fleet.proxies:
             wait_for(lambda: all(p.models(k) == 200 for k in self.made), 10, "every acknowledged change")
@@ -344,12 +369,13 @@ def test_a_providers_key_with_one_proxy_frozen(tmp_path, mock):
             return env
 
     cluster = Cluster(tmp_path, M(), controls=2, proxies=3)
+    over = threading.Event()
     try:
         a = cluster.controls[0]
         frozen = cluster.proxies[2]
         made = a.admin("POST", "/provider-keys?wait=5s", {"provider": "openai", "name": "main", "value": old})
         assert made.status == 201 and made.json()["hint"] == "...OLDK", made
-        over, failed, answers = threading.Event(), [], [0, 0, 0]
+        failed, answers = [], [0, 0, 0]
 
         def ask(i):
             while not over.is_set():
@@ -364,7 +390,7 @@ def test_a_providers_key_with_one_proxy_frozen(tmp_path, mock):
         wait_for(lambda: min(answers) > 3, 20, "all three to serve")
         frozen.process.signal(signal.SIGSTOP)
         try:
-            r = a.admin("POST", f"/provider-keys/{made.json()['id']}/rotate?wait=1s", {"value": new})
+            r = a.admin("POST", f"/provider-keys/{made.json()['id']}/rotate?wait=3s", {"value": new})
             # Not everywhere yet: the provider must go on taking the old one.
             assert r.status == 202 and r.json()["hint"] == "...NEWK", r
             assert r.json()["applied"]["applied"] == 2 and len(r.json()["applied"]["missing"]) == 1, r
