@@ -29,7 +29,10 @@ def fetched(what, manifest, *commands):
         return
     CACHE.mkdir(parents=True, exist_ok=True)
     for command in commands:
-        r = subprocess.run(command, capture_output=True, text=True, cwd=CACHE, timeout=600)
+        for _ in range(3):  # a registry drops a connection now and then
+            r = subprocess.run(command, capture_output=True, text=True, cwd=CACHE, timeout=600)
+            if r.returncode == 0:
+                break
         if r.returncode != 0:
             unavailable(f"{what}: cannot be fetched ({' '.join(map(str, command))}): {r.stderr[-600:]}")
     marker.touch()

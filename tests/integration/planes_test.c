@@ -391,7 +391,7 @@ static void a_frozen_proxy_is_named(void **state)
     UNTIL(in_step(&p[0]) && in_step(&p[1]) && fleet_live(c.fleet) == 2);
     change(make_key(1, 2));
     outcome_known = false;
-    assert_non_null(fleet_wait(c.fleet, 11, 500 * MONO_MS, on_outcome, NULL));
+    assert_non_null(fleet_wait(c.fleet, 11, 2 * MONO_SEC, on_outcome, NULL));
     UNTIL(outcome_known);
     assert_int_equal(outcome.live, 2);
     assert_int_equal(outcome.applied, 1);

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real programs as objects: Mock, Stack (`sluice up`), and the daemons one by one.
 
-Everything listens on 127.0.0.1 on ports the system picks, lives in a directory of its own and is stopped by
+Everything listens on 127.0.0.1 on ports that nobody else takes, lives in a directory of its own and is stopped by
 pid. Nothing here sleeps to synchronise: `wait_for` polls a fact until it holds.
 """
 import http.client
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -19,6 +20,9 @@ BIN = pathlib.Path(os.environ.get("SLUICE_BIN", "build/release/bin")).resolve()
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Sanitizers make everything slower; limits of waiting scale with them, expectations do not.
 SLOW = float(os.environ.get("SLUICE_TEST_SLOW", "1"))
+# And so does a machine that others use: what is waited for may take longer than where nothing else runs. Only a failure takes
+# that long; what has to be quick is measured and compared by the test itself.
+PATIENCE = max(SLOW, 4)
 PROVIDERS = ("openai", "anthropic", "gemini")
 
 # The file of the README and of the first issue, to the letter.
@@ -58,7 +62,8 @@ routers:
 
 def wait_for(fact, timeout=10.0, what="the expected state", step=0.005):
     """Polls `fact()` until it is true; returns its value. Errors of connections count as not yet."""
-    end = time.monotonic() + timeout * SLOW
+    begin = time.monotonic()
+    end = begin + timeout * PATIENCE
     last = None
     while True:
         try:
@@ -67,15 +72,63 @@ def wait_for(fact, timeout=10.0, what="the expected state", step=0.005):
                 return value
         except (OSError, http.client.HTTPException, AssertionError, KeyError, ValueError) as e:
             last = e
-        if time.monotonic() > end:
-            raise AssertionError(f"waited {timeout * SLOW:.0f} s in vain for {what}" + (f" (last: {last!r})" if last else ""))
-        time.sleep(step)
+        now = time.monotonic()
+        if now > end:
+            raise AssertionError(f"waited {timeout * PATIENCE:.0f} s in vain for {what}" + (f" (last: {last!r})" if last else ""))
+        # Whoever has waited for long can wait a little more, and leaves the processor to what it waits for.
+        time.sleep(step if now - begin < 1 else max(step, 0.03))
+
+
+class Ports:
+    """Ports for programs that are told where to listen, and that are started again there. Not what the kernel would pick: those it
+    gives to outgoing connections as well, and then a program that is restarted finds its port taken, once in hundreds of times.
+    Test programs that run at once share them out by names of abstract sockets, which end with the process."""
+
+    SIZE = 32
+
+    def __init__(self):
+        self.claims, self.left = [], []
+
+    def claim(self):
+        """A block that is ours until we end."""
+        low = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+        blocks = list(range(10000, low - self.SIZE, self.SIZE))
+        random.shuffle(blocks)
+        for first in blocks:
+            s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            try:
+                s.bind(f"\0sluice-test-ports-{first}")
+            except OSError:
+                s.close()
+                continue
+            self.claims.append(s)
+            return list(range(first, first + self.SIZE))
+        raise RuntimeError("no ports below those of outgoing connections")
+
+    @staticmethod
+    def is_free(port):
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+        return True
+
+    def take(self, n):
+        """The first of `n` in a row."""
+        while True:
+            if len(self.left) < n:
+                self.left = self.claim()
+            ports, self.left = self.left[:n], self.left[n:]
+            if all(map(self.is_free, ports)):
+                return ports[0]
+
+
+ports = Ports()
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    return ports.take(1)
 
 
 class Process:
@@ -120,11 +173,11 @@ class Process:
         if self.alive():
             self.p.send_signal(signal.SIGTERM)
         try:
-            code = self.p.wait(timeout * SLOW)
+            code = self.p.wait(timeout * PATIENCE)
         except subprocess.TimeoutExpired:
             self.p.kill()
             self.p.wait()
-            raise AssertionError(f"{self.name} did not stop within {timeout * SLOW:.0f} s:\n{self.text()[-4000:]}") from None
+            raise AssertionError(f"{self.name} did not stop within {timeout * PATIENCE:.0f} s:\n{self.text()[-4000:]}") from None
         finally:
             self.out.close()
         text = self.text()
@@ -295,11 +348,13 @@ class PatientStack(Stack):
             r = super().admin(method, path, body, headers, token)
             if r.status != 503 or r.code != "store_unavailable":
                 break
+            time.sleep(0.1)  # as Retry-After says, only shorter
         return r
 
 
 class Redis:
-    """A private Redis on a unix socket, append-only in its own directory; `port=True`: on TCP as well."""
+    """A private Redis on a unix socket, append-only in its own directory. It never waits for the disk: what it has written survives
+    its being killed all the same, and a disk that others keep busy would hold it up for longer than a change may take."""
 
     def __init__(self, dir, name="redis", args=(), env=None):
         self.dir, self.name, self.args, self.env = pathlib.Path(dir), name, list(args), env
@@ -313,7 +368,7 @@ class Redis:
 
     def start(self):
         self.process = Process(self.name, ["redis-server", "--port", "0", "--unixsocket", self.socket, "--dir", self.data,
-                                           "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+                                           "--appendonly", "yes", "--appendfsync", "no", "--save", "",
                                            *self.args], self.dir, self.env)
         wait_for(lambda: self("PING") == "PONG", 10, "Redis")
 
@@ -354,7 +409,7 @@ class Control:
         self.dir, self.name, self.redis, self.keys = pathlib.Path(dir), name, redis, pathlib.Path(keys)
         self.data = self.dir / name
         self.env, self.args, self.config = env, list(args), config
-        self.port, self.admin_port = free_triple(), 0
+        self.port, self.admin_port = free_triple(), free_port()  # the same after a restart
         self.token = (self.keys / "admin-token").read_text().strip()
         self.start()
 
@@ -376,7 +431,7 @@ class Control:
             self.await_ready()
 
     def await_ready(self):
-        self.admin_port = self.process.ready(self.ready_file, 40)["admin_port"]  # the same after a restart
+        assert self.process.ready(self.ready_file, 40)["admin_port"] == self.admin_port
 
     def admin(self, method, path, body=None, headers=None, timeout=30):
         h = {"authorization": f"Bearer {self.token}", **(headers or {})}
@@ -397,7 +452,7 @@ class Proxy:
         self.data = pathlib.Path(data or self.dir / name)
         self.endpoints, self.args, self.env, self.config = list(endpoints), list(args), env, config
         self.data.mkdir(parents=True, exist_ok=True)
-        self.port, self.ops_port = 0, 0
+        self.port, self.ops_port = free_port(), free_port()
         self.start(wait)
 
     def start(self, wait=True):
@@ -415,7 +470,7 @@ class Proxy:
 
     def await_ready(self, timeout=40):
         info = self.process.ready(self.ready_file, timeout)
-        self.port, self.ops_port = info["port"], info["ops_port"]
+        assert (info["port"], info["ops_port"]) == (self.port, self.ops_port), info
 
     def ready(self):
         return request(self.ops_port, "GET", "/readyz", timeout=5).status == 200
@@ -442,16 +497,8 @@ class Proxy:
 
 
 def free_triple():
-    """A port whose two successors are free as well: PUB, REP and PULL of one endpoint."""
-    while True:
-        port = free_port()
-        try:
-            with socket.socket() as a, socket.socket() as b:
-                a.bind(("127.0.0.1", port + 1))
-                b.bind(("127.0.0.1", port + 2))
-                return port
-        except OSError:
-            continue
+    """The first of three in a row: PUB, REP and PULL of one endpoint."""
+    return ports.take(3)
 
 
 class Cluster:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything the mock can do wrong: failover before the first content, honest errors otherwise."""
 import json
-import time
 
 import pytest
 
@@ -9,9 +8,13 @@ import sluice
 from sluice import chat, request, wait_for
 
 
+# What a provider is given here is more than it takes on a busy machine.
+TIMEOUTS = "dispatcher: {first-byte-timeout: 1s, idle-timeout: 1s, connection-timeout: 2s}\n"
+
+
 @pytest.fixture(scope="module")
 def up(mock, tmp_path_factory):
-    config = sluice.PLAIN + "dispatcher: {first-byte-timeout: 500ms, idle-timeout: 500ms, connection-timeout: 1s}\n"
+    config = sluice.PLAIN + TIMEOUTS
     s = sluice.Stack(tmp_path_factory.mktemp("up"), config, mock.env())
     yield s
     s.stop()
@@ -20,7 +23,7 @@ def up(mock, tmp_path_factory):
 @pytest.fixture
 def fresh(mock, tmp_path):
     """A stack of its own: targets without a past."""
-    config = sluice.PLAIN + "dispatcher: {first-byte-timeout: 500ms, idle-timeout: 500ms, connection-timeout: 1s}\n"
+    config = sluice.PLAIN + TIMEOUTS
     s = sluice.Stack(tmp_path, config, mock.env())
     mock.reset()
     yield s
@@ -156,10 +159,9 @@ def test_stale_pooled_connection_is_invisible(up, mock):
 
 
 def test_total_deadline(up):
-    start = time.monotonic()
-    r = up.post("/router/one/chat/completions", chat("openai/delay-400ms"), {"x-sluice-timeout-ms": "100"})
+    """It is the client's 100 ms that are over, not the second for a first byte."""
+    r = up.post("/router/one/chat/completions", chat("openai/delay-5s"), {"x-sluice-timeout-ms": "100"})
     assert r.status == 504 and "total" in r.json()["error"]["message"], r
-    assert time.monotonic() - start < 0.4 * sluice.SLOW
 
 
 def test_idle_stream_after_content(up):

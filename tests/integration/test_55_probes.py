@@ -51,7 +51,7 @@ def test_a_good_probe_ends_an_ejection_early(mock, tmp_path, probe):
         up = eject_lab(c, mock)
         assert probes(c.controls[0], "good") >= 1
         wait_for(lambda: ask(c) == "lab", 10, "the provider to be used again", step=0.05)
-        assert time.monotonic() - up < 6 * sluice.SLOW  # not 30 s
+        assert time.monotonic() - up < 20  # not 30 s
         # What it sees by itself counts: while it is down no probe brings it back.
         mock.mode(0, "down")
         wait_for(lambda: probes(c.controls[0], "bad") >= 1, 10, "a bad probe")

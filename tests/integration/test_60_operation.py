@@ -41,7 +41,7 @@ def test_drain_finishes_streams(up, mock):
 def test_drain_answers_with_connection_close(up, mock):
     """A keep-alive connection that is open when the drain starts is still served, and told to close."""
     mock.reset()
-    blocker = threading.Thread(target=up.post, args=("/router/one/chat/completions", chat("openai/delay-1s")))
+    blocker = threading.Thread(target=up.post, args=("/router/one/chat/completions", chat("openai/delay-3s")))
     blocker.start()
     mock.wait_log(1)
     os.kill(up.child_pid("proxy"), signal.SIGTERM)
