@@ -18,6 +18,7 @@ import json
 import os
 import pathlib
 import platform
+import random
 import resource
 import shutil
 import signal
@@ -112,9 +113,16 @@ def stop(process):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """None that the kernel may give to an outgoing connection before nginx listens there."""
+    low = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(10000, low)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def request(port, method, path, body=None, headers=None, timeout=10):

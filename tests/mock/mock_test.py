@@ -20,7 +20,7 @@ import time
 import pytest
 
 MOCK = os.environ.get("SLUICE_MOCK") or os.path.join(os.environ.get("SLUICE_BIN", ""), "sluice-mock")
-LIMIT = 10  # seconds after which anything counts as hung
+LIMIT = 60  # seconds after which anything counts as hung
 
 
 class Mock:
@@ -168,7 +168,7 @@ def test_plain_chat(mock):
     assert a["system_fingerprint"] == f"fp_mock_{mock.port}"
     assert head["x-request-id"].startswith("req_") and head["openai-version"] == "2020-10-01"
     assert head["x-ratelimit-remaining-requests"] == "9999"
-    assert abs(a["created"] - time.time()) < 5
+    assert abs(a["created"] - time.time()) < LIMIT
 
 
 def test_stream_says_the_same_as_the_plain_answer(mock):
@@ -325,7 +325,7 @@ def test_delays(mock):
                           ("pace-30ms+tokens-5", True)):
         start = time.monotonic()
         chat(mock.port, model, stream)
-        assert 0.115 <= time.monotonic() - start < 5
+        assert 0.115 <= time.monotonic() - start < LIMIT
     r = Raw(mock.port, "ttft-150ms", True)
     r.until(b"\r\n\r\n")
     assert b"data:" not in r.data

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -61,21 +62,32 @@ static void timers_fire_once_in_order_and_never_early(void **state)
 {
     // Spread over three levels of the wheel.
     static const uint64_t in_ms[] = {1, 2, 63, 64, 65, 70, 127, 128, 200, 300, 5, 0};
-    struct probe p[ARRAY_LEN(in_ms)] = {0};
+    uint64_t late_us[ARRAY_LEN(in_ms)];
 
     (void)state;
-    fired_in_all = 0;
-    for (size_t i = 0; i < ARRAY_LEN(in_ms); i++) {
-        arm(&p[i], in_ms[i] * MONO_MS);
+    memset(late_us, 0xff, sizeof(late_us));
+    // A wheel that is late is late each time; a machine that is busy is not.
+    for (int round = 0; round < 5; round++) {
+        struct probe p[ARRAY_LEN(in_ms)] = {0};
+
+        fired_in_all = 0;
+        for (size_t i = 0; i < ARRAY_LEN(in_ms); i++) {
+            arm(&p[i], in_ms[i] * MONO_MS);
+        }
+        while (fired_in_all < (int)ARRAY_LEN(in_ms)) {
+            loop_turn(l, UINT64_MAX);
+        }
+        for (size_t i = 0; i < ARRAY_LEN(in_ms); i++) {
+            assert_int_equal(p[i].n, 1);
+            assert_true(p[i].fired_us >= p[i].wanted_us);
+            assert_int_equal(p[i].t.due_us, 0);
+            if (p[i].fired_us - p[i].wanted_us < late_us[i]) {
+                late_us[i] = p[i].fired_us - p[i].wanted_us;
+            }
+        }
     }
-    while (fired_in_all < (int)ARRAY_LEN(in_ms)) {
-        loop_turn(l, UINT64_MAX);
-    }
     for (size_t i = 0; i < ARRAY_LEN(in_ms); i++) {
-        assert_int_equal(p[i].n, 1);
-        assert_true(p[i].fired_us >= p[i].wanted_us);
-        assert_true(p[i].fired_us < p[i].wanted_us + 40 * MONO_MS);
-        assert_int_equal(p[i].t.due_us, 0);
+        assert_true(late_us[i] < 40 * MONO_MS);
     }
 }
 

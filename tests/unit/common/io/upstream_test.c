@@ -406,7 +406,7 @@ static void idle_connections_are_watched(void **state)
 static void the_last_used_comes_first_and_the_pool_is_bounded(void **state)
 {
     struct upstream_config cfg = {
-        .dial.proxy = "", .max_idle_per_origin = 2, .idle_timeout_us = 40 * MONO_MS};
+        .dial.proxy = "", .max_idle_per_origin = 2, .idle_timeout_us = 500 * MONO_MS};
     struct probe p[3] = {{.ends = 0}};
     int s[3];
     char byte;
