@@ -204,7 +204,7 @@ static void put_provider_headers(struct req *r, struct buf *b, const struct reso
 
 static void put_path(struct req *r, struct buf *b, const struct resource_provider *p)
 {
-    enum dialect_endpoint ep = attempt_by_chat(r, p) ? DIALECT_CHAT : r->route.endpoint;
+    enum dialect_endpoint ep = attempt_by_chat(r, r->at.cand) ? DIALECT_CHAT : r->route.endpoint;
     struct dialect_call call = {.endpoint = ep,
                                 .stream = r->stream,
                                 .model = r->at.cand->model,

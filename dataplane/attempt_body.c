@@ -38,21 +38,31 @@ static bool is_missing(const struct resource_provider *p, enum dialect_endpoint 
     return own.p != NULL && own.n == 0;
 }
 
-bool attempt_by_chat(const struct req *r, const struct resource_provider *p)
+// A completion of old, and somebody who can only answer a chat in its place?
+static bool may_chat(const struct req *r, const struct resource_provider *p)
 {
-    return r->route.endpoint == DIALECT_COMPLETIONS && is_missing(p, DIALECT_COMPLETIONS) &&
-           !is_missing(p, DIALECT_CHAT) && r->dialect == &dialect_openai &&
-           dialect_find(slice_str(p->dialect)) == &dialect_openai;
+    return r->route.endpoint == DIALECT_COMPLETIONS && !is_missing(p, DIALECT_CHAT) &&
+           r->dialect == &dialect_openai && dialect_find(slice_str(p->dialect)) == &dialect_openai;
+}
+
+bool attempt_by_chat(const struct req *r, const struct route_candidate *c)
+{
+    const struct resource *p = c->provider->res;
+    const struct resource_traits *t;
+
+    if (!may_chat(r, p->u.provider)) {
+        return false;
+    }
+    t = facts_traits(r->snap, slice_str(p->id), c->model);
+    return is_missing(p->u.provider, DIALECT_COMPLETIONS) ||
+           (facts_is_openai(p) && (t->flags & RESOURCE_NO_COMPLETIONS) != 0);
 }
 
 const struct dialect *attempt_dialect(const struct req *r, const struct resource_provider *p)
 {
     const struct dialect *d = dialect_find(slice_str(p->dialect));
 
-    if (d == NULL || attempt_by_chat(r, p)) {
-        return d;
-    }
-    if (is_missing(p, r->route.endpoint)) {
+    if (d == NULL || (is_missing(p, r->route.endpoint) && !may_chat(r, p))) {
         return NULL;
     }
     if (d == r->dialect) {
@@ -200,7 +210,7 @@ bool attempt_prepare(struct req *r, const struct route_candidate *c, const char 
     r->at.outcome = NULL;
     buf_done(&r->at.body);
     buf_init_soft(&r->at.body, XLATE_BODY_MAX);
-    if (r->at.dialect != r->dialect || attempt_by_chat(r, c->provider->res->u.provider)) {
+    if (r->at.dialect != r->dialect || attempt_by_chat(r, c)) {
         return translate(r, c, ret_code, ret_param, e);
     }
     if (r->dialect->strip_request != NULL && is_other_model(r, c)) {

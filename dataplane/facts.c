@@ -82,7 +82,7 @@ static enum canon_thinking_off thinking_off(const struct resource_traits *t)
 
 // OpenAI itself, by its catalogue entry or its address: what only it (and Azure, which serves its
 // models) takes, no vendor of its dialect need know.
-static bool is_openai(const struct resource *provider)
+bool facts_is_openai(const struct resource *provider)
 {
     return strcmp(provider->id, "openai") == 0 || strcmp(provider->id, "azure") == 0 ||
            slice_starts(slice_str(provider->u.provider->base_url),
@@ -105,7 +105,7 @@ static const struct resource_quirks *quirks_of(const struct resource *provider)
 {
     const struct resource_quirks *q = &provider->u.provider->quirks;
 
-    return is_plain(q) && !is_openai(provider) ? NULL : q;
+    return is_plain(q) && !facts_is_openai(provider) ? NULL : q;
 }
 
 static struct canon_target find_out(const struct snapshot *s, const struct resource *provider,
@@ -133,7 +133,7 @@ static struct canon_target find_out(const struct snapshot *s, const struct resou
         .gemini3 = t->thinking == RESOURCE_THINKING_LEVEL,
         .gemini_low = !takes_effort(t, "minimal"),
         .gemini_schema = (t->flags & RESOURCE_OLD_SCHEMA) != 0,
-        .openai = is_openai(provider),
+        .openai = facts_is_openai(provider),
         .reasoning_model = (t->flags & RESOURCE_COMPLETION_TOKENS) != 0,
         .wants_reasoning = p->quirks.reasoning_history == RESOURCE_HISTORY_REASONING_CONTENT,
         .no_stream_usage = p->no_stream_options,

@@ -4,6 +4,8 @@
 #ifndef SLUICE_DATAPLANE_FACTS_H
 #define SLUICE_DATAPLANE_FACTS_H
 
+#include <stdbool.h>
+
 #include "common/base/arena.h"
 #include "common/base/slice.h"
 #include "dataplane/canon.h"
@@ -13,6 +15,9 @@
 // its id, else none (all zero). Borrows the snapshot.
 const struct resource_traits *facts_traits(const struct snapshot *s, struct slice provider,
                                            struct slice model);
+// Is it OpenAI itself, or Azure, which serves its models?
+bool facts_is_openai(const struct resource *provider);
+
 #define FACTS_MEMO       64u // places; a power of two
 #define FACTS_MEMO_MODEL 96u // longer ids are not kept
 

@@ -177,6 +177,7 @@ enum resource_trait {
     RESOURCE_STREAM_ONLY = 1 << 11,         // answers streams only
     RESOURCE_OLD_SCHEMA = 1 << 12,          // Gemini before 2.5: responseSchema, no JSON schema
     RESOURCE_TOOLS_NO_EFFORT = 1 << 13,     // with tools: no reasoning_effort but none
+    RESOURCE_NO_COMPLETIONS = 1 << 14,      // not in Completions of old: they go as chats
 };
 
 enum resource_thinking {

@@ -59,6 +59,7 @@ static const struct flag trait_flags[] = {
     TRAIT(stream_only, RESOURCE_STREAM_ONLY),
     TRAIT(old_schema, RESOURCE_OLD_SCHEMA),
     TRAIT(tools_no_effort, RESOURCE_TOOLS_NO_EFFORT),
+    TRAIT(no_completions, RESOURCE_NO_COMPLETIONS),
 };
 
 static int flag_value(const void *section, size_t offset)

@@ -42,6 +42,7 @@ static const struct word trait_flags[] = {
     {"stream-only", RESOURCE_STREAM_ONLY},
     {"old-schema", RESOURCE_OLD_SCHEMA},
     {"tools-no-effort", RESOURCE_TOOLS_NO_EFFORT},
+    {"no-completions", RESOURCE_NO_COMPLETIONS},
 };
 
 static void put_flags(struct json_out *o, const struct word *words, size_t n, uint64_t flags)

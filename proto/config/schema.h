@@ -57,7 +57,7 @@ struct schema_traits {
     uint64_t max_output;
     int no_tools, no_schema, no_sampling, sampling_unreasoned, one_sampling, no_forced_tools,
         no_prefill, completion_tokens, responses_only, tools_by_responses, system_anywhere,
-        stream_only, old_schema, tools_no_effort;
+        stream_only, old_schema, tools_no_effort, no_completions;
 };
 
 struct schema_family { // catalogue

@@ -215,6 +215,8 @@ static const struct conf_field traits_fields[] = {
           "Tools while it reasons are served through `/responses` only."),
     TRAIT("tools-no-effort", tools_no_effort,
           "Tools are refused beside a `reasoning_effort` other than `none`."),
+    TRAIT("no-completions", no_completions,
+          "`/completions` of old does not serve it: a completion goes as a chat."),
     TRAIT("system-anywhere", system_anywhere,
           "Anthropic: the role `system` may stand among the messages."),
     TRAIT("stream-only", stream_only, "It answers streams only."),

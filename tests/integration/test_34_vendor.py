@@ -44,6 +44,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 CONFIG = """\
 providers:
   p: {{dialect: openai, base-url: "http://127.0.0.1:{port}/v1/", auth: {{header: authorization}}, keys: [{{value: k}}]}}
+  openai: {{base-url: "http://127.0.0.1:{port}/v1/", keys: [{{value: k}}]}}
   c: {{dialect: openai, base-url: "http://127.0.0.1:{port}/v1/", keys: [{{value: k}}], paths: {{completions: ""}}}}
   g: {{dialect: gemini, base-url: "http://127.0.0.1:{port}/v1beta/", keys: [{{value: k}}]}}
 models:
@@ -113,5 +114,9 @@ def test_a_completion_of_old_goes_as_a_chat(up):
     assert r.json()["object"] == "text_completion" and r.json()["choices"][0] == {"text": "Hi", "index": 0, "logprobs": None, "finish_reason": "stop"}
     assert Handler.paths == ["/v1/chat/completions"]
     assert json.loads(Handler.bodies[0]) == {"model": "large", "messages": [{"role": "user", "content": "x"}], "max_tokens": 5}
+    # and a model of OpenAI's that does; of a vendor that nobody knows nothing is assumed
+    for model, path in (("openai/gpt-4.1-mini", "chat/completions"), ("openai/gpt-3.5-turbo-instruct", "completions"), ("p/gpt-4.1", "completions")):
+        r = up.post("/ai/v1/completions", {"model": model, "prompt": "x"})
+        assert r.status == 200 and Handler.paths.pop() == "/v1/" + path, (model, r)
     r = up.post("/ai/v1/completions", {"model": "c/large", "prompt": ["x", "y"]})
     assert r.status == 400 and r.json()["error"]["code"] == "unsupported_parameter" and len(Handler.paths) == 1, r
