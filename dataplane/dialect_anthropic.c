@@ -115,7 +115,7 @@ static bool is_own_error(unsigned status, struct slice body)
 static void write_error(const struct dialect_error *er, struct buf *out)
 {
     buf_append_str(out, "{\"type\":\"error\",\"error\":{\"type\":");
-    text_json_string(out, slice_str(error_type(er->status)));
+    text_json_string(out, slice_str(error_type(error_status(er)))); // in streams it is not told
     buf_append_str(out, ",\"message\":");
     text_json_string(out, er->message);
     if (er->attempts > 1) {

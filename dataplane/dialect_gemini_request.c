@@ -184,7 +184,9 @@ static uint64_t fitting_budget(const struct writer *x, enum canon_effort e)
 {
     bool always = x->t->thinking_off == CANON_OFF_EFFORT_LOW;
     uint64_t max = always ? ALWAYS_BUDGET_MAX : BUDGET_MAX;
-    uint64_t n = x->r->thinking == CANON_THINKING_ENABLED ? x->r->thinking_budget : budget_of(e);
+    bool told = x->r->thinking == CANON_THINKING_ENABLED ||
+                (x->r->thinking == CANON_THINKING_NOT_GIVEN && x->r->thinking_budget != 0);
+    uint64_t n = told ? x->r->thinking_budget : budget_of(e);
 
     if (n == 0) {
         return always ? ALWAYS_BUDGET_MIN : 0;
