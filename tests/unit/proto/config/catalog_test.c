@@ -638,7 +638,8 @@ static void a_models_own_traits_go_first(void **state)
     assert_null(parse("models:\n  gpt-5-mini: {at: [openai], traits: {no-sampling: false, "
                       "no-tools: true, efforts: [low]}}\n"));
     t = &find(RESOURCE_MODEL, "gpt-5-mini")->u.model->traits;
-    assert_true(t->flags == (RESOURCE_NO_TOOLS | RESOURCE_COMPLETION_TOKENS));
+    assert_true(t->flags ==
+                (RESOURCE_NO_TOOLS | RESOURCE_COMPLETION_TOKENS | RESOURCE_NO_COMPLETIONS));
     assert_int_equal(t->n_efforts, 1);
     assert_true(lists(t->drop, t->n_drop, "logit_bias")); // the family's
 }
