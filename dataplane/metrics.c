@@ -42,6 +42,7 @@ enum {
     M_CONNECTIONS,
     M_UPSTREAM,
     M_LOOP_LAG,
+    M_CONFIG_TAKEN,
     M_CONFIG_SEQ,
     M_CONFIG_LAG,
     M_CONTROL_HEARD,
@@ -111,6 +112,8 @@ static const struct metric_def defs[M_COUNT] = {
                     "Connections to providers.", 0},
     [M_LOOP_LAG] = {"sluice_loop_lag_seconds", METRIC_HISTOGRAM, "", overhead_bounds,
                     "Longest turn of a worker's loop in each second.", 1e-6},
+    [M_CONFIG_TAKEN] = {"sluice_config_taken_seconds", METRIC_HISTOGRAM, "", overhead_bounds,
+                        "CPU time a worker took to change to a new configuration.", 1e-6},
     [M_CONFIG_SEQ] = {"sluice_config_seq", METRIC_GAUGE, "", NULL,
                       "Sequence number of the configuration in force.", 0},
     [M_CONFIG_LAG] = {"sluice_config_lag", METRIC_GAUGE, "", NULL,
@@ -151,7 +154,8 @@ static const struct metric_def defs[M_COUNT] = {
 struct metrics {
     struct metric_slot *slot; // lives as long as the registry
     // Series without labels, looked up once.
-    struct metric_series *overhead, *streams, *in_flight, *connections, *lag, *idle, *active;
+    struct metric_series *overhead, *streams, *in_flight, *connections, *lag, *taken, *idle,
+        *active;
 };
 
 struct metric_registry *metrics_registry_new(void)
@@ -174,6 +178,7 @@ struct metrics *metrics_new(struct metric_registry *r)
     m->in_flight = metric_series(m->slot, M_IN_FLIGHT, NULL);
     m->connections = metric_series(m->slot, M_CONNECTIONS, NULL);
     m->lag = metric_series(m->slot, M_LOOP_LAG, NULL);
+    m->taken = metric_series(m->slot, M_CONFIG_TAKEN, NULL);
     m->idle = one(m, M_UPSTREAM, SLICE("idle"));
     m->active = one(m, M_UPSTREAM, SLICE("active"));
     return m;
@@ -272,6 +277,11 @@ void metrics_gauges(struct metrics *m, const struct metrics_gauges *g)
     metric_set(m->idle, (int64_t)g->upstream_idle);
     metric_set(m->active, (int64_t)g->upstream_active);
     metric_observe(m->lag, g->loop_lag_us);
+}
+
+void metrics_config_taken(struct metrics *m, uint64_t us)
+{
+    metric_observe(m->taken, us);
 }
 
 static void set(struct metrics *m, size_t def, uint64_t value)

@@ -42,6 +42,8 @@ struct metrics_gauges {
     uint64_t in_flight, connections, upstream_idle, upstream_active, loop_lag_us;
 };
 void metrics_gauges(struct metrics *m, const struct metrics_gauges *g);
+// A worker took over a new configuration; what that kept it running for.
+void metrics_config_taken(struct metrics *m, uint64_t us);
 
 // Of the whole process, by the thread that serves the ops port (its own slot).
 struct metrics_process {

@@ -554,7 +554,6 @@ static bool make(struct proxy *p, struct err *e)
     struct limit_config limits = {.ask = ask_leases, .arg = p, .park_us = PARK_US};
     uint64_t nofile = proc_raise_nofile();
 
-    (void)pthread_mutex_init(&p->shared.latest_lock, NULL); // a plain mutex: cannot fail
     p->loop = loop_new(e);
     if (p->loop == NULL) {
         return false;
@@ -618,7 +617,6 @@ static void unmake(struct proxy *p)
         loop_timer_cancel(p->loop, &p->state);
         loop_free(&p->loop);
     }
-    (void)pthread_mutex_destroy(&p->shared.latest_lock); // not held by anyone
 }
 
 bool proxy_run(const struct dp_conf_args *args, struct dp_conf *conf,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Workers: making, running, ending them, and what reaches them from other threads.
 //
-//   link's thread  --worker_publish--> latest (under a mutex) + a poke to each mailbox
+//   link's thread  --worker_publish--> incoming of each worker (atomic) + a poke to its mailbox
 //   another worker --socket----------> mailbox        limits' thread --wake--> mailbox
 //   main           --phase, dump-----> mailbox
 //
@@ -131,20 +131,20 @@ void worker_dump(struct worker_shared *s, void (*fn)(void *arg, struct buf *json
 static void take_snapshot(struct worker *w)
 {
     struct worker_shared *s = w->shared;
+    struct snapshot *latest = atomic_exchange(&w->incoming, NULL);
+    uint64_t began_us;
 
-    (void)pthread_mutex_lock(&s->latest_lock); // cannot fail on a plain mutex that is not held here
-    struct snapshot *latest = s->latest == NULL ? NULL : snapshot_ref(s->latest);
-    (void)pthread_mutex_unlock(&s->latest_lock);
-    if (latest == w->snapshot) {
-        snapshot_unref(&latest);
+    if (latest == NULL) {
         return;
     }
+    began_us = mono_thread_cpu_us();
     facts_memo_reset(&w->facts, latest);
     snapshot_unref(&w->snapshot);
     w->snapshot = latest;
     if (s->link != NULL) {
         link_applied(s->link, w->index, snapshot_seq(latest));
     }
+    metrics_config_taken(w->metrics, mono_thread_cpu_us() - began_us);
 }
 
 static void cut_requests(struct worker *w)
@@ -190,14 +190,12 @@ static void poke_all(struct worker_shared *s)
 
 void worker_publish(struct worker_shared *s, struct snapshot *snap)
 {
-    struct snapshot *old;
+    for (unsigned i = 0; i < s->n_workers; i++) {
+        struct snapshot *old = atomic_exchange(&s->workers[i]->incoming, snapshot_ref(snap));
 
-    (void)pthread_mutex_lock(&s->latest_lock);
-    old = s->latest;
-    s->latest = snapshot_ref(snap);
+        snapshot_unref(&old); // this worker has been busy since
+    }
     atomic_store(&s->config_seq, snapshot_seq(snap));
-    (void)pthread_mutex_unlock(&s->latest_lock);
-    snapshot_unref(&old);
     poke_all(s);
 }
 
@@ -387,6 +385,9 @@ static void close_down(struct worker *w)
     mbox_free(&w->mbox);
     free_pool(w);
     upstream_free(&w->upstream);
+    struct snapshot *unseen = atomic_exchange(&w->incoming, NULL);
+
+    snapshot_unref(&unseen);
     snapshot_unref(&w->snapshot);
     metrics_free(&w->metrics);
     buf_done(&w->scratch);
@@ -528,7 +529,6 @@ void worker_teardown(struct worker_shared *s)
     mem_free(s->workers);
     s->workers = NULL;
     s->n_workers = 0;
-    snapshot_unref(&s->latest);
 }
 
 uint16_t worker_port(const struct worker_shared *s)

@@ -69,10 +69,8 @@ struct worker_shared {
     bool (*validate)(struct slice text, struct buf *ret_why);
     struct worker **workers; // owns the array
     unsigned n_workers;
-    _Atomic int phase; // enum worker_phase
-    pthread_mutex_t latest_lock;
-    struct snapshot *latest;           // under latest_lock; one reference; NULL until the first
-    _Atomic uint64_t config_seq;       // its seq; 0: none yet
+    _Atomic int phase;                 // enum worker_phase
+    _Atomic uint64_t config_seq;       // of the last snapshot published; 0: none yet
     _Atomic uint64_t control_heard_us; // last heartbeat (monotonic); 0: never
     _Atomic bool default_auth_warned;
 };
@@ -89,7 +87,10 @@ struct worker {
     struct mbox *mbox;
     struct metrics *metrics;
     struct snapshot *snapshot; // one reference; NULL until the first
-    struct facts_memo facts;   // of `snapshot`
+    // The next one, put here by worker_publish with its reference; NULL: nothing new. No lock, so
+    // that a worker never waits for a link's thread that the system has stopped for a while.
+    struct snapshot *_Atomic incoming;
+    struct facts_memo facts; // of `snapshot`
     struct rng rng;
     struct retry_budget retry;
     uint64_t keep_alive_us; // between keep-alives of a stream that is held or silent

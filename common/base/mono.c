@@ -22,6 +22,11 @@ uint64_t mono_now_us(void)
     return now == 0 ? 1 : now;
 }
 
+uint64_t mono_thread_cpu_us(void)
+{
+    return read_us(CLOCK_THREAD_CPUTIME_ID);
+}
+
 uint64_t mono_wall_us(void)
 {
     return read_us(CLOCK_REALTIME);

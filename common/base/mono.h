@@ -10,6 +10,9 @@
 
 // CLOCK_MONOTONIC in microseconds; never 0.
 uint64_t mono_now_us(void);
+// Time that the calling thread has run, microseconds: what was taken from it by others is not in
+// it. A system call; not for each request.
+uint64_t mono_thread_cpu_us(void);
 // CLOCK_REALTIME, microseconds since the epoch.
 uint64_t mono_wall_us(void);
 

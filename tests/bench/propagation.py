@@ -17,7 +17,8 @@ the left is a half-applied configuration, and the run is void. So is it when one
 Scale (--scale, or --keys and --routers). So many virtual keys and routers; then resident memory of each proxy, and the
 longest turn of a worker's loop in each second (sluice_loop_lag_seconds): undisturbed, under changes, and while whole snapshots
 are taken in. For these a proxy's connection to the control plane is broken under a change, so that it has a gap to mend.
-A turn is long as well when the system lets somebody else run: compare with `undisturbed`.
+A turn is long as well when the system lets somebody else run: compare with `undisturbed`. What the changes themselves
+cost a worker (`taken`) is the time that it ran to take each over (sluice_config_taken_seconds); it waits for nobody there.
 
     tests/bench/propagation.py --bin build/release/bin [--changes 1000] [--rate 100] [--load 5000] [--proxies 3] [--scale]
 """
@@ -226,33 +227,39 @@ def in_force(o, bin, sluice, dir):
 
 
 class Turns:
-    """Longest turns of workers, each of a second, as the metric's steps tell them."""
+    """Longest turns of workers, each of a second, and what changes cost them, as the metrics' steps tell them."""
 
     def __init__(self, cluster, sluice):
         self.cluster, self.sluice, self.before = cluster, sluice, None
         self.before = self.read()
 
     def read(self):
-        out = {}
+        out = {"loop_lag": {}, "config_taken": {}}
         for p in self.cluster.proxies:
             for line in self.sluice.request(p.ops_port, "GET", "/metrics").body.decode().splitlines():
-                if line.startswith("sluice_loop_lag_seconds_bucket"):
-                    le = float(line.split('le="')[1].split('"')[0].replace("+Inf", "inf"))
-                    out[le] = out.get(le, 0) + float(line.rsplit(" ", 1)[1])
+                for name, steps in out.items():
+                    if line.startswith(f"sluice_{name}_seconds_bucket"):
+                        le = float(line.split('le="')[1].split('"')[0].replace("+Inf", "inf"))
+                        steps[le] = steps.get(le, 0) + float(line.rsplit(" ", 1)[1])
         return out
 
     def since(self):
         now = self.read()
-        steps, last, out = sorted(now), 0.0, {"worker_seconds": 0, "over_1_ms": 0, "over_5_ms": 0, "longest_up_to_ms": 0}
-        for le in steps:
-            here = now[le] - self.before.get(le, 0) - last
+        lag, taken = (self.steps(now[name], self.before[name]) for name in ("loop_lag", "config_taken"))
+        self.before = now
+        lag["worker_seconds"] = lag.pop("n")
+        return {**lag, "taken": taken}
+
+    def steps(self, now, before):
+        last, out = 0.0, {"n": 0, "over_1_ms": 0, "over_5_ms": 0, "longest_up_to_ms": 0}
+        for le in sorted(now):
+            here = now[le] - before.get(le, 0) - last
             last += here
-            out["worker_seconds"] += int(here)
+            out["n"] += int(here)
             out["over_1_ms"] += int(here) if le > 0.001 else 0
             out["over_5_ms"] += int(here) if le > 0.005 else 0
             if here > 0:
                 out["longest_up_to_ms"] = le * 1000 if le != float("inf") else "over 100"
-        self.before = now
         return out
 
 
