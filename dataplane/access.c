@@ -132,9 +132,13 @@ void access_attempt(struct req *r)
     const struct route_candidate *c = r->at.cand;
     struct dialect_usage guess = {.known = true,
                                   .input = dialect_estimate_tokens(r->rq.prompt_bytes)};
+    struct meter_rates rates = {.now = 0};
 
     if (r->w->shared->link == NULL) {
         return;
+    }
+    if (c != NULL) {
+        rates = req_rates(r, c);
     }
     const struct message_usage_record u = {
         .request_id = cstr(r->request_id),
@@ -143,7 +147,7 @@ void access_attempt(struct req *r)
         .provider = c != NULL ? c->provider->res->id : r->raw_provider->res->id,
         .model = c != NULL ? arena_strndup(&r->arena, c->model.p, c->model.n) : cstr(r->model),
         .input = guess.input,
-        .cost = c != NULL ? price_nano(meter_cost(c->price, &guess, false).pico) : 0,
+        .cost = c != NULL ? price_nano(meter_cost(c->price, &rates, &guess, false).pico) : 0,
         .attempts = r->attempts,
         .wall_us = loop_wall_us(r->w->loop),
         .team = cstr(r->team),

@@ -177,6 +177,39 @@ static void put_passed_on(struct buf *b, const struct req *r, bool trace, bool e
     httpd_each_header(r->q, pass_on, &p);
 }
 
+// And those that this provider has a use for.
+static bool takes_header(const struct resource_provider *p, const struct httpd_req *q,
+                         const char *name)
+{
+    return httpd_header(q, name).n > 0 &&
+           !slice_eq_nocase(slice_str(name), slice_str(p->auth_header));
+}
+
+static void put_taken(struct buf *b, const struct httpd_req *q, const struct resource_provider *p)
+{
+    for (size_t i = 0; i < p->quirks.n_takes_headers; i++) {
+        const char *name = p->quirks.takes_headers[i];
+
+        if (takes_header(p, q, name)) {
+            put_header(b, slice_str(name), httpd_header(q, name));
+        }
+    }
+}
+
+// The client's word goes before the configuration's.
+static bool is_taken(const struct httpd_req *q, const struct resource_provider *p,
+                     struct slice header)
+{
+    for (size_t i = 0; i < p->quirks.n_takes_headers; i++) {
+        const char *name = p->quirks.takes_headers[i];
+
+        if (slice_eq_nocase(header, slice_str(name)) && takes_header(p, q, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // The client's own word on a provider's header (anthropic-version) wins where the dialects are
 // equal.
 static bool is_passed_on(const struct req *r, const char *name)
@@ -196,7 +229,7 @@ static void put_provider_headers(struct req *r, struct buf *b, const struct reso
     for (size_t i = 0; i < p->n_headers; i++) {
         struct slice name = slice_str(p->headers[i].name);
 
-        if (!equal || !is_passed_on(r, p->headers[i].name)) {
+        if ((!equal || !is_passed_on(r, p->headers[i].name)) && !is_taken(r->q, p, name)) {
             put_header(b, name, slice_str(p->headers[i].value));
         }
     }
@@ -233,13 +266,14 @@ static void write_head(struct req *r, struct buf *b, const struct resource_provi
     buf_append_str(b, " HTTP/1.1\r\n");
     put_header(b, SLICE("host"), authority_of(origin));
     put_auth(b, p, key);
-    buf_append_str(b, !r->stream              ? "accept: application/json\r\n"
+    buf_append_str(b, !attempt_streams(r)     ? "accept: application/json\r\n"
                       : r->at.dialect->ndjson ? "accept: application/x-ndjson\r\n"
                                               : "accept: text/event-stream\r\n");
     buf_append_str(b, "content-type: application/json\r\n"
                       "accept-encoding: identity\r\n"
                       "user-agent: sluice/" SLUICE_VERSION "\r\n");
     put_passed_on(b, r, !r->w->shared->conf.drop_trace, equal);
+    put_taken(b, r->q, p);
     put_provider_headers(r, b, p, equal);
     put_length(b, body_bytes);
     buf_append_str(b, "\r\n");

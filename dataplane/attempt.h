@@ -73,6 +73,8 @@ MUST_CHECK bool attempt_prepare(struct req *r, const struct route_candidate *c,
 struct xlate *attempt_xlate(struct req *r);
 // The dialect a candidate is spoken to in for this request; NULL: it cannot serve it.
 const struct dialect *attempt_dialect(const struct req *r, const struct resource_provider *p);
+// Is the candidate asked for a stream: for the client, or to be put together for it (gather.h)?
+bool attempt_streams(const struct req *r);
 // Starts at a candidate (attempt_prepare and target_begin have been called). Never fails: trouble
 // comes as `ended`.
 void attempt_start(struct req *r, struct route_candidate *c);

@@ -76,6 +76,11 @@ const struct dialect *attempt_dialect(const struct req *r, const struct resource
     return d;
 }
 
+bool attempt_streams(const struct req *r)
+{
+    return r->stream || (r->at.outcome != NULL && r->at.outcome->streams);
+}
+
 // Signed reasoning is bound to the model that made it (providers/README.md G7c).
 static bool is_other_model(const struct req *r, const struct route_candidate *c)
 {
@@ -182,14 +187,15 @@ static bool apply_quirks(struct req *r, const struct route_candidate *c, const c
     return true;
 }
 
-// Equal dialects, but thoughts are to be told apart from the text: the answer goes through the
-// canonical model, the request as it is.
-static void split_think(struct req *r, const struct route_candidate *c)
+// Equal dialects, but thoughts are to be told apart from the text, or a stream is put together: the
+// answer goes through the canonical model.
+static void read_answer_too(struct req *r, const struct route_candidate *c)
 {
     const struct resource_quirks *q = &c->provider->res->u.provider->quirks;
+    bool streams = r->at.outcome != NULL && r->at.outcome->streams;
     struct xlate *x;
 
-    if ((q->flags & RESOURCE_SPLIT_THINK) == 0 || r->route.endpoint != DIALECT_CHAT) {
+    if (((q->flags & RESOURCE_SPLIT_THINK) == 0 && !streams) || r->route.endpoint != DIALECT_CHAT) {
         return;
     }
     x = attempt_xlate(r);
@@ -202,6 +208,21 @@ static void split_think(struct req *r, const struct route_candidate *c)
     r->at.xlate = x;
 }
 
+// OpenAI serves some models through its Responses API alone; others that serve them, under the same
+// names, do not.
+static bool is_responses_only(struct req *r, const struct route_candidate *c)
+{
+    struct canon_target target;
+
+    if (r->at.dialect != &dialect_openai ||
+        (r->route.endpoint != DIALECT_CHAT && r->route.endpoint != DIALECT_MESSAGES)) {
+        return false;
+    }
+    facts_of_target(&r->w->facts, r->snap, c->provider->res, c->model, r->router, &r->arena,
+                    &target);
+    return target.openai && (target.traits->flags & RESOURCE_RESPONSES_ONLY) != 0;
+}
+
 bool attempt_prepare(struct req *r, const struct route_candidate *c, const char **ret_code,
                      const char **ret_param, struct err *e)
 {
@@ -210,6 +231,13 @@ bool attempt_prepare(struct req *r, const struct route_candidate *c, const char 
     r->at.outcome = NULL;
     buf_done(&r->at.body);
     buf_init_soft(&r->at.body, XLATE_BODY_MAX);
+    if (is_responses_only(r, c)) {
+        *ret_code = "unsupported_parameter";
+        *ret_param = "model";
+        return err_set(e, ERR_INVALID,
+                       "the model " SLICE_FMT " is served through /v1/responses only",
+                       SLICE_ARG(slice_head(c->model, 96)));
+    }
     if (r->at.dialect != r->dialect || attempt_by_chat(r, c)) {
         return translate(r, c, ret_code, ret_param, e);
     }
@@ -220,7 +248,7 @@ bool attempt_prepare(struct req *r, const struct route_candidate *c, const char 
         if (!apply_quirks(r, c, ret_code, ret_param, e)) {
             return false;
         }
-        split_think(r, c);
+        read_answer_too(r, c);
     }
     if (r->at.body.over) { // a part of it must not go out as the whole
         *ret_code = "invalid_value";

@@ -337,6 +337,8 @@ struct canon_outcome {
     const char *dropped[CANON_DROPS_MAX];
     size_t n_dropped;
     bool json_tool; // the JSON schema went as the tool `json_output` (anthropic.md 9.3)
+    bool streams;   // a stream is asked for though the client wants a plain answer: it is put
+                    // together (gather.h)
     // failure
     const char *code, *param; // code static ("unsupported_parameter"); param static or arena
     char message[200];

@@ -17,6 +17,26 @@ const struct dialect *dialect_find(struct slice name)
     return NULL;
 }
 
+enum dialect_tier dialect_tier_of(struct slice word)
+{
+    static const struct {
+        struct slice word;
+        enum dialect_tier tier;
+    } words[] = {{{"flex", 4}, DIALECT_TIER_FLEX},
+                 {{"priority", 8}, DIALECT_TIER_PRIORITY},
+                 {{"batch", 5}, DIALECT_TIER_BATCH},
+                 {{"fast", 4}, DIALECT_TIER_FAST}};
+
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        struct slice own = words[i].word;
+
+        if (word.n >= own.n && slice_eq_nocase(slice_from(word, word.n - own.n), own)) {
+            return words[i].tier;
+        }
+    }
+    return DIALECT_TIER_STANDARD;
+}
+
 uint64_t dialect_estimate_tokens(uint64_t bytes)
 {
     return bytes / 4 + (bytes % 4 != 0 ? 1 : 0);

@@ -79,6 +79,19 @@ struct dialect_splice {
 
 #define DIALECT_SPLICES_MAX 8u // most that edit_request makes
 
+// How the provider says it served a request, where that has a price of its own.
+enum dialect_tier {
+    DIALECT_TIER_STANDARD, // or it said nothing
+    DIALECT_TIER_FLEX,
+    DIALECT_TIER_PRIORITY,
+    DIALECT_TIER_BATCH,
+    DIALECT_TIER_FAST, // Anthropic's speed: fast
+};
+
+// "flex", "priority", "batch", "fast", in either case, also behind another word ("ON_DEMAND_FLEX");
+// STANDARD for all others.
+enum dialect_tier dialect_tier_of(struct slice word);
+
 // Counters of providers/README.md section 5. known = the provider said so.
 struct dialect_usage {
     bool known;
@@ -86,8 +99,10 @@ struct dialect_usage {
     uint64_t input, cached, cache_write, output, reasoning;
     uint64_t cache_write_1h;            // part of cache_write that lives for an hour (Anthropic)
     uint64_t audio_input, audio_output; // parts of input and output
-    bool has_cost;                      // the provider said what the request cost
-    uint64_t cost_pico;                 // 1e-12 USD
+    enum dialect_tier tier;
+    bool us_only;       // Anthropic's inference_geo: us
+    bool has_cost;      // the provider said what the request cost
+    uint64_t cost_pico; // 1e-12 USD
 };
 
 // What one SSE event means.

@@ -36,12 +36,18 @@ static bool has_text(struct slice object, const char *key)
 
 // --- usage -------------------------------------------------------------------------------------
 
-enum { U_INPUT, U_WRITE, U_READ, U_OUTPUT, U_CREATION, U_DETAILS, U_N };
+enum { U_INPUT, U_WRITE, U_READ, U_OUTPUT, U_CREATION, U_DETAILS, U_TIER, U_SPEED, U_GEO, U_N };
 
 static const struct slice usage_names[U_N] = {
-    [U_INPUT] = {"input_tokens", 12},           [U_WRITE] = {"cache_creation_input_tokens", 27},
-    [U_READ] = {"cache_read_input_tokens", 23}, [U_OUTPUT] = {"output_tokens", 13},
-    [U_CREATION] = {"cache_creation", 14},      [U_DETAILS] = {"output_tokens_details", 21},
+    [U_INPUT] = {"input_tokens", 12},
+    [U_WRITE] = {"cache_creation_input_tokens", 27},
+    [U_READ] = {"cache_read_input_tokens", 23},
+    [U_OUTPUT] = {"output_tokens", 13},
+    [U_CREATION] = {"cache_creation", 14},
+    [U_DETAILS] = {"output_tokens_details", 21},
+    [U_TIER] = {"service_tier", 12},
+    [U_SPEED] = {"speed", 5},
+    [U_GEO] = {"inference_geo", 13},
 };
 
 static bool take_count(struct slice value, uint64_t *ret)
@@ -53,6 +59,18 @@ static bool take_count(struct slice value, uint64_t *ret)
     }
     *ret = v < COUNT_MAX ? v : COUNT_MAX;
     return true;
+}
+
+// What decides on the prices, where it is said.
+static void take_tier(const struct slice v[U_N], struct dialect_usage *u)
+{
+    if (v[U_TIER].n > 2 && scan_type_of(v[U_TIER]) == SCAN_STRING) {
+        u->tier = dialect_tier_of((struct slice){v[U_TIER].p + 1, v[U_TIER].n - 2});
+    }
+    if (is_text(v[U_SPEED], "fast")) {
+        u->tier = DIALECT_TIER_FAST;
+    }
+    u->us_only = u->us_only || is_text(v[U_GEO], "us");
 }
 
 void dialect_anthropic_answer_usage(struct slice usage, struct dialect_usage *u)
@@ -76,6 +94,7 @@ void dialect_anthropic_answer_usage(struct slice usage, struct dialect_usage *u)
         u->has_reasoning = take_count(inner, &u->reasoning) || u->has_reasoning;
     }
     u->input = fresh + u->cached + u->cache_write;
+    take_tier(v, u);
 }
 
 // --- errors ------------------------------------------------------------------------------------

@@ -123,8 +123,21 @@ static bool has_text(const struct canon_part *parts, enum canon_part_kind kind)
     return false;
 }
 
+// As Anthropic says what its own search found. Others do not say which words are from where.
+static void write_citation(struct jwrite *w, const struct canon_citation *k)
+{
+    jwrite_object(w);
+    jwrite_text_in(w, "type", SLICE("web_search_result_location"));
+    jwrite_text_in(w, "cited_text", SLICE(""));
+    jwrite_text_in(w, "encrypted_index", SLICE(""));
+    jwrite_text_in(w, "title", k->title.p != NULL ? k->title : k->url);
+    jwrite_text_in(w, "url", k->url);
+    jwrite_object_end(w);
+}
+
 // One text block: of the content, else of the refusal.
-static void write_text(struct jwrite *w, const struct canon_part *parts)
+static void write_text(struct jwrite *w, const struct canon_part *parts,
+                       const struct canon_citation *citations)
 {
     enum canon_part_kind kind = has_text(parts, CANON_TEXT) ? CANON_TEXT : CANON_REFUSAL;
 
@@ -141,6 +154,13 @@ static void write_text(struct jwrite *w, const struct canon_part *parts)
         }
     }
     jwrite_text_end(w);
+    if (citations != NULL) {
+        jwrite_array_in(w, "citations");
+        for (const struct canon_citation *k = citations; k != NULL; k = k->next) {
+            write_citation(w, k);
+        }
+        jwrite_array_end(w);
+    }
     jwrite_object_end(w);
 }
 
@@ -166,14 +186,16 @@ static void write_call(struct jwrite *w, const struct canon_part *p, const struc
     jwrite_object_end(w);
 }
 
-static void write_content(struct jwrite *w, const struct canon_part *parts,
+static void write_content(struct jwrite *w, const struct canon_choice_out *k,
                           const struct canon_context *c)
 {
+    const struct canon_part *parts = k->parts;
+
     jwrite_array_in(w, "content");
     for (const struct canon_part *p = parts; p != NULL; p = p->next) {
         write_reasoning(w, p);
     }
-    write_text(w, parts);
+    write_text(w, parts, k->citations);
     for (const struct canon_part *p = parts; p != NULL; p = p->next) {
         if (p->kind == CANON_TOOL_CALL) {
             write_call(w, p, c);
@@ -204,7 +226,7 @@ void dialect_anthropic_reply_answer(const struct canon_answer *answer,
     jwrite_object(&w);
     write_id(&w, answer->id, c);
     write_model(&w, answer->model, c);
-    write_content(&w, k->parts, c);
+    write_content(&w, k, c);
     write_stop(&w,
                stop_reason(k->finish, canon_has_tool_calls(k->parts), refused, k->stop_sequence),
                k->stop_sequence);
@@ -365,6 +387,25 @@ static void write_args(struct dialect_anthropic_writer *s, const struct canon_ev
     }
 }
 
+// At the text that is being told; there is no place for one without.
+static void write_citation_delta(const struct dialect_anthropic_writer *s,
+                                 const struct canon_citation *k, struct buf *out)
+{
+    struct jwrite w;
+
+    if (s->open != DIALECT_ANTHROPIC_TEXT) {
+        return;
+    }
+    w = begin(out, "content_block_delta");
+    jwrite_u64_in(&w, "index", s->index);
+    jwrite_object_in(&w, "delta");
+    jwrite_text_in(&w, "type", SLICE("citations_delta"));
+    jwrite_name(&w, "citation");
+    write_citation(&w, k);
+    jwrite_object_end(&w);
+    end(&w);
+}
+
 static void write_end(struct dialect_anthropic_writer *s, const struct canon_context *c,
                       struct buf *out)
 {
@@ -429,8 +470,10 @@ void dialect_anthropic_reply_event(void *writer, const struct canon_event *ev,
     case CANON_EV_ERROR:
         dialect_anthropic.write_error_event(ev->error, out);
         break;
-    case CANON_EV_IMAGE: // what Anthropic's answers do not have
     case CANON_EV_CITATION:
+        write_citation_delta(s, ev->citation, out);
+        break;
+    case CANON_EV_IMAGE: // what Anthropic's answers do not have
     case CANON_EV_GOOGLE_SIGNATURE:
         break;
     }

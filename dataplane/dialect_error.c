@@ -200,7 +200,8 @@ struct found {
     const struct tape *t;
     struct arena *a;
     struct slice message; // characters; .p NULL: none
-    struct slice code;    // text or digits
+    struct slice code;    // text, or a number as it is written
+    bool code_is_number;  // which is no code for a client
     struct slice type, param;
     unsigned status; // an HTTP status in the body; 0: none
 };
@@ -242,7 +243,8 @@ static void take_rest(struct found *f, uint32_t object)
 {
     uint32_t code = tape_given(f->t, object, "code");
 
-    f->code = tape_is(f->t, code, SCAN_NUMBER) ? tape_raw(f->t, code) : chars(f, code);
+    f->code_is_number = tape_is(f->t, code, SCAN_NUMBER);
+    f->code = f->code_is_number ? tape_raw(f->t, code) : chars(f, code);
     f->type = chars(f, tape_get(f->t, object, "type"));
     f->param = chars(f, tape_get(f->t, object, "param"));
     take_status(f, code);
@@ -325,6 +327,7 @@ static bool take_base_resp(struct found *f, uint32_t top)
         return false;
     }
     f->code = tape_raw(f->t, tape_get(f->t, base, "status_code"));
+    f->code_is_number = true;
     if (slice_to_u64(f->code, &code) && code != 0) {
         f->status = dialect_error_base_resp(code);
     }
@@ -399,7 +402,7 @@ static void finish(unsigned status, const struct found *f, struct dialect_error 
     if (f->param.n > 0) {
         ret->param = arena_strndup(f->a, f->param.p, f->param.n);
     }
-    dialect_error_classify(status, f->code, f->a, ret);
+    dialect_error_classify(status, f->code_is_number ? SLICE_NULL : f->code, f->a, ret);
     dialect_error_upgrade(ret, true);
     if (ret->status < 500) {
         apply(ret, m != MEANS_NOTHING ? m : meaning_of(f->type));
@@ -441,6 +444,36 @@ static bool null_or_string(const struct tape *t, uint32_t i)
     return tape_absent(t, i) || tape_is(t, i, SCAN_STRING);
 }
 
+// OpenAI's words are lower case ("invalid_request_error"); BadRequestError is another's.
+static bool is_lower_word(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if ((s.p[i] < 'a' || s.p[i] > 'z') && s.p[i] != '_') {
+            return false;
+        }
+    }
+    return s.n > 0;
+}
+
+// Does the normaliser read more out of it than it says in OpenAI's words?
+static bool says_more(unsigned status, const struct tape *t, uint32_t error)
+{
+    static const char *const upgraded[] = {"insufficient_quota", "content_policy_violation"};
+    struct dialect_error e;
+    struct arena a;
+    bool more = false;
+
+    arena_init(&a, 4096, 0);
+    dialect_error_of(status, t, &a, &e);
+    for (size_t i = 0; i < ARRAY_LEN(upgraded) && e.code != NULL; i++) {
+        more = more || (strcmp(e.code, upgraded[i]) == 0 &&
+                        !tape_eq(t, tape_get(t, error, "code"), upgraded[i]) &&
+                        !tape_eq(t, tape_get(t, error, "type"), upgraded[i]));
+    }
+    arena_done(&a);
+    return more;
+}
+
 bool dialect_error_is_openai(unsigned status, struct slice body)
 {
     struct tape t = {.tokens = NULL};
@@ -453,9 +486,9 @@ bool dialect_error_is_openai(unsigned status, struct slice body)
     }
     error = tape_get(&t, 0, "error");
     is = tape_is(&t, tape_get(&t, error, "message"), SCAN_STRING) &&
-         tape_is(&t, tape_get(&t, error, "type"), SCAN_STRING) &&
+         is_lower_word(tape_get_text(&t, error, "type")) &&
          null_or_string(&t, tape_get(&t, error, "param")) &&
-         null_or_string(&t, tape_get(&t, error, "code"));
+         null_or_string(&t, tape_get(&t, error, "code")) && !says_more(status, &t, error);
     tape_done(&t);
     return is;
 }

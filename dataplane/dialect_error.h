@@ -37,7 +37,9 @@ void dialect_error_of(unsigned status, const struct tape *t, struct arena *a,
 // HTTP status that MiniMax's base_resp.status_code stands for; 0 for its success, 0.
 unsigned dialect_error_base_resp(uint64_t status_code);
 // Is this already what OpenAI would have said, so that between equal dialects it goes to the client
-// byte for byte? An error object with texts as message and type, and a status that stays.
+// byte for byte? An error object with texts as message and type (in OpenAI's spelling), a status
+// that stays, and nothing in it that the normaliser reads more out of (credit used up, a prompt
+// refused by policy).
 bool dialect_error_is_openai(unsigned status, struct slice body);
 
 #endif

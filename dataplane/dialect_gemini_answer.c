@@ -35,6 +35,10 @@ void dialect_gemini_read_usage(const struct tape *t, uint32_t top, struct dialec
     got.output = count(t, u, "candidatesTokenCount", &answers);
     got.reasoning = count(t, u, "thoughtsTokenCount", &got.has_reasoning);
     got.output += got.reasoning;
+    got.tier = dialect_tier_of(tape_get_text(t, u, "serviceTier"));
+    if (got.tier == DIALECT_TIER_STANDARD) {
+        got.tier = dialect_tier_of(tape_get_text(t, u, "trafficType"));
+    }
     got.known = prompt || tools || answers || got.has_reasoning;
     if (got.known) {
         *ret = got;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Limit headers by a table of names: for requests and for tokens the first family that is there
-// counts.
+// counts. GitHub and Azure say how long a limit's period is in place of when it begins anew.
 #include "dataplane/dialect_limits.h"
 
 #include <string.h>
@@ -12,25 +12,33 @@
 
 struct family {
     const char *remaining, *limit, *reset; // reset NULL: not sent
+    const char *period;                    // stands in for a reset; NULL: not sent
 };
 
 static const struct family requests[] = {
-    {"x-ratelimit-remaining-requests", "x-ratelimit-limit-requests", "x-ratelimit-reset-requests"},
+    {"x-ratelimit-remaining-requests", "x-ratelimit-limit-requests", "x-ratelimit-reset-requests",
+     "x-ratelimit-renewalperiod-requests"},
     {"anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-limit",
-     "anthropic-ratelimit-requests-reset"},
-    {"x-ratelimit-remaining-req-minute", "x-ratelimit-limit-req-minute", NULL}, // Mistral
+     "anthropic-ratelimit-requests-reset", NULL},
+    {"x-ratelimit-remaining-req-minute", "x-ratelimit-limit-req-minute", NULL, NULL}, // Mistral
     {"x-ratelimit-remaining-requests-day", "x-ratelimit-limit-requests-day",
-     "x-ratelimit-reset-requests-day"},                                  // Cerebras
-    {"x-ratelimit-remaining", "x-ratelimit-limit", "x-ratelimit-reset"}, // Together, OpenRouter
+     "x-ratelimit-reset-requests-day", NULL}, // Cerebras
+    {"x-ratelimit-remaining", "x-ratelimit-limit", "x-ratelimit-reset",
+     NULL}, // Together, OpenRouter
 };
 
 static const struct family tokens[] = {
-    {"x-ratelimit-remaining-tokens", "x-ratelimit-limit-tokens", "x-ratelimit-reset-tokens"},
+    {"x-ratelimit-remaining-tokens", "x-ratelimit-limit-tokens", "x-ratelimit-reset-tokens",
+     "x-ratelimit-renewalperiod-tokens"},
     {"anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-limit",
-     "anthropic-ratelimit-tokens-reset"},
+     "anthropic-ratelimit-tokens-reset", NULL},
     {"x-ratelimit-remaining-tokens-minute", "x-ratelimit-limit-tokens-minute",
-     "x-ratelimit-reset-tokens-minute"},                    // Cerebras, Mistral
-    {"x-tokenlimit-remaining", "x-tokenlimit-limit", NULL}, // Together
+     "x-ratelimit-reset-tokens-minute", NULL},                    // Cerebras, Mistral
+    {"x-tokenlimit-remaining", "x-tokenlimit-limit", NULL, NULL}, // Together
+    {"x-ratelimit-remaining-tokens-prompt", "x-ratelimit-limit-tokens-prompt", NULL,
+     NULL}, // Fireworks
+    {"ratelimitbysize-remaining", "ratelimitbysize-limit", "ratelimitbysize-reset",
+     NULL}, // old Mistral
 };
 
 struct headers {
@@ -116,8 +124,10 @@ static bool read_family(const struct headers *h, const struct family *list, size
             continue;
         }
         (void)!read_u64(h, list[i].limit, ret_limit); // absent: stays 0
-        if (list[i].reset != NULL) {
-            (void)!dialect_limits_time(h->get(h->ctx, list[i].reset), h->wall_us, ret_reset_us);
+        if ((list[i].reset == NULL ||
+             !dialect_limits_time(h->get(h->ctx, list[i].reset), h->wall_us, ret_reset_us)) &&
+            list[i].period != NULL) {
+            (void)!dialect_limits_time(h->get(h->ctx, list[i].period), h->wall_us, ret_reset_us);
         }
         return true;
     }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ollama's own API as a provider (providers/openai-compatible.md section 5): /api/chat, streamed as
-// lines of JSON, and /api/embed. Tool calls come whole and without ids; the last line has
-// done: true and the counts.
+// lines of JSON, and /api/embed. What it answers is read in dialect_ollama_read.c.
 #include "common/base/text.h"
 #include "dataplane/canon.h"
 #include "dataplane/dialect.h"
 #include "dataplane/dialect_error.h"
 #include "dataplane/dialect_limits.h"
+#include "dataplane/dialect_ollama_read.h"
 #include "dataplane/tape.h"
 
 static bool serves(enum dialect_endpoint ep)
@@ -108,14 +108,23 @@ static bool check_parts(struct writer *x, const struct canon_part *parts)
     return true;
 }
 
-static struct slice thinking_of(const struct canon_part *parts)
+static void put_thinking(struct writer *x, const struct canon_part *parts)
 {
+    bool any = false;
+
     for (const struct canon_part *p = parts; p != NULL; p = p->next) {
-        if (p->kind == CANON_REASONING) {
-            return p->text;
+        if (p->kind == CANON_REASONING && p->text.n > 0) {
+            if (!any) {
+                jwrite_name(&x->w, "thinking");
+                jwrite_text_begin(&x->w);
+                any = true;
+            }
+            jwrite_text_more(&x->w, p->text);
         }
     }
-    return SLICE_NULL;
+    if (any) {
+        jwrite_text_end(&x->w);
+    }
 }
 
 static bool put_result(struct writer *x, const struct canon_part *p)
@@ -156,7 +165,7 @@ static bool put_message(struct writer *x, const struct canon_message *m)
     jwrite_string_in(&x->w, "role", slice_str(role_name(m->role)));
     put_content(x, m->parts);
     if (m->role == CANON_ASSISTANT) {
-        jwrite_text_in(&x->w, "thinking", thinking_of(m->parts));
+        put_thinking(x, m->parts);
     }
     ok = check_parts(x, m->parts) && put_images(x, m->parts);
     if (canon_has_tool_calls(m->parts)) {
@@ -306,9 +315,9 @@ static bool check_contract(struct writer *x)
 static void drop_hints(struct writer *x)
 {
     const struct canon_request *r = x->r;
-    const struct canon_param *const hints[] = {
-        &r->logit_bias, &r->user,     &r->safety_identifier, &r->service_tier,
-        &r->verbosity,  &r->metadata, &r->logprobs,          &r->top_logprobs};
+    const struct canon_param *const hints[] = {&r->logit_bias,        &r->user,
+                                               &r->safety_identifier, &r->service_tier,
+                                               &r->verbosity,         &r->metadata};
 
     canon_drop_params(x->o, hints, ARRAY_LEN(hints));
     if (r->parallel == 0) {
@@ -336,6 +345,8 @@ static bool write_chat(struct writer *x)
     }
     put_format(x);
     put_think(x);
+    jwrite_raw_in(&x->w, "logprobs", x->r->logprobs.raw);
+    jwrite_raw_in(&x->w, "top_logprobs", x->r->top_logprobs.raw);
     put_options(x);
     jwrite_bool_in(&x->w, "stream", x->r->stream); // the default is true
     canon_write_unknown(&x->w, x->r, x->t);
@@ -384,207 +395,15 @@ static bool write_request(const struct canon_request *r, const struct canon_targ
     return r->endpoint == DIALECT_EMBEDDINGS ? write_embeddings(&x) : write_chat(&x);
 }
 
-// --- answers -----------------------------------------------------------------------------------
-
-static enum canon_finish finish_of(const struct tape *t, bool tools)
-{
-    if (tape_eq(t, tape_get(t, 0, "done_reason"), "length")) {
-        return CANON_FINISH_LENGTH;
-    }
-    return tools ? CANON_FINISH_TOOLS : CANON_FINISH_STOP;
-}
-
-// prompt_eval_count may be absent when the prompt was cached as a whole.
-static void read_usage(const struct tape *t, struct dialect_usage *ret)
-{
-    bool input = tape_u64(t, tape_get(t, 0, "prompt_eval_count"), &ret->input);
-    bool output = tape_u64(t, tape_get(t, 0, "eval_count"), &ret->output);
-
-    ret->known = input || output;
-}
-
-static struct slice args_of(const struct tape *t, uint32_t function, struct arena *a)
-{
-    uint32_t args = tape_get(t, function, "arguments");
-
-    return tape_is(t, args, SCAN_OBJECT) ? canon_compact(tape_raw(t, args), a) : SLICE("{}");
-}
-
-static struct slice name_of(const struct tape *t, uint32_t function)
-{
-    struct slice name = tape_get_text(t, function, "name");
-
-    return name.p == NULL ? SLICE("") : name;
-}
-
-static bool read_vectors(const struct tape *t, const struct canon_context *c,
-                         struct canon_answer *ret)
-{
-    uint32_t list = tape_get(t, 0, "embeddings");
-    size_t n = 0;
-
-    TAPE_ITEMS(t, list, i)
-    {
-        n++;
-    }
-    ret->vectors = arena_alloc(c->arena, (n + 1) * sizeof(*ret->vectors));
-    TAPE_ITEMS(t, list, k)
-    {
-        if (!tape_is(t, k, SCAN_ARRAY)) {
-            return false;
-        }
-        ret->vectors[ret->n_vectors++] = tape_raw(t, k);
-    }
-    return tape_is(t, list, SCAN_ARRAY);
-}
-
-static void read_message(const struct tape *t, uint32_t message, const struct canon_context *c,
-                         struct canon_choice_out *out)
-{
-    struct canon_part **tail = &out->parts;
-    struct slice thinking = tape_get_text(t, message, "thinking");
-    struct slice content = tape_get_text(t, message, "content");
-
-    if (thinking.n > 0) {
-        canon_add_part(c->arena, &tail, CANON_REASONING)->text = thinking;
-    }
-    if (content.n > 0) {
-        canon_add_part(c->arena, &tail, CANON_TEXT)->text = content;
-    }
-    TAPE_ITEMS(t, tape_get(t, message, "tool_calls"), i)
-    {
-        uint32_t function = tape_get(t, i, "function");
-        struct canon_part *p = canon_add_part(c->arena, &tail, CANON_TOOL_CALL);
-
-        p->id = canon_make_id("call_", c->rng, c->arena);
-        p->name = name_of(t, function);
-        p->args = args_of(t, function, c->arena);
-    }
-}
-
-static bool read_answer(const struct tape *t, const struct canon_context *c,
-                        struct canon_answer *ret)
-{
-    uint32_t message = tape_get(t, 0, "message");
-    struct canon_choice_out *out;
-
-    ret->model = tape_get_text(t, 0, "model");
-    read_usage(t, &ret->usage);
-    if (c->endpoint == DIALECT_EMBEDDINGS) {
-        return read_vectors(t, c, ret);
-    }
-    if (!tape_is(t, message, SCAN_OBJECT)) {
-        return false;
-    }
-    out = ret->choices = arena_zalloc(c->arena, sizeof(*out));
-    read_message(t, message, c, out);
-    out->finish = finish_of(t, canon_has_tool_calls(out->parts));
-    return true;
-}
-
-// --- events ------------------------------------------------------------------------------------
-
-struct reader {
-    bool started, done;
-    uint32_t tools;
-};
-
-static void tell_text(enum canon_event_kind kind, struct slice text, struct canon_sink to)
-{
-    struct canon_event ev = {.kind = kind, .text = text};
-
-    if (text.n > 0) {
-        to.tell(to.ctx, &ev);
-    }
-}
-
-static void tell_call(struct reader *r, const struct tape *t, uint32_t function,
-                      const struct canon_context *c, struct canon_sink to)
-{
-    struct canon_event ev = {.kind = CANON_EV_TOOL,
-                             .tool = r->tools,
-                             .whole = true,
-                             .id = canon_make_id("call_", c->rng, c->arena),
-                             .name = name_of(t, function)};
-
-    to.tell(to.ctx, &ev);
-    ev = (struct canon_event){.kind = CANON_EV_ARGS,
-                              .tool = r->tools++,
-                              .text = jtext_encode(args_of(t, function, c->arena), c->arena)};
-    to.tell(to.ctx, &ev);
-}
-
-static void tell_done(struct reader *r, const struct tape *t, struct canon_sink to)
-{
-    struct dialect_usage usage = {.known = false};
-    struct canon_event ev = {.kind = CANON_EV_FINISH, .finish = finish_of(t, r->tools > 0)};
-
-    r->done = true;
-    to.tell(to.ctx, &ev);
-    read_usage(t, &usage);
-    ev = (struct canon_event){.kind = CANON_EV_USAGE, .usage = &usage};
-    if (usage.known) {
-        to.tell(to.ctx, &ev);
-    }
-    ev = (struct canon_event){.kind = CANON_EV_END};
-    to.tell(to.ctx, &ev);
-}
-
-static bool read_event(void *reader, struct tape *t, struct slice event, struct slice data,
-                       const struct canon_context *c, struct canon_sink to)
-{
-    struct reader *r = reader;
-    uint32_t message;
-    struct err e;
-
-    (void)event; // lines have no names
-    if (!tape_parse(t, data, &e) || !tape_is(t, 0, SCAN_OBJECT)) {
-        return false;
-    }
-    if (tape_given(t, 0, "error") != TAPE_NONE) {
-        struct dialect_error error = {.status = 0};
-        struct canon_event ev = {.kind = CANON_EV_ERROR, .error = &error};
-
-        dialect_error_of(0, t, c->arena, &error);
-        to.tell(to.ctx, &ev);
-        return true;
-    }
-    if (!r->started) {
-        struct canon_event ev = {.kind = CANON_EV_START, .model = tape_get_text(t, 0, "model")};
-
-        r->started = true;
-        to.tell(to.ctx, &ev);
-    }
-    message = tape_get(t, 0, "message");
-    tell_text(CANON_EV_REASONING, tape_get_text(t, message, "thinking"), to);
-    tell_text(CANON_EV_TEXT, tape_get_text(t, message, "content"), to);
-    TAPE_ITEMS(t, tape_get(t, message, "tool_calls"), i)
-    {
-        tell_call(r, t, tape_get(t, i, "function"), c, to);
-    }
-    if (tape_true(t, tape_get(t, 0, "done"))) {
-        tell_done(r, t, to);
-    }
-    return true;
-}
-
-// The last line says that it is the last; without it the stream was cut.
-static void read_end(void *reader, const struct canon_context *c, struct canon_sink to)
-{
-    (void)reader;
-    (void)c;
-    (void)to;
-}
-
 const struct dialect dialect_ollama = {
     .name = "ollama",
     .serves = serves,
     .write_path = write_path,
     .write_request = write_request,
-    .read_answer = read_answer,
-    .reader_size = sizeof(struct reader),
-    .read_event = read_event,
-    .read_end = read_end,
+    .read_answer = dialect_ollama_read_answer,
+    .reader_size = DIALECT_OLLAMA_READER_SIZE,
+    .read_event = dialect_ollama_read_event,
+    .read_end = dialect_ollama_read_end,
     .read_error = dialect_error_read,
     .observe_limits = dialect_limits_read,
     .ndjson = true,

@@ -14,12 +14,13 @@
 
 // --- members -----------------------------------------------------------------------------------
 
-enum { TOP_USAGE, TOP_X_GROQ, TOP_ERROR, TOP_CHOICES, TOP_OBJECT, TOP_BASE_RESP, TOP_N };
+enum { TOP_USAGE, TOP_X_GROQ, TOP_ERROR, TOP_CHOICES, TOP_OBJECT, TOP_BASE_RESP, TOP_TIER, TOP_N };
 
 static const struct slice top_names[TOP_N] = {
-    [TOP_USAGE] = {"usage", 5},   [TOP_X_GROQ] = {"x_groq", 6},
-    [TOP_ERROR] = {"error", 5},   [TOP_CHOICES] = {"choices", 7},
-    [TOP_OBJECT] = {"object", 6}, [TOP_BASE_RESP] = {"base_resp", 9},
+    [TOP_USAGE] = {"usage", 5},        [TOP_X_GROQ] = {"x_groq", 6},
+    [TOP_ERROR] = {"error", 5},        [TOP_CHOICES] = {"choices", 7},
+    [TOP_OBJECT] = {"object", 6},      [TOP_BASE_RESP] = {"base_resp", 9},
+    [TOP_TIER] = {"service_tier", 12},
 };
 
 // False: malformed.
@@ -147,7 +148,7 @@ static struct dialect_usage read_usage(struct slice usage)
     return u;
 }
 
-// What is known stays known: a later object full of nulls says nothing.
+// What is known stays known: a later object full of nulls says nothing. The tier is not in it.
 bool dialect_openai_answer_usage(struct slice usage, struct dialect_usage *ret)
 {
     struct dialect_usage u;
@@ -156,10 +157,18 @@ bool dialect_openai_answer_usage(struct slice usage, struct dialect_usage *ret)
         return false;
     }
     u = read_usage(usage);
+    u.tier = ret->tier;
     if (u.known) {
         *ret = u;
     }
     return true;
+}
+
+void dialect_openai_answer_tier(struct slice service_tier, struct dialect_usage *ret)
+{
+    if (scan_type_of(service_tier) == SCAN_STRING) {
+        ret->tier = dialect_tier_of((struct slice){service_tier.p + 1, service_tier.n - 2});
+    }
 }
 
 static bool take_first(void *ctx, struct slice value, enum scan_type t)
@@ -174,6 +183,7 @@ static bool find_usage(const struct slice top[TOP_N], struct dialect_usage *ret)
 {
     struct slice v, first = SLICE_NULL;
 
+    dialect_openai_answer_tier(top[TOP_TIER], ret); // as it was really served
     if (dialect_openai_answer_usage(top[TOP_USAGE], ret) ||
         (scan_get(top[TOP_X_GROQ], "usage", &v) && dialect_openai_answer_usage(v, ret))) {
         return true;
@@ -196,22 +206,36 @@ static unsigned base_resp_status(const struct slice top[TOP_N])
                : 0;
 }
 
-// Some vendors put an error object into a 200.
-static unsigned error_in_answer(const struct slice top[TOP_N])
+// {"error": ...} or the flat {"object":"error", ...}.
+static bool find_error(struct slice data, const struct slice top[TOP_N], struct slice *ret)
 {
-    struct slice code;
-    uint64_t n = 0;
+    struct slice v = top[TOP_ERROR];
+
+    if (v.p != NULL && scan_type_of(v) != SCAN_NULL) {
+        // Text where an object should be: what else there is stands beside it.
+        *ret = scan_type_of(v) == SCAN_OBJECT ? v : data;
+        return true;
+    }
+    if (slice_eq(top[TOP_OBJECT], SLICE("\"error\""))) {
+        *ret = data;
+        return true;
+    }
+    return false;
+}
+
+// Some vendors put an error into a 200.
+static unsigned error_in_answer(struct slice body, const struct slice top[TOP_N])
+{
+    struct slice error;
 
     if (base_resp_status(top) != 0) {
         return base_resp_status(top);
     }
-    if (scan_type_of(top[TOP_ERROR]) != SCAN_OBJECT || top[TOP_CHOICES].p != NULL) {
+    if (top[TOP_CHOICES].p != NULL || slice_eq(top[TOP_ERROR], SLICE("\"\"")) ||
+        !find_error(body, top, &error)) {
         return 0;
     }
-    if (scan_get(top[TOP_ERROR], "code", &code) && scan_u64(code, &n) && n >= 400 && n < 600) {
-        return (unsigned)n;
-    }
-    return 500;
+    return dialect_openai_answer_error_status(error);
 }
 
 struct dialect_answer dialect_openai_answer_whole(struct slice body)
@@ -220,7 +244,7 @@ struct dialect_answer dialect_openai_answer_whole(struct slice body)
     struct dialect_answer a = {.malformed = !read_top(body, top)};
 
     if (!a.malformed) {
-        a.error_status = error_in_answer(top);
+        a.error_status = error_in_answer(body, top);
         (void)find_usage(top, &a.usage);
     }
     return a;
@@ -382,23 +406,6 @@ unsigned dialect_openai_answer_error_status(struct slice error)
         }
     }
     return 500;
-}
-
-// {"error": ...} or the flat {"object":"error", ...}.
-static bool find_error(struct slice data, const struct slice top[TOP_N], struct slice *ret)
-{
-    struct slice v = top[TOP_ERROR];
-
-    if (v.p != NULL && scan_type_of(v) != SCAN_NULL) {
-        // Text where an object should be: what else there is stands beside it.
-        *ret = scan_type_of(v) == SCAN_OBJECT ? v : data;
-        return true;
-    }
-    if (slice_eq(top[TOP_OBJECT], SLICE("\"error\""))) {
-        *ret = data;
-        return true;
-    }
-    return false;
 }
 
 // --- events ------------------------------------------------------------------------------------

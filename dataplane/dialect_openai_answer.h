@@ -14,6 +14,8 @@ struct dialect_answer dialect_openai_answer_whole(struct slice body);
 // The counters of a usage object, of any vendor; *ret stays as it is where it says nothing. False:
 // it is no object.
 bool dialect_openai_answer_usage(struct slice usage, struct dialect_usage *ret);
+// The tier it was served in, from the member of an answer or event; stays where there is none.
+void dialect_openai_answer_tier(struct slice service_tier, struct dialect_usage *ret);
 // HTTP status that an error object inside a stream stands for.
 unsigned dialect_openai_answer_error_status(struct slice error);
 

@@ -370,11 +370,60 @@ static bool wants_reasoning(const struct canon_target *t)
            (t->quirks != NULL && t->quirks->reasoning_history != RESOURCE_HISTORY_DROP);
 }
 
+static bool has_signed(const struct canon_part *parts)
+{
+    for (const struct canon_part *p = parts; p != NULL; p = p->next) {
+        if (p->kind == CANON_REDACTED || (p->kind == CANON_REASONING && p->signature.n > 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// As OpenRouter wants it back: which text which signature belongs to stays known.
+static void put_details(struct writer *s, const struct canon_part *parts)
+{
+    jwrite_array_in(s->w, "reasoning_details");
+    for (const struct canon_part *p = parts; p != NULL; p = p->next) {
+        if (p->kind != CANON_REASONING && p->kind != CANON_REDACTED) {
+            continue;
+        }
+        jwrite_object(s->w);
+        if (p->kind == CANON_REASONING) {
+            jwrite_string_in(s->w, "type", SLICE("reasoning.text"));
+            jwrite_text_in(s->w, "text", p->text.p != NULL ? p->text : SLICE(""));
+            jwrite_text_in(s->w, "signature", p->signature.n > 0 ? p->signature : SLICE_NULL);
+        } else {
+            jwrite_string_in(s->w, "type", SLICE("reasoning.encrypted"));
+            jwrite_text_in(s->w, "data", p->data);
+        }
+        jwrite_object_end(s->w);
+    }
+    jwrite_array_end(s->w);
+}
+
+static bool keeps_signed(const struct writer *s, const struct canon_part *parts)
+{
+    return s->t->quirks != NULL &&
+           s->t->quirks->reasoning_history == RESOURCE_HISTORY_REASONING_DETAILS &&
+           has_signed(parts) && !s->t->strip_signatures;
+}
+
+static void put_reasoning(struct writer *s, const struct canon_part *parts)
+{
+    if (keeps_signed(s, parts)) {
+        put_details(s, parts);
+    } else {
+        put_joined(s->w, "reasoning_content", parts, CANON_REASONING);
+    }
+}
+
 static void put_assistant(struct writer *s, const struct canon_message *m)
 {
     bool calls = canon_has_tool_calls(m->parts), text = has_text_of(m->parts, CANON_TEXT);
     bool refusal = has_text_of(m->parts, CANON_REFUSAL);
-    bool reasoning = wants_reasoning(s->t) && has_text_of(m->parts, CANON_REASONING);
+    bool reasoning = wants_reasoning(s->t) &&
+                     (has_text_of(m->parts, CANON_REASONING) || keeps_signed(s, m->parts));
 
     if (!calls && !text && !refusal && !reasoning) {
         return; // nothing that this provider can be told
@@ -392,7 +441,7 @@ static void put_assistant(struct writer *s, const struct canon_message *m)
         put_joined(s->w, "refusal", m->parts, CANON_REFUSAL);
     }
     if (reasoning) {
-        put_joined(s->w, "reasoning_content", m->parts, CANON_REASONING);
+        put_reasoning(s, m->parts);
     }
     if (calls) {
         jwrite_array_in(s->w, "tool_calls");

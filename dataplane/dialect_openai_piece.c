@@ -51,13 +51,32 @@ static void tell_blocks(const struct walk *w, uint32_t blocks)
     }
 }
 
+// Is there something in reasoning_details that `reasoning`, which repeats its texts, does not hold?
+static bool has_signed(const struct tape *t, uint32_t details)
+{
+    TAPE_ITEMS(t, details, i)
+    {
+        if (tape_get_text(t, i, "signature").n > 0 || tape_get_text(t, i, "data").n > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// OpenRouter's and MiniMax's. What is encrypted can only be given back in its maker's format, and
+// the one that has a place in the canonical model is Anthropic's.
 static void tell_details(const struct walk *w, uint32_t list)
 {
     TAPE_ITEMS(w->t, list, i)
     {
         struct slice text = tape_get_text(w->t, i, "text");
+        struct slice format = tape_get_text(w->t, i, "format");
 
         tell(w, DIALECT_OPENAI_DETAILS, text.n > 0 ? text : tape_get_text(w->t, i, "summary"));
+        tell_member(w, DIALECT_OPENAI_SIGNATURE, i, "signature");
+        if (format.n == 0 || slice_starts(format, SLICE("anthropic"))) {
+            tell_member(w, DIALECT_OPENAI_REDACTED, i, "data");
+        }
     }
 }
 
@@ -65,7 +84,8 @@ static void tell_reasoning(const struct walk *w, uint32_t message)
 {
     static const char *const names[] = {"reasoning_content", "reasoning"};
     uint32_t blocks = tape_get(w->t, message, "thinking_blocks");
-    bool told = has_thinking(w->t, blocks);
+    uint32_t details = tape_get(w->t, message, "reasoning_details");
+    bool in_blocks = has_thinking(w->t, blocks), told = in_blocks || has_signed(w->t, details);
 
     for (size_t i = 0; i < ARRAY_LEN(names) && !told; i++) {
         struct slice text = tape_get_text(w->t, message, names[i]);
@@ -73,8 +93,8 @@ static void tell_reasoning(const struct walk *w, uint32_t message)
         tell(w, DIALECT_OPENAI_REASONING, text);
         told = text.n > 0;
     }
-    if (!told) {
-        tell_details(w, tape_get(w->t, message, "reasoning_details"));
+    if (!in_blocks && (!told || has_signed(w->t, details))) {
+        tell_details(w, details);
     }
     tell_blocks(w, blocks);
 }
@@ -142,6 +162,28 @@ static void tell_citation(const struct walk *w, uint32_t annotation)
         (void)!tape_u64(w->t, tape_get(w->t, at, "start_index"), &k.begin);
         (void)!tape_u64(w->t, tape_get(w->t, at, "end_index"), &k.end);
         w->fn(w->ctx, &p);
+    }
+}
+
+void dialect_openai_piece_sources(const struct tape *t,
+                                  void (*fn)(void *ctx, const struct dialect_openai_piece *p),
+                                  void *ctx)
+{
+    uint32_t list = tape_get(t, 0, "search_results");
+
+    list = tape_first(t, list) != TAPE_NONE ? list : tape_get(t, 0, "citations");
+    TAPE_ITEMS(t, list, i)
+    {
+        struct canon_citation k = {.url = tape_text(t, i)};
+        struct dialect_openai_piece p = {.kind = DIALECT_OPENAI_CITATION, .citation = &k};
+
+        if (k.url.p == NULL) {
+            k.url = tape_get_text(t, i, "url");
+            k.title = tape_get_text(t, i, "title");
+        }
+        if (k.url.n > 0) {
+            fn(ctx, &p);
+        }
     }
 }
 

@@ -33,6 +33,11 @@ struct dialect_openai_piece {
 void dialect_openai_piece_each(const struct tape *t, uint32_t message, struct arena *a,
                                void (*fn)(void *ctx, const struct dialect_openai_piece *p),
                                void *ctx);
+// Where the answer, or event, as a whole says what it is based on (Perplexity, xAI):
+// search_results, else citations, each told as a CITATION.
+void dialect_openai_piece_sources(const struct tape *t,
+                                  void (*fn)(void *ctx, const struct dialect_openai_piece *p),
+                                  void *ctx);
 // The finish-reason normaliser. *ret_broken: the provider gave up, rather than the model came to an
 // end: an error where nothing was said yet.
 enum canon_finish dialect_openai_piece_finish(struct slice reason, bool *ret_broken);

@@ -207,6 +207,9 @@ static bool read_choices(const struct tape *t, const struct canon_context *c,
         (void)!tape_u64(t, tape_get(t, i, "index"), &index);
         own->index = index < UINT32_MAX ? (uint32_t)index : k;
         read_choice(&b, i, own);
+        if (k == 0 && own->citations == NULL) {
+            dialect_openai_piece_sources(t, add_piece, &b);
+        }
         *tail = own;
         tail = &own->next;
         k++;
@@ -256,6 +259,7 @@ bool dialect_openai_read_usage(const struct tape *t, struct dialect_usage *ret)
 {
     uint32_t choices = tape_get(t, 0, "choices"), first;
 
+    dialect_openai_answer_tier(tape_raw(t, tape_get(t, 0, "service_tier")), ret);
     if (dialect_openai_answer_usage(tape_raw(t, tape_get(t, 0, "usage")), ret) ||
         dialect_openai_answer_usage(tape_raw(t, tape_get(t, tape_get(t, 0, "x_groq"), "usage")),
                                     ret)) {

@@ -36,7 +36,7 @@ struct choice {
 struct reader {
     struct choice *choices;
     uint32_t n;
-    bool started, ended, spoke;
+    bool started, ended, spoke, cited;
 };
 
 _Static_assert(sizeof(struct reader) <= DIALECT_OPENAI_STREAM_READER_SIZE, "reader_size");
@@ -196,8 +196,20 @@ static void tell_piece(void *ctx, const struct dialect_openai_piece *p)
         break;
     case DIALECT_OPENAI_CITATION:
         ev.kind = CANON_EV_CITATION;
+        l->s->cited = true;
         tell(l, &ev);
         break;
+    }
+}
+
+// Perplexity repeats them in every event, xAI says them in the last: once, when the answer is
+// there.
+static void tell_sources(struct look *l)
+{
+    if (!l->s->cited && l->choice->index == 0) {
+        l->s->cited = tape_first(l->t, tape_get(l->t, 0, "citations")) != TAPE_NONE ||
+                      tape_first(l->t, tape_get(l->t, 0, "search_results")) != TAPE_NONE;
+        dialect_openai_piece_sources(l->t, tell_piece, l);
     }
 }
 
@@ -250,6 +262,7 @@ static void tell_finish(struct look *l, struct choice *k, enum canon_finish fini
     if (finish == CANON_FINISH_STOP && k->calls.n > 0) {
         ev.finish = CANON_FINISH_TOOLS; // README G15
     }
+    tell_sources(l);
     ev.logprobs = l->logprobs;
     k->finished = true;
     start(l);
@@ -358,6 +371,10 @@ static void look_at(struct look *l)
         if (tape_is(l->t, i, SCAN_OBJECT) && !l->s->ended) {
             look_at_choice(l, i, position++);
         }
+    }
+    if (!l->s->ended && l->s->choices != NULL && l->s->choices->finished) {
+        l->choice = l->s->choices;
+        tell_sources(l);
     }
     if (!l->s->ended && dialect_openai_read_usage(l->t, &usage) && usage.known) {
         struct canon_event ev = {.kind = CANON_EV_USAGE, .usage = &usage};

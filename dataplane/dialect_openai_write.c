@@ -204,8 +204,12 @@ static void put_call(struct jwrite *w, const struct canon_part *p, const struct 
         jwrite_string_in(w, "type", SLICE("function"));
         jwrite_object_in(w, "function");
         jwrite_text_in(w, "name", p->name);
-        jwrite_name(w, "arguments");
-        jwrite_quoted(w, p->args.n > 0 ? p->args : SLICE("{}"));
+        if (p->args.p == NULL && p->text.n > 0) { // what is no JSON object
+            jwrite_text_in(w, "arguments", p->text);
+        } else {
+            jwrite_name(w, "arguments");
+            jwrite_quoted(w, p->args.n > 0 ? p->args : SLICE("{}"));
+        }
     }
     jwrite_object_end(w);
     dialect_openai_write_google_signature(w, p->google_signature);

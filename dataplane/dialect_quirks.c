@@ -164,6 +164,50 @@ static void edit_messages(struct dialect_quirks_editor *e, uint32_t name)
     }
 }
 
+// A name of the end user that is too short or too long goes.
+static void edit_user(struct dialect_quirks_editor *e, uint32_t name)
+{
+    struct slice user = jtext_decode(tape_text(e->t, name + 1), e->a);
+    size_t n = 0;
+
+    for (size_t i = 0; i < user.n; i++) {
+        n += ((unsigned char)user.p[i] & 0xC0) != 0x80; // no continuation byte
+    }
+    if (n < e->q->user_min || (e->q->user_max != 0 && n > e->q->user_max)) {
+        dialect_quirks_editor_drop(e, name);
+    } else {
+        dialect_quirks_editor_keep(e, name);
+    }
+}
+
+// A stream that the client did not ask for: the model answers nothing else, or the vendor wants one
+// for an answer of this length.
+static bool must_stream(const struct dialect_quirks_editor *e)
+{
+    static const char *const bounds[] = {"max_completion_tokens", "max_tokens"};
+    uint64_t most = 0;
+
+    if (!e->chat || e->stream) {
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bounds) && most == 0; i++) {
+        (void)!tape_u64(e->t, tape_get(e->t, 0, bounds[i]), &most);
+    }
+    return dialect_quirks_model(e, RESOURCE_STREAM_ONLY) ||
+           (e->q->plain_max_tokens != 0 && most > e->q->plain_max_tokens);
+}
+
+static void put_stream(struct dialect_quirks_editor *e)
+{
+    e->touched = e->o->streams = true;
+    jwrite_bool_in(&e->w, "stream", true);
+    if (!e->target->no_stream_usage) {
+        jwrite_object_in(&e->w, "stream_options");
+        jwrite_bool_in(&e->w, "include_usage", true);
+        jwrite_object_end(&e->w);
+    }
+}
+
 static void edit_stream_options(struct dialect_quirks_editor *e, uint32_t name)
 {
     if (e->target->no_stream_usage) {
@@ -189,6 +233,7 @@ static const struct own {
     {"reasoning_effort", edit_effort},
     {"reasoning", edit_reasoning},
     {"stream_options", edit_stream_options},
+    {"user", edit_user},
 };
 
 static bool is_neutral(const struct dialect_quirks_editor *e, uint32_t name)
@@ -218,6 +263,9 @@ static void refuse(struct dialect_quirks_editor *e, uint32_t name)
 
 static void edit_member(struct dialect_quirks_editor *e, uint32_t name)
 {
+    if (e->forced && (tape_eq(e->t, name, "stream") || tape_eq(e->t, name, "stream_options"))) {
+        return; // put_stream has its own
+    }
     if (tape_absent(e->t, name + 1)) {
         dialect_quirks_editor_keep(e, name);
     } else if (in_list(e->q->refuse, e->q->n_refuse, e->t, name)) {
@@ -245,6 +293,9 @@ static void edit_top(struct dialect_quirks_editor *e)
             edit_member(e, i);
         }
     }
+    if (e->forced) {
+        put_stream(e);
+    }
     // MiniMax mixes thoughts into the text unless asked not to; a translated answer tells them
     // apart.
     if (e->r != NULL && e->q->reasoning == RESOURCE_REASONING_SPLIT &&
@@ -262,7 +313,8 @@ static enum dialect_quirks_result edit(struct dialect_quirks_editor *e, struct b
     dialect_quirks_tool_plan(e);
     plan_format(e);
     e->stream = tape_true(e->t, tape_get(e->t, 0, "stream"));
-    e->effort = effort_of(e->t);
+    e->forced = must_stream(e);
+    e->effort = dialect_quirks_reason_plan(e, effort_of(e->t));
     buf_init_soft(&made, out->max);
     e->w = jwrite_to(&made);
     edit_top(e);
@@ -338,7 +390,8 @@ static bool may_touch_member(const struct canon_target *t, const struct scan_mem
     }
     if (named(sampling, ARRAY_LEN(sampling), name)) {
         return (traits & (RESOURCE_NO_SAMPLING | RESOURCE_ONE_SAMPLING)) != 0 ||
-               q->temperature_min != 0 || q->temperature_max != 0 || q->top_p_max != 0;
+               q->temperature_min != 0 || q->temperature_max != 0 || q->top_p_max != 0 ||
+               q->greedy != NULL;
     }
     if (slice_eq_str(name, "max_tokens")) {
         return q->max_tokens_name == RESOURCE_MAX_COMPLETION_TOKENS || q->plain_max_tokens != 0 ||
@@ -352,12 +405,14 @@ static bool may_touch_member(const struct canon_target *t, const struct scan_mem
     }
     return (slice_eq_str(name, "stop") && q->stop_max != 0 && m->type == SCAN_ARRAY) ||
            (slice_eq_str(name, "tool_choice") &&
-            (q->tool_choices != 0 || (traits & RESOURCE_NO_FORCED_TOOLS) != 0)) ||
+            (q->tool_choices != 0 || (traits & RESOURCE_NO_FORCED_TOOLS) != 0 ||
+             (q->flags & RESOURCE_FORCED_UNREASONED) != 0)) ||
+           (slice_eq_str(name, "user") && (q->user_min != 0 || q->user_max != 0)) ||
            (slice_eq_str(name, "response_format") &&
             (q->formats != 0 || (q->flags & RESOURCE_SCHEMA_STRICT) != 0)) ||
            (slice_eq_str(name, "reasoning_effort") &&
             (q->reasoning != RESOURCE_REASONING_EFFORT || q->n_efforts > 0 ||
-             (tr != NULL && tr->n_efforts > 0))) ||
+             (tr != NULL && (tr->n_efforts > 0 || tr->thinking == RESOURCE_THINKING_PROMPT)))) ||
            (slice_eq_str(name, "reasoning") && !knows_reasoning(q)) ||
            (slice_eq_str(name, "stream_options") && t->no_stream_usage);
 }
@@ -416,6 +471,9 @@ bool dialect_quirks_may_touch(const struct scan_object *top, struct slice body,
     }
     if (scan_find(top, "max_tokens") != NULL && scan_find(top, "max_completion_tokens") != NULL) {
         return true; // one is sent
+    }
+    if (t->traits != NULL && (t->traits->flags & RESOURCE_STREAM_ONLY) != 0) {
+        return true;
     }
     for (size_t i = 0; i < top->n; i++) {
         if (top->members[i].type != SCAN_NULL && may_touch_member(t, &top->members[i])) {

@@ -22,7 +22,8 @@ struct dialect_quirks_editor {
     struct jwrite w;
     bool touched, failed;
     bool stream, chat;
-    enum canon_effort effort;          // asked for
+    bool forced;                       // the client wants no stream, the vendor will send one
+    enum canon_effort effort;          // asked for, by dialect_quirks_reason_plan
     struct slice only;                 // of the tools this one stays; SLICE_NULL: all
     bool no_tools;                     // none does
     struct slice schema;               // raw: to be told in words, the vendor takes no schema
@@ -48,6 +49,10 @@ void dialect_quirks_editor_change(struct dialect_quirks_editor *e, uint32_t name
 void dialect_quirks_editor_drop(struct dialect_quirks_editor *e, uint32_t name);
 const char *dialect_quirks_editor_client_name(const struct dialect_quirks_editor *e, uint32_t name);
 
+// What the model will be told to think: asked for, as far as this target can be told (never off
+// where it always thinks; off where a forced tool is refused otherwise).
+enum canon_effort dialect_quirks_reason_plan(struct dialect_quirks_editor *e,
+                                             enum canon_effort asked);
 // temperature, top_p, max_tokens or max_completion_tokens, stop (dialect_quirks_number.c)
 void dialect_quirks_number_temperature(struct dialect_quirks_editor *e, uint32_t name);
 void dialect_quirks_number_top_p(struct dialect_quirks_editor *e, uint32_t name);

@@ -61,8 +61,15 @@ static bool refuses_sampling(const struct dialect_quirks_editor *e, uint32_t val
 
 void dialect_quirks_number_temperature(struct dialect_quirks_editor *e, uint32_t name)
 {
+    double v;
+
     if (refuses_sampling(e, name + 1)) {
         dialect_quirks_editor_drop(e, name);
+    } else if (e->q->greedy != NULL && number_of(e, name + 1, &v) && v <= 0.0) {
+        e->touched = true;
+        if (tape_given(e->t, 0, e->q->greedy) == TAPE_NONE) {
+            jwrite_bool_in(&e->w, e->q->greedy, false);
+        }
     } else {
         clamp(e, name, e->q->temperature_min, e->q->temperature_max);
     }
@@ -114,7 +121,7 @@ void dialect_quirks_number_max_tokens(struct dialect_quirks_editor *e, uint32_t 
     }
     e->touched = e->touched || !tape_eq(e->t, name, wanted);
     jwrite_name(&e->w, wanted);
-    if (!e->stream && e->q->plain_max_tokens != 0 && tape_u64(e->t, name + 1, &v) &&
+    if (!e->stream && !e->forced && e->q->plain_max_tokens != 0 && tape_u64(e->t, name + 1, &v) &&
         v > e->q->plain_max_tokens) {
         jwrite_u64(&e->w, e->q->plain_max_tokens);
         e->touched = true;

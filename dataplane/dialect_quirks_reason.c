@@ -14,12 +14,20 @@ static bool is_listed(const char *const *list, size_t n, const char *word)
     return n == 0;
 }
 
+// The model thinks or does not, and where it is asked to, the word is "default" (Qwen at Groq).
+static bool is_switch(const struct dialect_quirks_editor *e)
+{
+    return e->tr != NULL && e->tr->n_efforts > 0 &&
+           is_listed(e->tr->efforts, e->tr->n_efforts, "default");
+}
+
 static bool takes(const struct dialect_quirks_editor *e, int effort, bool by_model)
 {
     const char *name = canon_effort_names[effort];
 
     return is_listed(e->q->efforts, e->q->n_efforts, name) &&
-           (!by_model || e->tr == NULL || is_listed(e->tr->efforts, e->tr->n_efforts, name));
+           (!by_model || e->tr == NULL || is_switch(e) ||
+            is_listed(e->tr->efforts, e->tr->n_efforts, name));
 }
 
 // Of two that are equally near the higher one: who asks for some thought gets some.
@@ -45,11 +53,44 @@ const char *dialect_quirks_reason_nearest(const struct dialect_quirks_editor *e,
     return canon_effort_names[found == CANON_EFFORT_NOT_GIVEN ? (int)effort : found];
 }
 
+// A tool that must be called: the choice is "required", or a tool by name.
+static bool forces_a_tool(const struct tape *t)
+{
+    uint32_t choice = tape_given(t, 0, "tool_choice");
+
+    return tape_eq(t, choice, "required") || tape_eq(t, choice, "any") ||
+           tape_is(t, choice, SCAN_OBJECT);
+}
+
+enum canon_effort dialect_quirks_reason_plan(struct dialect_quirks_editor *e,
+                                             enum canon_effort asked)
+{
+    bool always = e->tr != NULL && e->tr->thinking_off == RESOURCE_OFF_NEVER;
+
+    if (always) {
+        return asked == CANON_EFFORT_NONE ? CANON_EFFORT_MINIMAL : asked;
+    }
+    if (asked != CANON_EFFORT_NOT_GIVEN && dialect_quirks_has(e, RESOURCE_FORCED_UNREASONED) &&
+        forces_a_tool(e->t)) {
+        if (asked != CANON_EFFORT_NONE) {
+            canon_drop(e->o, e->r != NULL && e->r->effort_name != NULL ? e->r->effort_name
+                                                                       : "reasoning_effort");
+        }
+        return CANON_EFFORT_NONE;
+    }
+    return asked;
+}
+
 // --- forms -------------------------------------------------------------------------------------
 
 static void put_effort(struct dialect_quirks_editor *e, uint32_t value)
 {
     const char *name = dialect_quirks_reason_nearest(e, e->effort);
+
+    if (is_switch(e) && e->q->n_efforts > 0 && strcmp(name, "none") != 0 &&
+        is_listed(e->q->efforts, e->q->n_efforts, "default")) {
+        name = "default";
+    }
 
     if (value == TAPE_NONE || !tape_eq(e->t, value, name)) {
         e->touched = true;
@@ -121,6 +162,13 @@ static void put_template(struct dialect_quirks_editor *e)
     jwrite_object_end(&e->w);
 }
 
+static void put_prompt_mode(struct dialect_quirks_editor *e)
+{
+    if (!is_given(e, "prompt_mode")) {
+        jwrite_string_in(&e->w, "prompt_mode", SLICE("reasoning"));
+    }
+}
+
 static void put_split(struct dialect_quirks_editor *e)
 {
     if (!is_given(e, "reasoning_split")) {
@@ -132,6 +180,16 @@ void dialect_quirks_reason_effort(struct dialect_quirks_editor *e, uint32_t valu
 {
     enum resource_reasoning form = (enum resource_reasoning)e->q->reasoning;
 
+    if (form == RESOURCE_REASONING_EFFORT && e->tr != NULL &&
+        e->tr->thinking == RESOURCE_THINKING_PROMPT) {
+        e->touched = true;
+        put_prompt_mode(e);
+        return;
+    }
+    if (form != RESOURCE_REASONING_EFFORT && e->tr != NULL &&
+        e->tr->thinking == RESOURCE_THINKING_NONE) {
+        form = RESOURCE_REASONING_NONE;
+    }
     if (form == RESOURCE_REASONING_EFFORT) {
         put_effort(e, value);
         return;
@@ -148,7 +206,8 @@ void dialect_quirks_reason_effort(struct dialect_quirks_editor *e, uint32_t valu
         break;
     case RESOURCE_REASONING_THINKING:
         put_thinking(e, false);
-        if (e->q->n_efforts > 0 && e->effort != CANON_EFFORT_NONE) {
+        if (e->q->n_efforts > 0 && e->effort != CANON_EFFORT_NONE &&
+            (e->tr == NULL || e->tr->thinking != RESOURCE_THINKING_MANUAL)) {
             put_effort(e, value);
         }
         break;

@@ -9,8 +9,11 @@ static uint32_t choices_taken(const struct dialect_quirks_editor *e)
     uint32_t all = RESOURCE_CHOICE_AUTO | RESOURCE_CHOICE_NONE | RESOURCE_CHOICE_REQUIRED |
                    RESOURCE_CHOICE_NAMED;
     uint32_t taken = e->q->tool_choices == 0 ? all : e->q->tool_choices;
+    // Where it cannot be kept from thinking the tool cannot be forced.
+    bool unforced = dialect_quirks_has(e, RESOURCE_FORCED_UNREASONED) && e->tr != NULL &&
+                    e->tr->thinking_off == RESOURCE_OFF_NEVER;
 
-    return dialect_quirks_model(e, RESOURCE_NO_FORCED_TOOLS)
+    return unforced || dialect_quirks_model(e, RESOURCE_NO_FORCED_TOOLS)
                ? taken & ~(uint32_t)(RESOURCE_CHOICE_REQUIRED | RESOURCE_CHOICE_NAMED)
                : taken;
 }

@@ -60,6 +60,7 @@ static enum canon_thinking_kind thinks(const struct resource_traits *t)
     case RESOURCE_THINKING_BUDGET:
     case RESOURCE_THINKING_LEVEL:
     case RESOURCE_THINKING_EFFORT:
+    case RESOURCE_THINKING_PROMPT:
         break;
     }
     return CANON_THINKS_MANUAL;
@@ -96,7 +97,8 @@ static bool is_plain(const struct resource_quirks *q)
            q->tool_choices == 0 && q->formats == 0 && q->max_tokens_name == 0 &&
            q->reasoning == 0 && q->reasoning_history == 0 && q->temperature_min == 0 &&
            q->temperature_max == 0 && q->top_p_max == 0 && q->stop_max == 0 &&
-           q->plain_max_tokens == 0 && q->tool_id_length == 0 && q->prefill == NULL;
+           q->plain_max_tokens == 0 && q->tool_id_length == 0 && q->prefill == NULL &&
+           q->greedy == NULL && q->user_min == 0 && q->user_max == 0;
 }
 
 // A vendor of which nothing is known gets what the client wrote, whatever it holds; OpenAI is known

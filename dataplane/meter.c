@@ -3,9 +3,57 @@
 #include "dataplane/meter.h"
 
 #include "dataplane/scan.h"
+#include "proto/hours.h"
 
-struct price_cost meter_cost(const struct resource_price *price, const struct dialect_usage *u,
-                             bool believed)
+#define ONE      1000u            // of the thousandths that rates are in
+#define PICO_MAX (UINT64_MAX - 1) // price.h
+
+struct meter_rates meter_rates_of(const struct resource_quirks *q, uint64_t wall_us)
+{
+    bool peak = q->price_peak != 0 && hours_include(q->peak_hours, q->n_peak_hours, wall_us);
+
+    return (struct meter_rates){q->price_flex, q->price_priority, q->price_batch,
+                                q->price_fast, q->price_us,       peak ? q->price_peak : ONE};
+}
+
+static uint32_t tier_rate(const struct meter_rates *r, enum dialect_tier tier)
+{
+    switch (tier) {
+    case DIALECT_TIER_FLEX:
+        return r->flex;
+    case DIALECT_TIER_PRIORITY:
+        return r->priority;
+    case DIALECT_TIER_BATCH:
+        return r->batch;
+    case DIALECT_TIER_FAST:
+        return r->fast;
+    case DIALECT_TIER_STANDARD:
+        break;
+    }
+    return ONE;
+}
+
+// Rounded up.
+static struct price_cost times(struct price_cost c, uint32_t rate)
+{
+    uint64_t product;
+
+    if (!c.known || rate == ONE) {
+        return c;
+    }
+    if (rate == 0) {
+        return (struct price_cost){false, 0};
+    }
+    if (__builtin_mul_overflow(c.pico, (uint64_t)rate, &product)) {
+        c.pico = c.pico / ONE >= PICO_MAX / rate ? PICO_MAX : c.pico / ONE * rate;
+        return c;
+    }
+    c.pico = product / ONE + (product % ONE != 0 ? 1 : 0);
+    return c;
+}
+
+struct price_cost meter_cost(const struct resource_price *price, const struct meter_rates *rates,
+                             const struct dialect_usage *u, bool believed)
 {
     const struct price_tokens t = {
         .input = u->input,
@@ -17,11 +65,17 @@ struct price_cost meter_cost(const struct resource_price *price, const struct di
         .reasoning = u->reasoning,
         .audio_output = u->audio_output,
     };
+    struct price_cost c;
 
     if (believed && u->has_cost) {
         return (struct price_cost){true, u->cost_pico};
     }
-    return u->known ? price_cost(price, &t) : (struct price_cost){false, 0};
+    if (!u->known) {
+        return (struct price_cost){false, 0};
+    }
+    c = times(price_cost(price, &t), tier_rate(rates, u->tier));
+    c = times(c, u->us_only ? rates->us : ONE);
+    return times(c, rates->now);
 }
 
 uint64_t meter_reserve_tokens(const struct dialect_request *r, uint64_t fallback_output)

@@ -11,11 +11,22 @@
 #include "dataplane/price.h"
 #include "proto/resource.h"
 
+// What multiplies a record's prices, in thousandths; 0: nobody knows, and what was served so has no
+// cost.
+struct meter_rates {
+    uint32_t flex, priority, batch, fast; // by the tier the provider says it served in
+    uint32_t us;                          // where it says that it kept to the US
+    uint32_t now;                         // by the hour; 1000 outside peak hours
+};
+
+// By a provider's quirks, for a request that came at this time.
+struct meter_rates meter_rates_of(const struct resource_quirks *q, uint64_t wall_us);
+
 // What the usage costs by a record of prices; price NULL = unpriced, usage that nobody knows costs
 // nobody knows what. believed: the provider's own figure, where it gave one, goes before the
 // record.
-struct price_cost meter_cost(const struct resource_price *price, const struct dialect_usage *u,
-                             bool believed);
+struct price_cost meter_cost(const struct resource_price *price, const struct meter_rates *rates,
+                             const struct dialect_usage *u, bool believed);
 // Reservation before the request is sent: prompt estimate + max_tokens (or fallback_output when not
 // given; embeddings: none).
 uint64_t meter_reserve_tokens(const struct dialect_request *r, uint64_t fallback_output);

@@ -236,6 +236,11 @@ enum req_next req_fail(struct req *r, enum reply_code code, const char *fmt, ...
     return REQ_MORE;
 }
 
+struct meter_rates req_rates(const struct req *r, const struct route_candidate *c)
+{
+    return meter_rates_of(&c->provider->res->u.provider->quirks, r->began_wall_us);
+}
+
 void req_note_answerer(struct req *r)
 {
     const struct route_candidate *c = r->at.cand;
@@ -253,16 +258,19 @@ void req_note_answerer(struct req *r)
         r->prices_as_of = arena_dup(&r->arena, slice_str(snapshot_settings(r->snap)->prices_as_of));
     }
     r->believes_cost = (c->provider->res->u.provider->quirks.flags & RESOURCE_REPORTS_COST) != 0;
+    r->rates = req_rates(r, c);
 }
 
 struct price_cost req_cost(const struct req *r, const struct dialect_usage *u)
 {
     const struct route_candidate *c = r->at.cand;
+    struct meter_rates rates;
 
     if (c == NULL) { // committed: the answerer's are kept
-        return meter_cost(r->priced ? &r->price : NULL, u, r->believes_cost);
+        return meter_cost(r->priced ? &r->price : NULL, &r->rates, u, r->believes_cost);
     }
-    return meter_cost(c->price, u,
+    rates = req_rates(r, c);
+    return meter_cost(c->price, &rates, u,
                       (c->provider->res->u.provider->quirks.flags & RESOURCE_REPORTS_COST) != 0);
 }
 

@@ -220,6 +220,7 @@ struct req {
     struct resource_price price;
     bool priced;
     bool believes_cost;        // reports-cost of its quirks
+    struct meter_rates rates;  // and what they make of the prices
     struct slice prices_as_of; // day of the catalogue's prices, for the access line
     struct price_cost cost;
 };
@@ -237,6 +238,8 @@ enum req_next req_fail(struct req *r, enum reply_code code, const char *fmt, ...
 // Content goes to the client now, no retry can follow: lets go of what only routing needs
 // (snapshot, plan, the client's body).
 void req_commit(struct req *r);
+// What the candidate's provider makes of its prices now.
+struct meter_rates req_rates(const struct req *r, const struct route_candidate *c);
 // What a usage costs at the provider that is being asked, or answered.
 struct price_cost req_cost(const struct req *r, const struct dialect_usage *u);
 // The same as a JSON number, or SLICE_NULL: unpriced. For canon_context.cost; req: struct req.

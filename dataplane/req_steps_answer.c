@@ -84,6 +84,28 @@ static bool translate_answer(struct req *r, struct dialect_answer *ret)
     return ok;
 }
 
+// The provider streamed what the client wants whole. NULL: it is in r->answer now; else why not.
+static const char *put_together(struct req *r, struct dialect_usage *ret_usage)
+{
+    struct dialect_answer a;
+    struct slice error;
+    struct buf out;
+    bool ok;
+
+    buf_init_soft(&out, STREAM_MADE_MAX);
+    ok = xlate_gather(r->at.xlate, buf_slice(&r->answer), &out, &a, &error);
+    if (ok) {
+        buf_move(&r->answer, &out);
+        *ret_usage = a.usage;
+    } else if (error.p != NULL) {
+        buf_clear(&r->answer);
+        buf_append(&r->answer, slice_head(error, ATTEMPT_ERROR_MAX));
+        r->at.odd_status = a.error_status;
+    }
+    buf_done(&out);
+    return ok ? NULL : error.p != NULL ? "error event" : "cut or malformed stream";
+}
+
 // Is it an endpoint whose answers can be told as events?
 static bool is_streamable(const struct req *r)
 {
@@ -101,6 +123,9 @@ static const char *flaw_of(struct req *r, struct dialect_usage *ret_usage)
 
     if (r->at.xlate == NULL && (r->at.encoded || !promises_json(r))) {
         return NULL;
+    }
+    if (r->at.is_stream && !r->at.encoded && !r->stream && attempt_streams(r)) {
+        return put_together(r, ret_usage);
     }
     if (r->at.encoded || !r->at.is_json) {
         return "not JSON";

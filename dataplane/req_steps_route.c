@@ -30,7 +30,8 @@ static uint64_t reserve_nano(const struct req *r)
         const struct route_candidate *c = &r->plan.candidates[i];
 
         if (c->excluded == NULL && c->tier == 0) {
-            uint64_t nano = price_nano(meter_cost(c->price, &u, false).pico);
+            struct meter_rates rates = req_rates(r, c);
+            uint64_t nano = price_nano(meter_cost(c->price, &rates, &u, false).pico);
 
             most = nano > most ? nano : most;
         }
@@ -465,17 +466,20 @@ static uint32_t context_of(const struct req *r, const struct route_candidate *c)
     return found.res->u.model->context;
 }
 
-static bool is_too_long(struct req *r, unsigned status)
+// What a refusal means where its status alone does not say it: credit that is used up as 400, 403
+// or 429, an invalid key or a prompt that is too long as 400. False: the status says it all.
+static bool read_refusal(struct req *r, unsigned status, struct dialect_error *ret)
 {
     const struct dialect *d = r->at.dialect;
-    struct dialect_error e = {.status = 0};
 
-    if ((status != 400 && status != 413) || d == NULL || d->read_error == NULL || r->at.encoded) {
+    *ret = (struct dialect_error){.status = 0};
+    if ((status != 400 && status != 403 && status != 413 && status != 429) || d == NULL ||
+        d->read_error == NULL || r->at.encoded) {
         return false;
     }
     d->read_error(status, r->out.failed ? buf_slice(&r->out.error) : buf_slice(&r->answer),
-                  &r->arena, &e);
-    return e.code != NULL && strcmp(e.code, "context_length_exceeded") == 0;
+                  &r->arena, ret);
+    return ret->code != NULL;
 }
 
 // A prompt that is too long for one model may go to a model that takes more (interfaces.md section
@@ -501,15 +505,32 @@ static bool only_larger(struct req *r)
     return any;
 }
 
+// providers/README.md section 3.
+static struct retry_verdict verdict_of(struct req *r, unsigned status)
+{
+    struct retry_verdict v = retry_classify(r->at.failure, status);
+    struct dialect_error e;
+
+    if (r->at.cand == NULL || !read_refusal(r, status, &e)) {
+        return v;
+    }
+    if (strcmp(e.code, "insufficient_quota") == 0) {
+        return retry_classify(RETRY_STATUS, 402);
+    }
+    if (e.status == 401) {
+        return retry_classify(RETRY_STATUS, 401);
+    }
+    if (!v.next_target && strcmp(e.code, "context_length_exceeded") == 0) {
+        v.next_target = only_larger(r);
+    }
+    return v;
+}
+
 enum req_next req_step_judge(struct req *r)
 {
     unsigned status = failure_status(r);
-    struct retry_verdict v = retry_classify(r->at.failure, status);
+    struct retry_verdict v = verdict_of(r, status);
     bool ejected;
-
-    if (!v.next_target && r->at.cand != NULL && is_too_long(r, status)) {
-        v.next_target = only_larger(r);
-    }
 
     read_wait(r, status, &v);
     note_try(r, status);

@@ -7,6 +7,9 @@
 
 #include <string.h>
 
+#include "dataplane/gather.h"
+#include "dataplane/sse.h"
+
 void xlate_init(struct xlate *x, const struct dialect *client, struct arena *arena, struct rng *rng)
 {
     *x = (struct xlate){.client = client, .arena = arena, .rng = rng};
@@ -260,6 +263,72 @@ bool xlate_answer(struct xlate *x, struct slice body, bool as_stream, struct buf
     }
     *ret = a;
     return true;
+}
+
+// --- streams as answers ------------------------------------------------------------------------
+
+struct gathering {
+    struct xlate *x;
+    struct gather g;
+    struct slice error;
+    bool malformed;
+};
+
+static bool gather_event(void *ctx, const struct sse_event *e)
+{
+    struct gathering *s = ctx;
+    struct canon_sink to = {gather_tell, &s->g};
+
+    if (e->data.p == NULL) {
+        return true;
+    }
+    s->malformed = !s->x->provider->read_event(s->x->reader, &s->x->tape, e->event, e->data,
+                                               &s->x->context, to);
+    if (s->g.failed) {
+        s->error = arena_dup(s->x->arena, e->data);
+    }
+    return !s->malformed && !s->g.ended && !s->g.failed;
+}
+
+static bool read_stream(struct gathering *s, struct slice stream)
+{
+    struct sse events;
+    bool ok;
+
+    sse_init(&events);
+    ok = sse_feed(&events, stream, gather_event, s);
+    if (ok && !s->malformed && !s->g.ended && !s->g.failed) {
+        sse_end(&events, gather_event, s);
+    }
+    sse_done(&events);
+    if (ok && !s->malformed && !s->g.ended && !s->g.failed) {
+        s->x->provider->read_end(s->x->reader, &s->x->context,
+                                 (struct canon_sink){gather_tell, &s->g});
+    }
+    return ok && !s->malformed;
+}
+
+bool xlate_gather(struct xlate *x, struct slice stream, struct buf *out, struct dialect_answer *ret,
+                  struct slice *ret_error)
+{
+    struct gathering s = {.x = x, .error = SLICE_NULL};
+    struct canon_answer answer;
+    bool ok;
+
+    open_states(x);
+    gather_init(&s.g, x->arena);
+    ok = read_stream(&s, stream) && gather_finish(&s.g, &answer);
+    *ret = (struct dialect_answer){.malformed = !ok};
+    if (ok) {
+        x->client->write_answer(&answer, &x->context, out);
+        ret->usage = answer.usage;
+        ok = !out->over;
+    } else if (s.g.failed) {
+        ret->error_status = s.g.error_status >= 400 ? s.g.error_status : 500;
+    }
+    *ret_error = s.error;
+    gather_done(&s.g);
+    return ok;
 }
 
 // --- counting ----------------------------------------------------------------------------------

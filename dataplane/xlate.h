@@ -9,6 +9,7 @@
 //
 //   xlate_request ---> upstream body          once an attempt
 //   xlate_answer  ---> client body            a plain answer
+//   xlate_gather  ---> client body            a stream that the client did not ask for
 //   xlate_event*  ---> client events          a stream, event by event as they arrive
 //   xlate_end     ---> client events          its transfer ended well
 //
@@ -84,6 +85,11 @@ void xlate_answered(struct xlate *x, uint64_t wall_s);
 // the answer means goes to *ret. False: it is no answer of the provider's dialect.
 MUST_CHECK bool xlate_answer(struct xlate *x, struct slice body, bool as_stream, struct buf *out,
                              struct dialect_answer *ret);
+// A whole stream of the provider's (canon_outcome.streams) -> the client's plain answer. False: it
+// was cut or malformed, or failed; then ret->error_status says as what, and *ret_error is the data
+// of the error event, in the request's arena.
+MUST_CHECK bool xlate_gather(struct xlate *x, struct slice stream, struct buf *out,
+                             struct dialect_answer *ret, struct slice *ret_error);
 // One event of the provider's stream. *s is kept as dialect->observe_event keeps it. An error event
 // is noted in the result and written to `out` for a client that has content already.
 struct dialect_event xlate_event(struct xlate *x, struct dialect_stream *s, struct slice event,

@@ -58,13 +58,24 @@ static const struct conv_field quirks_fields[] = {
     CONV_B(resource_quirks, Pb__Quirks, tool_id_exact),
     CONV_N(resource_quirks, Pb__Quirks, tool_id_punctuation),
     CONV_N(resource_quirks, Pb__Quirks, prefill),
+    CONV_I(resource_quirks, Pb__Quirks, user_min, 0, ANY),
+    CONV_I(resource_quirks, Pb__Quirks, user_max, 0, ANY),
+    CONV_N(resource_quirks, Pb__Quirks, greedy),
+    CONV_I(resource_quirks, Pb__Quirks, price_flex, 0, ANY),
+    CONV_I(resource_quirks, Pb__Quirks, price_priority, 0, ANY),
+    CONV_I(resource_quirks, Pb__Quirks, price_batch, 0, ANY),
+    CONV_I(resource_quirks, Pb__Quirks, price_fast, 0, ANY),
+    CONV_I(resource_quirks, Pb__Quirks, price_us, 0, ANY),
+    CONV_I(resource_quirks, Pb__Quirks, price_peak, 0, ANY),
+    CONV_SS(resource_quirks, Pb__Quirks, peak_hours),
+    CONV_SS(resource_quirks, Pb__Quirks, takes_headers),
 };
 static const struct conv_table quirks_table =
     CONV_TABLE(resource_quirks, pb__quirks, quirks_fields);
 
 static const struct conv_field traits_fields[] = {
     CONV_U(resource_traits, Pb__Traits, flags),
-    CONV_I(resource_traits, Pb__Traits, thinking, 0, RESOURCE_THINKING_EFFORT),
+    CONV_I(resource_traits, Pb__Traits, thinking, 0, RESOURCE_THINKING_PROMPT),
     CONV_I(resource_traits, Pb__Traits, thinking_off, 0, RESOURCE_OFF_NEVER),
     CONV_SS(resource_traits, Pb__Traits, efforts),
     CONV_SS(resource_traits, Pb__Traits, drop),

@@ -91,6 +91,7 @@ enum resource_quirk {
     RESOURCE_SPLIT_THINK = 1 << 14,          // <think>...</think> at the start of content
     RESOURCE_BASE_RESP = 1 << 15,            // errors as base_resp.status_code in a 200
     RESOURCE_REPORTS_COST = 1 << 16,         // its own figure of what a request cost is believed
+    RESOURCE_FORCED_UNREASONED = 1 << 17,    // a forced tool is refused while it reasons
 };
 
 enum resource_max_tokens { // the name of the bound of an answer
@@ -157,6 +158,16 @@ struct resource_quirks {
     bool tool_id_exact;              // exactly so many
     const char *tool_id_punctuation; // what an id may hold beyond [A-Za-z0-9]; NULL = nothing
     const char *prefill;             // set to true in a last message of the assistant; NULL
+    const char *greedy;              // set to false in place of a temperature of 0; NULL
+    uint32_t user_min, user_max;     // characters of `user`; others go. 0 = no bound
+    // What a request costs in a tier of service, in thousandths of the standard one; 0 = nobody
+    // knows. price_us: where it was bound to stay in the US; price_peak: in peak_hours; 0 = as
+    // ever.
+    uint32_t price_flex, price_priority, price_batch, price_fast, price_us, price_peak;
+    const char *const *peak_hours;
+    size_t n_peak_hours; // proto/hours.h
+    const char *const *takes_headers;
+    size_t n_takes_headers; // of the client's headers these reach it
 };
 
 // --- what a model can do, as far as requests must be written differently for it
@@ -183,11 +194,12 @@ enum resource_trait {
 enum resource_thinking {
     RESOURCE_THINKING_UNKNOWN = 0,
     RESOURCE_THINKING_NONE = 1,
-    RESOURCE_THINKING_MANUAL = 2,   // Anthropic: {type: enabled, budget_tokens}
+    RESOURCE_THINKING_MANUAL = 2,   // {type: enabled}, at Anthropic with budget_tokens; no effort
     RESOURCE_THINKING_ADAPTIVE = 3, // Anthropic: {type: adaptive}, output_config.effort
     RESOURCE_THINKING_BUDGET = 4,   // Gemini 2.5: thinkingBudget
     RESOURCE_THINKING_LEVEL = 5,    // Gemini 3: thinkingLevel
     RESOURCE_THINKING_EFFORT = 6,   // reasoning_effort
+    RESOURCE_THINKING_PROMPT = 7,   // Mistral's Magistral: prompt_mode: reasoning
 };
 
 enum resource_thinking_off { // how it is switched off

@@ -11,6 +11,7 @@
 
 #include "common/base/text.h"
 #include "proto/config/config_compile.h"
+#include "proto/hours.h"
 
 struct flag {
     size_t offset; // of the int in the schema's struct
@@ -38,6 +39,7 @@ static const struct flag quirk_flags[] = {
     QUIRK(split_think, RESOURCE_SPLIT_THINK),
     QUIRK(base_resp, RESOURCE_BASE_RESP),
     QUIRK(reports_cost, RESOURCE_REPORTS_COST),
+    QUIRK(forced_unreasoned, RESOURCE_FORCED_UNREASONED),
 };
 
 #define TRAIT(member, bit)                                                                         \
@@ -158,6 +160,75 @@ static void put_lists(const struct overlay *o, struct resource_quirks *q)
                          formats, ARRAY_LEN(formats));
 }
 
+static void put_prices(const struct overlay *o, struct resource_quirks *q)
+{
+    size_t top = conf_enter(o->k->ctx, "peak-hours", SIZE_MAX);
+
+    q->price_flex = (uint32_t)giver(o, "price-flex")->price_flex;
+    q->price_priority = (uint32_t)giver(o, "price-priority")->price_priority;
+    q->price_batch = (uint32_t)giver(o, "price-batch")->price_batch;
+    q->price_fast = (uint32_t)giver(o, "price-fast")->price_fast;
+    q->price_us = (uint32_t)giver(o, "price-us")->price_us;
+    q->price_peak = (uint32_t)giver(o, "price-peak")->price_peak;
+    q->peak_hours = LIST(o, peak_hours, "peak-hours", &q->n_peak_hours);
+    for (size_t i = 0; i < q->n_peak_hours; i++) {
+        struct hours_span span;
+        size_t mark = conf_enter(o->k->ctx, NULL, i);
+
+        if (!hours_parse(slice_str(q->peak_hours[i]), &span)) {
+            conf_complain(o->k->ctx, PROBLEM_ERROR,
+                          giver(o, "peak-hours")->peak_hours.items[i].node, false,
+                          "not hours of a day: \"01:00-04:00\"");
+        }
+        conf_leave(o->k->ctx, mark);
+    }
+    conf_leave(o->k->ctx, top);
+}
+
+// The client's key is ours, not the vendor's; the connection's headers are the proxy's.
+static bool may_pass(const char *name)
+{
+    static const char *const never[] = {
+        "authorization",  "x-api-key",    "api-key",           "x-goog-api-key",
+        "cookie",         "host",         "content-length",    "connection",
+        "keep-alive",     "te",           "transfer-encoding", "upgrade",
+        "trailer",        "content-type", "content-encoding",  "accept",
+        "accept-encoding"};
+
+    for (const char *c = name; *c != '\0'; c++) {
+        bool letter = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z');
+
+        if (!letter && (*c < '0' || *c > '9') && *c != '-') {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(never); i++) {
+        if (slice_eq_nocase(slice_str(name), slice_str(never[i]))) {
+            return false;
+        }
+    }
+    return !slice_starts_nocase(slice_str(name), SLICE("x-sluice-")) &&
+           !slice_starts_nocase(slice_str(name), SLICE("proxy-"));
+}
+
+static void put_headers(const struct overlay *o, struct resource_quirks *q)
+{
+    size_t top = conf_enter(o->k->ctx, "takes-headers", SIZE_MAX);
+
+    q->takes_headers = LIST(o, takes_headers, "takes-headers", &q->n_takes_headers);
+    for (size_t i = 0; i < q->n_takes_headers; i++) {
+        size_t mark = conf_enter(o->k->ctx, NULL, i);
+
+        if (!may_pass(q->takes_headers[i])) {
+            conf_complain(o->k->ctx, PROBLEM_ERROR,
+                          giver(o, "takes-headers")->takes_headers.items[i].node, false,
+                          "this header is never passed on");
+        }
+        conf_leave(o->k->ctx, mark);
+    }
+    conf_leave(o->k->ctx, top);
+}
+
 void config_quirks_put(struct config_compile *k, const struct config_provider *p,
                        struct resource *r)
 {
@@ -169,6 +240,8 @@ void config_quirks_put(struct config_compile *k, const struct config_provider *p
 
     q->flags = flags_of(&o);
     put_lists(&o, q);
+    put_prices(&o, q);
+    put_headers(&o, q);
     q->max_tokens_name = (uint32_t)giver(&o, "max-tokens")->max_tokens;
     q->reasoning = (uint32_t)giver(&o, "reasoning")->reasoning;
     q->reasoning_history = (uint32_t)giver(&o, "reasoning-history")->reasoning_history;
@@ -183,6 +256,9 @@ void config_quirks_put(struct config_compile *k, const struct config_provider *p
     q->tool_id_punctuation =
         config_compile_str(r, &giver(&o, "tool-id-punctuation")->tool_id_punctuation);
     q->prefill = config_compile_str(r, &giver(&o, "prefill")->prefill);
+    q->greedy = config_compile_str(r, &giver(&o, "greedy")->greedy);
+    q->user_min = (uint32_t)giver(&o, "user-min")->user_min;
+    q->user_max = (uint32_t)giver(&o, "user-max")->user_max;
     if (q->temperature_max != 0 && q->temperature_min > q->temperature_max) {
         conf_complain(k->ctx, PROBLEM_ERROR, o.doc->node, true,
                       "temperature-min is above temperature-max");

@@ -25,6 +25,7 @@ static const struct word quirk_flags[] = {
     {"split-think", RESOURCE_SPLIT_THINK},
     {"base-resp", RESOURCE_BASE_RESP},
     {"reports-cost", RESOURCE_REPORTS_COST},
+    {"forced-unreasoned", RESOURCE_FORCED_UNREASONED},
 };
 
 static const struct word trait_flags[] = {
@@ -104,8 +105,11 @@ static bool has_quirks(const struct resource_quirks *q)
     return q->flags != 0 || q->n_drop + q->n_refuse + q->n_takes + q->n_rename + q->n_efforts > 0 ||
            (q->tool_choices | q->formats | q->max_tokens_name | q->reasoning |
             q->reasoning_history | q->temperature_min | q->temperature_max | q->top_p_max |
-            q->stop_max | q->plain_max_tokens | q->tool_id_length) != 0 ||
-           q->tool_id_exact || q->tool_id_punctuation != NULL || q->prefill != NULL;
+            q->stop_max | q->plain_max_tokens | q->tool_id_length | q->user_min | q->user_max |
+            q->price_flex | q->price_priority | q->price_batch | q->price_fast | q->price_us |
+            q->price_peak) != 0 ||
+           q->n_peak_hours + q->n_takes_headers > 0 || q->tool_id_exact || q->tool_id_punctuation != NULL ||
+           q->prefill != NULL || q->greedy != NULL;
 }
 
 static void put_quirk_lists(struct json_out *o, const struct resource_quirks *q)
@@ -151,6 +155,17 @@ void config_render_quirks(struct json_out *o, const struct resource_quirks *q)
     put_thousandths(o, "temperature-max", q->temperature_max);
     put_thousandths(o, "top-p-max", q->top_p_max);
     put_text(o, "prefill", q->prefill);
+    put_text(o, "greedy", q->greedy);
+    json_out_field_u64(o, "user-min", q->user_min);
+    json_out_field_u64(o, "user-max", q->user_max);
+    put_thousandths(o, "price-flex", q->price_flex);
+    put_thousandths(o, "price-priority", q->price_priority);
+    put_thousandths(o, "price-batch", q->price_batch);
+    put_thousandths(o, "price-fast", q->price_fast);
+    put_thousandths(o, "price-us", q->price_us);
+    put_thousandths(o, "price-peak", q->price_peak);
+    put_list(o, "peak-hours", q->peak_hours, q->n_peak_hours);
+    put_list(o, "takes-headers", q->takes_headers, q->n_takes_headers);
     json_out_field_u64(o, "tool-id-length", q->tool_id_length);
     json_out_field_bool(o, "tool-id-exact", q->tool_id_exact);
     put_text(o, "tool-id-punctuation", q->tool_id_punctuation);
@@ -163,7 +178,7 @@ void config_render_quirks(struct json_out *o, const struct resource_quirks *q)
 void config_render_traits(struct json_out *o, const struct resource_traits *t)
 {
     static const char *const thinking[] = {NULL,     "none",  "manual", "adaptive",
-                                           "budget", "level", "effort"};
+                                           "budget", "level", "effort", "prompt-mode"};
     static const char *const off[] = {"omit", "disabled", "between-tools", "never"};
 
     if (t->flags == 0 && t->thinking == 0 && t->thinking_off == 0 && t->n_efforts == 0 &&

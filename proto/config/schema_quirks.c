@@ -75,12 +75,17 @@ static const struct conf_field quirks_fields[] = {
     LIST("takes", takes,
          "Members beyond OpenAI's that the vendor understands, so that what another dialect says with "
          "them is not lost. vLLM and the vendors that run it: `top_k`, `min_p`, `repetition_penalty`."),
+    LIST("takes-headers", takes_headers,
+         "Headers of the client that reach the vendor, beside those that reach everybody (`traceparent`, "
+         "`idempotency-key`). xAI: `x-grok-conv-id`; OpenRouter: `http-referer`, `x-title`; Hugging Face: "
+         "`x-hf-bill-to`. None that carry keys, and none of the connection."),
     {.key = "max-tokens", .type = CONF_ENUM, AT(schema_quirks, max_tokens), .words = max_tokens_names,
      .reload = true,
      .help = "What the bound of an answer is called. Default: `max_tokens`. Cerebras: "
      "`max_completion_tokens`; Groq, xAI, vLLM: either (the client's name stays); OpenAI by model."},
     NUMBER("max-tokens-plain", max_tokens_plain,
-           "Most `max_tokens` of a request that is no stream; more is cut to it. Fireworks: 4096."),
+           "Most `max_tokens` of a request that is no stream; for more a stream is asked for, and put together "
+           "for the client. Fireworks: 4096."),
     LIST("tool-choice", tool_choice,
          "The kinds of `tool_choice` it takes: `auto`, `none`, `required`, `named`. Default: all. Z.ai, "
          "Meta: `auto`; Moonshot: `auto`, `none`; Cloudflare: no `named`."),
@@ -116,6 +121,11 @@ static const struct conf_field quirks_fields[] = {
          "Images are taken as `data:` URLs only; one by address is a 400. Ollama."),
     FLAG("no-files", no_files, "`file` parts are refused: a 400. Everybody but OpenAI and OpenRouter."),
     FLAG("no-audio", no_audio, "`input_audio` parts are refused: a 400."),
+    NUMBER("user-min", user_min,
+           "Fewest characters of `user`; a shorter one is left out. Z.ai: 6."),
+    NUMBER("user-max", user_max, "Most characters of `user`; a longer one is left out. Z.ai: 128."),
+    {.key = "greedy", .type = CONF_STRING, AT(schema_quirks, greedy), .reload = true,
+     .help = "The member that is `false` in place of a `temperature` of 0. Z.ai: `do_sample`."},
     {.key = "tool-id-length", .type = CONF_INT, AT(schema_quirks, tool_id_length), .max = 256,
      .reload = true,
      .help = "Most characters of a tool call's id; ids that do not fit are rewritten, in the call and "
@@ -152,6 +162,23 @@ static const struct conf_field quirks_fields[] = {
     FLAG("reports-cost", reports_cost,
          "The vendor's own figure of what a request cost is believed and goes before the catalogue's "
          "prices. OpenRouter, Perplexity, DeepInfra, xAI."),
+    FLAG("forced-unreasoned", forced_unreasoned,
+         "A forced `tool_choice` is refused while the model reasons: the reasoning is turned off, or, where "
+         "it cannot be, the choice becomes `auto`. DashScope."),
+    SHARE("price-flex", price_flex,
+          "What a request costs that the vendor says it served in its tier `flex`, as a share of the "
+          "catalogue's prices. Not given: unpriced. OpenAI, Gemini: 0.5."),
+    SHARE("price-priority", price_priority,
+          "The same of the tier `priority`. OpenAI: 2; Gemini: 1.8; Anthropic: 1."),
+    SHARE("price-batch", price_batch, "The same of batches. OpenAI, Anthropic, Gemini: 0.5."),
+    SHARE("price-fast", price_fast, "The same of Anthropic's fast mode (`speed`) and OpenAI's tier `fast`: 2."),
+    SHARE("price-us", price_us,
+          "The same of requests that had to stay in the US (`inference_geo`). Anthropic: 1.1."),
+    SHARE("price-peak", price_peak, "The same within `peak-hours`. DeepSeek: 2."),
+    LIST("peak-hours", peak_hours,
+         "Hours of a working day (Monday to Friday, UTC) in which `price-peak` holds, by the time the "
+         "request came. DeepSeek: `01:00-04:00`, `06:00-10:00` (Chinese holidays, on which they do not, "
+         "are not known here)."),
 };
 const struct conf_table schema_quirks_table = {
     .name = "quirks",
@@ -170,7 +197,7 @@ static const struct conf_word thinking_kinds[] = {
     {"none", RESOURCE_THINKING_NONE},         {"manual", RESOURCE_THINKING_MANUAL},
     {"adaptive", RESOURCE_THINKING_ADAPTIVE}, {"budget", RESOURCE_THINKING_BUDGET},
     {"level", RESOURCE_THINKING_LEVEL},       {"effort", RESOURCE_THINKING_EFFORT},
-    {NULL, 0}};
+    {"prompt-mode", RESOURCE_THINKING_PROMPT}, {NULL, 0}};
 static const struct conf_word thinking_offs[] = {
     {"omit", RESOURCE_OFF_OMIT},
     {"disabled", RESOURCE_OFF_DISABLED},
@@ -186,8 +213,9 @@ static const struct conf_word thinking_offs[] = {
 static const struct conf_field traits_fields[] = {
     {.key = "thinking", .type = CONF_ENUM, AT(schema_traits, thinking), .words = thinking_kinds,
      .reload = true,
-     .help = "How it thinks: `none`; Anthropic's `manual` (a budget of tokens) and `adaptive`; Gemini's "
-     "`budget` (2.5) and `level` (3 and later); `effort`: as `reasoning_effort` says."},
+     .help = "How it thinks: `none`; `manual`: on or off, at Anthropic with a budget of tokens, without words "
+     "for how much; Anthropic's `adaptive`; Gemini's `budget` (2.5) and `level` (3 and later); `effort`: as "
+     "`reasoning_effort` says; `prompt-mode`: Mistral's `prompt_mode: reasoning`."},
     {.key = "thinking-off", .type = CONF_ENUM, AT(schema_traits, thinking_off), .words = thinking_offs,
      .reload = true,
      .help = "How thinking is turned off: `omit` (default; by not asking for it), `disabled`, "
@@ -210,7 +238,9 @@ static const struct conf_field traits_fields[] = {
     TRAIT("no-prefill", no_prefill, "The last message cannot be the assistant's."),
     TRAIT("completion-tokens", completion_tokens,
           "`max_tokens` is refused: `max_completion_tokens`."),
-    TRAIT("responses-only", responses_only, "It is not served through Chat Completions."),
+    TRAIT("responses-only", responses_only,
+          "OpenAI serves it through `/v1/responses` only: a chat is a 400 there, or goes to the route's next "
+          "target."),
     TRAIT("tools-by-responses", tools_by_responses,
           "Tools while it reasons are served through `/responses` only."),
     TRAIT("tools-no-effort", tools_no_effort,
@@ -219,7 +249,8 @@ static const struct conf_field traits_fields[] = {
           "`/completions` of old does not serve it: a completion goes as a chat."),
     TRAIT("system-anywhere", system_anywhere,
           "Anthropic: the role `system` may stand among the messages."),
-    TRAIT("stream-only", stream_only, "It answers streams only."),
+    TRAIT("stream-only", stream_only,
+          "It answers streams only: for a client that wants a plain answer its stream is put together."),
     TRAIT("old-schema", old_schema,
           "Gemini before 2.5: `responseSchema` in place of a JSON schema."),
 };

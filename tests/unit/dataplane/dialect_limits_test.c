@@ -116,6 +116,18 @@ static void families(void **state)
          {true, false, 0, 20, 0, 0, 30 * MONO_SEC, 30 * MONO_SEC}},
         {{{"x-tokenlimit-limit", "20"}, {"x-tokenlimit-remaining", "7"}},
          {false, true, 0, 0, 7, 20, 0, 0}},
+        {{{"x-ratelimit-limit-tokens-prompt", "600"}, // Fireworks
+          {"x-ratelimit-remaining-tokens-prompt", "60"},
+          {"x-ratelimit-over-limit", "no"}},
+         {false, true, 0, 0, 60, 600, 0, 0}},
+        {{{"ratelimitbysize-limit", "600"}, // Mistral, once
+          {"ratelimitbysize-remaining", "60"},
+          {"ratelimitbysize-reset", "9"}},
+         {false, true, 0, 0, 60, 600, 9 * MONO_SEC, 0}},
+        {{{"x-ratelimit-limit-requests", "15"}, // GitHub
+          {"x-ratelimit-remaining-requests", "0"},
+          {"x-ratelimit-renewalperiod-requests", "60"}},
+         {true, false, 0, 15, 0, 0, 60 * MONO_SEC, 60 * MONO_SEC}},
         {{{"x-ratelimit-remaining-requests", "-1"}, {"x-ratelimit-limit-requests", "5"}},
          {.has_requests = false}},
         // huge numbers do not turn the comparison round

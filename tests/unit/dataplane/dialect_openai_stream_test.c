@@ -143,7 +143,7 @@ static const struct stream_case {
       D("{\"reasoning_details\":[{\"type\":\"reasoning.text\",\"text\":\"c\"},{\"summary\":\"d\"},{"
         "\"data\":\"x\"}]}"),
       F("stop"), DONE},
-     S "reasoning 'a'\nreasoning 'b'\nreasoning 'c'\nreasoning 'd'\n" STOP},
+     S "reasoning 'a'\nreasoning 'b'\nreasoning 'c'\nreasoning 'd'\nredacted 'x'\n" STOP},
     {"a delta of reasoning twice (xAI)",
      {D("{\"reasoning_content\":\"Thinking...\"}"), D("{\"reasoning_content\":\"Thinking...\"}"),
       D("{\"reasoning_content\":\"ha\"}"), D("{\"reasoning_content\":\"ha\"}")},

@@ -42,18 +42,65 @@ static void costs(void **state)
         {{.known = true, .input = 10, .has_cost = true, .cost_pico = 77}, false, true, 10000000},
         {{.known = false, .has_cost = true, .cost_pico = 0}, true, true, 0},
         {{.known = true, .input = 10}, true, true, 10000000},
+        // tiers; one without a rate is unpriced, never priced as another
+        {{.known = true, .input = 10, .tier = DIALECT_TIER_FLEX}, false, true, 5000000},
+        {{.known = true, .input = 10, .tier = DIALECT_TIER_PRIORITY}, false, true, 20000000},
+        {{.known = true, .input = 10, .tier = DIALECT_TIER_BATCH}, false, false, 0},
+        {{.known = true, .input = 10, .tier = DIALECT_TIER_BATCH, .has_cost = true}, true, true, 0},
+        {{.known = true, .input = 10, .us_only = true}, false, true, 11000000},
+        {{.known = true, .input = 10, .tier = DIALECT_TIER_FLEX, .us_only = true},
+         false,
+         true,
+         5500000},
+        {{.known = true, .input = (uint64_t)1 << 60, .tier = DIALECT_TIER_PRIORITY},
+         false,
+         true,
+         UINT64_MAX - 1},
     };
+    static const struct meter_rates rates = {
+        .flex = 500, .priority = 2000, .us = 1100, .now = 1000};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct price_cost x = meter_cost(&p, &cases[i].u, cases[i].believed);
+        struct price_cost x = meter_cost(&p, &rates, &cases[i].u, cases[i].believed);
 
         if (x.known != cases[i].known || x.pico != cases[i].pico) {
             fail_msg("case %zu: %d %llu", i, x.known, (unsigned long long)x.pico);
         }
-        assert_int_equal(meter_cost(NULL, &cases[i].u, cases[i].believed).known,
+        assert_int_equal(meter_cost(NULL, &rates, &cases[i].u, cases[i].believed).known,
                          cases[i].believed && cases[i].u.has_cost);
     }
+}
+
+// 2026-11-23 is a Monday.
+static void rates_of_hours(void **state)
+{
+    static const char *const spans[] = {"01:00-04:00", "06:00-10:00", "nonsense"};
+    static const struct resource_quirks q = {
+        .price_peak = 2000, .peak_hours = spans, .n_peak_hours = ARRAY_LEN(spans)};
+    static const struct {
+        uint64_t wall_s;
+        uint32_t now;
+    } cases[] = {
+        {1795393800, 1000},
+        {1795395599, 1000},
+        {1795395600, 2000},
+        {1795406399, 2000},
+        {1795406400, 1000},
+        {1795413600, 2000},
+        {1795428000, 1000},
+        {1795395600 - 86400, 1000},     // Sunday
+        {1795395600 + 4 * 86400, 2000}, // Friday
+        {1795395600 + 5 * 86400, 1000}, // Saturday
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        if (meter_rates_of(&q, cases[i].wall_s * 1000000).now != cases[i].now) {
+            fail_msg("case %zu", i);
+        }
+    }
+    assert_int_equal(meter_rates_of(&(struct resource_quirks){.flags = 0}, 0).now, 1000);
 }
 
 static void reservations(void **state)
@@ -123,6 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(costs),
+        cmocka_unit_test(rates_of_hours),
         cmocka_unit_test(reservations),
         cmocka_unit_test(the_cost_goes_into_the_usage),
     };

@@ -225,6 +225,11 @@ static void checks_a_plain_answer(void **state)
         {OK_HEAD, ANSWER, UPSTREAM_TRUNCATED},
         {"HTTP/1.1 200 OK\r\ncontent-type: text/html", "<html>", UPSTREAM_COMPLETE},
         {OK_HEAD, "{\"error\":{\"message\":\"m\",\"code\":502}}", UPSTREAM_COMPLETE},
+        {OK_HEAD, "{\"error\":\"no instance\"}", UPSTREAM_COMPLETE},
+        {OK_HEAD, "{\"object\":\"error\",\"message\":\"m\",\"code\":503}", UPSTREAM_COMPLETE},
+        // credit used up, in words of DashScope
+        {"HTTP/1.1 400 No", "{\"error\":{\"message\":\"m\",\"code\":\"Arrearage\"}}",
+         UPSTREAM_COMPLETE},
         {"HTTP/1.1 500 No", "", UPSTREAM_COMPLETE},
         {"HTTP/1.1 429 No", "{}", UPSTREAM_COMPLETE},
         {"HTTP/1.1 401 No", "{}", UPSTREAM_COMPLETE},
