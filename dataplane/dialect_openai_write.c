@@ -48,9 +48,12 @@ struct slice dialect_openai_write_finish(enum canon_finish finish, bool calls,
 static void put_cost(struct jwrite *w, const struct dialect_usage *u, const struct canon_context *c)
 {
     char text[40];
-    struct slice cost = c->cost == NULL ? SLICE_NULL : c->cost(c->cost_ctx, u, text);
+    struct slice cost;
 
-    jwrite_raw_in(w, "cost", cost);
+    if (c->cost != NULL) { // asked for; null: unpriced
+        cost = c->cost(c->cost_ctx, u, text);
+        jwrite_raw_in(w, "cost", cost.p != NULL ? cost : SLICE("null"));
+    }
 }
 
 void dialect_openai_write_usage(struct jwrite *w, const struct dialect_usage *u,

@@ -9,8 +9,16 @@ import pytest
 
 from sluice import Mock, Stack
 
-NAMES = ["openai", "mistral", "deepseek", "zai", "cerebras", "perplexity", "groq", "openrouter", "cloudflare"]
+NAMES = ["openai", "mistral", "deepseek", "zai", "cerebras", "perplexity", "groq", "openrouter", "cloudflare", "fireworks", "xai"]
 KEY = "vendor-key-0123456789"
+MODELS = """\
+models:
+  flexible: {at: [{provider: thinker, id: tier-flex, price: {input: 100, output: 1000}}]}
+  prior: {at: [{provider: thinker, id: tier-priority, price: {input: 100, output: 1000}}]}
+  standard: {at: [{provider: thinker, id: tier-default, price: {input: 100, output: 1000}}]}
+routers:
+  passes-over: {load-balance: {chat: {strategy: priority, models: [openai/gpt-5-pro, groq/usage-5-5]}}}
+"""
 TOOL = {"type": "function", "function": {"name": "now", "parameters": {"type": "object"}, "strict": True}}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
 HI = [{"role": "user", "content": "Hi"}]
@@ -36,6 +44,8 @@ class Thinker(http.server.BaseHTTPRequestHandler):
         self.seen.append(body)
         self.betas.append(self.headers.get("openai-beta"))
         head = {"id": "c1", "object": "chat.completion", "created": 1, "model": "m"}
+        if body["model"].startswith("tier-"):
+            head["service_tier"] = body["model"][5:]
         usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
         if body.get("stream"):
             chunks = [{"choices": [{"index": 0, "delta": {"content": t}, "finish_reason": None}]} for t in ("<thi", "nk>why", "</think>\n", "so")]
@@ -62,8 +72,8 @@ def thinker():
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory, mock, thinker):
-    config = "providers:\n  thinker: {base-url: 'http://127.0.0.1:%d/v1/', quirks: {split-think: true}}\n" % thinker + "".join("  %s: {base-url: 'http://127.0.0.1:%d/v1/', keys: [{value: %s}]}\n" % (n, mock.ports[0], KEY)
-                                      for n in NAMES)
+    config = "providers:\n  thinker: {base-url: 'http://127.0.0.1:%d/v1/', quirks: {split-think: true, price-flex: 0.5}}\n" % thinker + "".join("  %s: {base-url: 'http://127.0.0.1:%d/v1/', keys: [{value: %s}]}\n" % (n, mock.ports[0], KEY)
+                                      for n in NAMES) + MODELS
     s = Stack(tmp_path_factory.mktemp("up"), config)
     yield s
     s.stop()
@@ -85,8 +95,9 @@ CHATS = [
      ["user"]),
     ("deepseek", {"reasoning_effort": "low", "logit_bias": {}},
      {"thinking": {"type": "enabled"}, "reasoning_effort": "high"}, ["logit_bias"]),
-    ("zai", {"temperature": 2, "top_p": 1, "stop": ["a", "b"], "user": "u", "reasoning_effort": "none"},
-     {"temperature": 1, "top_p": 0.99, "stop": ["a"], "user_id": "u", "thinking": {"type": "disabled"}}, ["stop"]),
+    ("zai", {"temperature": 2, "top_p": 1, "stop": ["a", "b"], "user": "user-1", "reasoning_effort": "none"},
+     {"temperature": 1, "top_p": 0.99, "stop": ["a"], "user_id": "user-1", "thinking": {"type": "disabled"}}, ["stop"]),
+    ("zai", {"temperature": 0, "user": "u"}, {"do_sample": False}, ["user"]),
     ("cerebras", {"max_tokens": 5, "response_format": SCHEMA, "store": False},
      {"max_completion_tokens": 5,
       "response_format": {"type": "json_schema", "json_schema": {**SCHEMA["json_schema"], "strict": True}}}, ["store"]),
@@ -95,7 +106,7 @@ CHATS = [
 ]
 
 
-@pytest.mark.parametrize("provider,more,want,gone", CHATS, ids=[c[0] for c in CHATS])
+@pytest.mark.parametrize("provider,more,want,gone", CHATS, ids=["%s-%d" % (c[0], i) for i, c in enumerate(CHATS)])
 def test_chat(up, mock, provider, more, want, gone):
     r = up.post("/v1/chat/completions", {"model": f"{provider}/usage-5-5", "messages": HI, **more})
     assert r.status == 200 and dropped(r) == gone, r
@@ -172,3 +183,53 @@ def test_split_think(up):
         assert [c["usage"]["total_tokens"] for c in chunks if c.get("usage")] == ([7] if options else []), r
     r = up.post("/ai/v1/messages", {"model": "thinker/m", "max_tokens": 9, "messages": HI})
     assert [b["type"] for b in r.json()["content"]] == ["thinking", "text"], r
+
+
+@pytest.mark.parametrize("model,cost", [("standard", 0.0043), ("flexible", 0.00215), ("prior", None)])
+def test_tiers_of_service(up, model, cost):
+    """3 tokens in, 4 out: by the tier that the answer names; one without a rate is unpriced."""
+    for more in ({}, {"stream": True}):
+        r = up.post("/v1/chat/completions", {"model": model, "messages": HI, "usage": {"include": True}, **more})
+        assert r.status == 200, r
+        usage = [json.loads(e)["usage"] for e in r.events() if '"usage":{' in e][0] if more else r.json()["usage"]
+        assert usage["cost"] == cost, usage
+
+
+def test_headers_that_a_vendor_takes(up, mock):
+    headers = {"x-title": "App", "http-referer": "https://app.example", "x-grok-conv-id": "c-1"}
+    for provider, want in (("openrouter", {"x-title", "http-referer"}), ("xai", {"x-grok-conv-id"}), ("groq", set())):
+        r = up.post("/v1/chat/completions", {"model": f"{provider}/usage-5-5", "messages": HI}, headers)
+        assert r.status == 200, r
+        got = mock.log()[-1]["headers"]
+        assert {h for h in headers if h in got} == want, (provider, got)
+
+
+def test_a_stream_is_put_together(up, mock):
+    """Fireworks wants long answers to be streamed: the client that did not ask for it gets one document."""
+    r = up.post("/v1/chat/completions", {"model": "fireworks/usage-7-5", "messages": HI, "max_tokens": 9000})
+    assert r.status == 200 and r.headers["content-type"] == "application/json", r
+    seen = sent(mock)
+    assert seen["stream"] is True and seen["max_tokens"] == 9000 and seen["stream_options"] == {"include_usage": True}, seen
+    assert mock.log()[-1]["headers"]["accept"] == "text/event-stream"
+    body = r.json()
+    assert body["object"] == "chat.completion" and body["choices"][0]["finish_reason"] == "stop", body
+    assert body["choices"][0]["message"]["content"].startswith("Mock answer to: Hi") and body["usage"]["prompt_tokens"] == 7, body
+    r = up.post("/ai/v1/messages", {"model": "fireworks/usage-7-5", "messages": HI, "max_tokens": 9000})
+    assert r.status == 200 and r.json()["content"][0]["text"].startswith("Mock answer to: Hi"), r
+    assert sent(mock)["stream"] is True
+    r = up.post("/v1/chat/completions", {"model": "fireworks/usage-7-5", "messages": HI, "max_tokens": 9000, "tools": [TOOL]})
+    call = r.json()["choices"][0]["message"]["tool_calls"][0]
+    assert call["function"]["name"] == "now" and r.json()["choices"][0]["finish_reason"] == "tool_calls", r
+    r = up.post("/v1/chat/completions", {"model": "fireworks/usage-7-5", "messages": HI, "max_tokens": 9})
+    assert r.status == 200 and "stream" not in sent(mock), r
+    r = up.post("/v1/chat/completions", {"model": "fireworks/tokens-9+cut-after-2", "messages": HI, "max_tokens": 9000})
+    assert r.status == 502 and r.json()["error"]["code"] == "upstream_failed", r
+
+
+def test_models_of_another_endpoint(up, mock):
+    before = len(mock.log())
+    r = up.post("/v1/chat/completions", {"model": "openai/gpt-5-pro", "messages": HI})
+    assert (r.status, r.json()["error"]["param"]) == (400, "model") and "/v1/responses" in r.json()["error"]["message"], r
+    assert len(mock.log()) == before, "something was sent"
+    r = up.post("/router/passes-over/chat/completions", {"model": "openai/gpt-5-pro", "messages": HI})
+    assert r.status == 200 and r.headers["x-sluice-provider"] == "groq", r
