@@ -111,6 +111,7 @@ struct canon_tool {
     struct slice parameters; // raw JSON schema
     int strict;              // -1 not given, 0, 1
     struct slice cache_control, raw;
+    bool google; // of CANON_TYPED: Google's, {"googleSearch": {}}; raw is what it takes
 };
 
 enum canon_choice {

@@ -8,6 +8,7 @@
 
 #include "dataplane/canon.h"
 #include "dataplane/dialect.h"
+#include "dataplane/dialect_gemini_cite.h"
 #include "dataplane/tape.h"
 
 #define DIALECT_GEMINI_CHOICES 8u // candidateCount is at most 8
@@ -19,6 +20,7 @@ struct dialect_gemini_reader {
     uint32_t seen; // candidates, a bit each
     uint32_t tools[DIALECT_GEMINI_CHOICES];
     enum canon_finish finish[DIALECT_GEMINI_CHOICES];
+    struct dialect_gemini_cite cites[DIALECT_GEMINI_CHOICES];
     struct dialect_usage usage;
 };
 
@@ -38,9 +40,6 @@ void dialect_gemini_read_usage(const struct tape *t, uint32_t top, struct dialec
 enum canon_finish dialect_gemini_finish(const struct tape *t, uint32_t candidate, bool tools);
 // OpenAI's logprobs member from logprobsResult; SLICE_NULL: there is none.
 struct slice dialect_gemini_logprobs(const struct tape *t, uint32_t candidate, struct arena *a);
-// Web sources of a candidate; offsets in characters of `text` (the candidate's own, jtext).
-struct canon_citation *dialect_gemini_citations(const struct tape *t, uint32_t candidate,
-                                                struct slice text, struct arena *a);
 // One part; false: none that is shown. The part's text is the tape's; ids are made where missing.
 bool dialect_gemini_read_part(const struct tape *t, uint32_t i, const struct canon_context *c,
                               struct canon_part *ret);

@@ -202,95 +202,6 @@ struct slice dialect_gemini_logprobs(const struct tape *t, uint32_t candidate, s
     return out;
 }
 
-// --- citations ---------------------------------------------------------------------------------
-
-// Characters before each BLOCK bytes of a text, so that an offset is turned by reading one block.
-#define BLOCK 1024u
-
-struct offsets {
-    struct slice chars;
-    uint64_t *before;
-};
-
-static struct offsets offsets_of(struct slice text, struct arena *a)
-{
-    struct offsets o = {jtext_decode(text, a), NULL};
-    uint64_t n = 0;
-
-    o.before = arena_alloc(a, (o.chars.n / BLOCK + 1) * sizeof(*o.before));
-    for (size_t i = 0; i <= o.chars.n; i++) {
-        if (i % BLOCK == 0) {
-            o.before[i / BLOCK] = n;
-        }
-        n += i < o.chars.n && ((unsigned char)o.chars.p[i] & 0xC0) != 0x80;
-    }
-    return o;
-}
-
-static uint64_t characters(const struct offsets *o, uint64_t bytes)
-{
-    size_t end = bytes < o->chars.n ? (size_t)bytes : o->chars.n;
-    uint64_t n = o->before[end / BLOCK];
-
-    for (size_t i = end / BLOCK * BLOCK; i < end; i++) {
-        n += ((unsigned char)o->chars.p[i] & 0xC0) != 0x80;
-    }
-    return n;
-}
-
-static uint32_t element(const struct tape *t, uint32_t list, uint64_t index)
-{
-    TAPE_ITEMS(t, list, i)
-    {
-        if (index-- == 0) {
-            return i;
-        }
-    }
-    return TAPE_NONE;
-}
-
-#define CITATIONS_MAX 256u
-
-struct canon_citation *dialect_gemini_citations(const struct tape *t, uint32_t candidate,
-                                                struct slice text, struct arena *a)
-{
-    uint32_t meta = tape_given(t, candidate, "groundingMetadata");
-    uint32_t chunks = tape_get(t, meta, "groundingChunks");
-    struct canon_citation *list = NULL, **tail = &list;
-    struct offsets o = {SLICE_NULL, NULL};
-    size_t n = 0;
-
-    TAPE_ITEMS(t, tape_get(t, meta, "groundingSupports"), s)
-    {
-        uint32_t segment = tape_get(t, s, "segment");
-        uint64_t begin = 0, end = 0;
-
-        o = o.before == NULL ? offsets_of(text, a) : o;
-        (void)!tape_u64(t, tape_get(t, segment, "startIndex"), &begin);
-        (void)!tape_u64(t, tape_get(t, segment, "endIndex"), &end);
-        TAPE_ITEMS(t, tape_get(t, s, "groundingChunkIndices"), k)
-        {
-            uint64_t index = 0;
-            uint32_t web;
-
-            if (!tape_u64(t, k, &index) || n++ >= CITATIONS_MAX) {
-                continue;
-            }
-            web = tape_get(t, element(t, chunks, index), "web");
-            if (tape_get_text(t, web, "uri").p == NULL) {
-                continue;
-            }
-            *tail = arena_zalloc(a, sizeof(**tail));
-            (*tail)->url = tape_get_text(t, web, "uri");
-            (*tail)->title = tape_get_text(t, web, "title");
-            (*tail)->begin = characters(&o, begin);
-            (*tail)->end = characters(&o, end);
-            tail = &(*tail)->next;
-        }
-    }
-    return list;
-}
-
 // --- whole answers -----------------------------------------------------------------------------
 
 static struct canon_choice_out *read_candidate(const struct tape *t, uint32_t candidate,
@@ -298,12 +209,16 @@ static struct canon_choice_out *read_candidate(const struct tape *t, uint32_t ca
 {
     struct canon_choice_out *out = arena_zalloc(c->arena, sizeof(*out));
     struct canon_part **tail = &out->parts, part;
+    struct dialect_gemini_cite cite = {.n = 0};
 
     out->index = index_of(t, candidate);
     TAPE_ITEMS(t, parts_of(t, candidate), i)
     {
         if (dialect_gemini_read_part(t, i, c, &part)) {
             *canon_add_part(c->arena, &tail, part.kind) = part;
+            if (part.kind == CANON_TEXT) {
+                dialect_gemini_cite_text(&cite, part.text, c->arena);
+            }
         }
     }
     out->finish = dialect_gemini_finish(t, candidate, canon_has_tool_calls(out->parts));
@@ -311,8 +226,7 @@ static struct canon_choice_out *read_candidate(const struct tape *t, uint32_t ca
         out->finish = canon_has_tool_calls(out->parts) ? CANON_FINISH_TOOLS : CANON_FINISH_STOP;
     }
     out->logprobs = dialect_gemini_logprobs(t, candidate, c->arena);
-    out->citations = dialect_gemini_citations(t, candidate,
-                                              canon_join_texts(out->parts, "", c->arena), c->arena);
+    out->citations = dialect_gemini_cite_sources(&cite, t, candidate, c->arena);
     return out;
 }
 
@@ -442,7 +356,17 @@ static void tell_candidate(struct dialect_gemini_reader *r, const struct tape *t
     {
         if (dialect_gemini_read_part(t, i, c, &part)) {
             tell_part(r, &part, choice, &logprobs, c, to);
+            if (part.kind == CANON_TEXT) {
+                dialect_gemini_cite_text(&r->cites[choice], part.text, c->arena);
+            }
         }
+    }
+    for (struct canon_citation *k =
+             dialect_gemini_cite_sources(&r->cites[choice], t, candidate, c->arena);
+         k != NULL; k = k->next) {
+        struct canon_event ev = {.kind = CANON_EV_CITATION, .choice = choice, .citation = k};
+
+        to.tell(to.ctx, &ev);
     }
     if (logprobs.p != NULL) { // behind the text they are of
         struct canon_event ev = {.kind = CANON_EV_TEXT, .choice = choice, .logprobs = logprobs};

@@ -38,6 +38,34 @@ static void put_declaration(struct writer *x, const struct canon_tool *tool)
     jwrite_object_end(&x->w);
 }
 
+static void drop_tool(struct writer *x, const struct canon_tool *tool)
+{
+    canon_drop(
+        x->o, arena_printf(x->o->arena, "tools." SLICE_FMT, SLICE_ARG(slice_head(tool->type, 64))));
+}
+
+// Google's own tools as they are, where there are no functions: the two go together from generation
+// 3 on only, and want more of the client than to send them.
+static void put_own_tools(struct writer *x, bool functions)
+{
+    bool any = false;
+
+    for (const struct canon_tool *tool = x->r->tools; tool != NULL; tool = tool->next) {
+        if (tool->google && functions) {
+            drop_tool(x, tool);
+        } else if (tool->google) {
+            if (!any) {
+                jwrite_array_in(&x->w, "tools");
+            }
+            jwrite_raw(&x->w, tool->raw);
+            any = true;
+        }
+    }
+    if (any) {
+        jwrite_array_end(&x->w);
+    }
+}
+
 static bool put_tools(struct writer *x, size_t *ret_n)
 {
     *ret_n = 0;
@@ -48,8 +76,9 @@ static bool put_tools(struct writer *x, size_t *ret_n)
                 return false;
             }
         } else if (tool->kind == CANON_TYPED) {
-            canon_drop(x->o, arena_printf(x->o->arena, "tools." SLICE_FMT,
-                                          SLICE_ARG(slice_head(tool->type, 64))));
+            if (!tool->google) {
+                drop_tool(x, tool);
+            }
         } else {
             if ((*ret_n)++ == 0) {
                 jwrite_array_in(&x->w, "tools");
@@ -64,6 +93,7 @@ static bool put_tools(struct writer *x, size_t *ret_n)
         jwrite_object_end(&x->w);
         jwrite_array_end(&x->w);
     }
+    put_own_tools(x, *ret_n > 0);
     return true;
 }
 

@@ -50,6 +50,29 @@ static bool read_custom(struct reader *in, uint32_t custom, const char *at, stru
                                     "must be a string that is not empty");
 }
 
+// A tool of Google's, which has no type but its only member's name: {"googleSearch": {}}.
+static struct slice google_type(const struct tape *t, uint32_t value)
+{
+    static const char *const names[] = {"googleSearch",
+                                        "google_search",
+                                        "googleMaps",
+                                        "google_maps",
+                                        "urlContext",
+                                        "url_context",
+                                        "codeExecution",
+                                        "code_execution",
+                                        "googleSearchRetrieval",
+                                        "google_search_retrieval"};
+    uint32_t name = tape_first(t, value);
+
+    for (size_t i = 0; name != TAPE_NONE && i < ARRAY_LEN(names); i++) {
+        if (tape_eq(t, name, names[i]) && tape_after(t, value, name + 1) == TAPE_NONE) {
+            return slice_str(names[i]);
+        }
+    }
+    return SLICE_NULL;
+}
+
 static bool read_tool(struct reader *in, uint32_t value, const char *at, struct canon_tool *tool)
 {
     const struct tape *t = in->t;
@@ -63,7 +86,8 @@ static bool read_tool(struct reader *in, uint32_t value, const char *at, struct 
         return read_custom(in, tape_get(t, value, "custom"), at, tool);
     }
     tool->kind = CANON_TYPED;
-    tool->type = tape_text(t, type);
+    tool->type = type == TAPE_NONE ? google_type(t, value) : tape_text(t, type);
+    tool->google = type == TAPE_NONE;
     tool->name = tape_get_text(t, value, "name");
     return tool->type.n > 0 ||
            fail(in, arena_printf(in->a, "%s.type", at), "must be a string that is not empty");
