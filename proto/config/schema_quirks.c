@@ -248,7 +248,8 @@ static const struct conf_field traits_fields[] = {
     TRAIT("no-completions", no_completions,
           "`/completions` of old does not serve it: a completion goes as a chat."),
     TRAIT("system-anywhere", system_anywhere,
-          "Anthropic: the role `system` may stand among the messages."),
+          "Anthropic: system messages in the middle stay where they are, in place of going to `system`. "
+          "Opus 4.8 and later take them. Off everywhere in the catalogue."),
     TRAIT("stream-only", stream_only,
           "It answers streams only: for a client that wants a plain answer its stream is put together."),
     TRAIT("old-schema", old_schema,

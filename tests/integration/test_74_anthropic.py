@@ -22,6 +22,8 @@ providers:
   broken: {{dialect: anthropic, base-url: "http://127.0.0.1:{0}/broken/", keys: [{{value: sk-broken}}]}}
   openai: {{base-url: "http://127.0.0.1:{0}/oai/"}}
   nobody: {{dialect: openai, base-url: "http://127.0.0.1:{0}/oai/", keys: [{{value: sk-nobody}}]}}
+models:
+  claude-own: {{at: [{{provider: anthropic, id: claude-own-1}}], traits: {{system-anywhere: true}}}}
 routers:
   all: {{load-balance: {{chat: {{strategy: priority, providers: [anthropic]}}}}}}
 """
@@ -114,6 +116,16 @@ def test_openai_counts(up, upstream):
     for model in ("openai/gpt-4o-mini", "nobody/gpt-4o-mini"):
         r, seen = post(up, upstream, "/v1/messages/count_tokens", {"model": model, **body})
         assert r.status == 200 and r.json() == {"input_tokens": 3} and r.headers["x-sluice-estimate"] == "1", r
+
+
+def test_late_system_messages(up, upstream):
+    """They go to `system`; where the model's traits say that it takes them, they stay."""
+    history = [{"role": "user", "content": "u"}, {"role": "system", "content": "s"}]
+    u, s = {"role": "user", "content": [{"type": "text", "text": "u"}]}, [{"type": "text", "text": "s"}]
+    for model, messages, system in (("anthropic/claude-opus-4-8", [u], s), ("claude-own", [u, {"role": "system", "content": s}], None)):
+        r, seen = post(up, upstream, "/v1/chat/completions", {"model": model, "messages": history})
+        sent = json.loads(seen[0][2])
+        assert r.status == 200 and sent["messages"] == messages and sent.get("system") == system, r
 
 
 def ask(models, content):
