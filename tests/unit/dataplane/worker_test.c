@@ -76,7 +76,6 @@ static void start(unsigned n, bool with_snapshot)
                                              .auth_default = RESOURCE_AUTH_OPTIONAL,
                                              .auth_may_be_open = true}};
     shared.link = (struct link *)(void *)&shared; // never looked into: link.h is a fake here
-    (void)pthread_mutex_init(&shared.latest_lock, NULL);
     shared.metrics = metrics_registry_new();
     shared.targets = target_table_new(&targets, 64);
     shared.limits = limit_store_new(&limits);
@@ -97,7 +96,6 @@ static void stop(void)
     limit_store_free(&shared.limits);
     target_table_free(&shared.targets);
     metric_registry_free(&shared.metrics);
-    (void)pthread_mutex_destroy(&shared.latest_lock);
     if (snap != NULL) {
         build_done(&build, &snap);
     }
