@@ -2,13 +2,13 @@
 // The link's thread: what comes in goes through `sync` and becomes snapshots, what goes out is
 // collected from other threads and sent once a turn.
 //
-//   peers --delta, heartbeat--> sync --ADVANCED--> on_snapshot (workers take it) --> lkg, 1 s later
+//   peers --delta, heartbeat--> sync --ADVANCED--> on_snapshot (in force) --> lkg, 1 s later
 //                                 |                        |
-//                                GAP, DIVERGED         link_applied, by all workers
-//                                 v                        v
-//                               pull: snapshot         report to every control plane (fleet)
+//                                GAP, DIVERGED             v
+//                                 v                    report to every control plane (fleet)
+//                               pull: snapshot
 //
-//   other threads: link_lease, link_usage, link_applied, link_health --> on_turn (loop hook)
+//   other threads: link_lease, link_usage, link_health --> on_turn (loop hook)
 //
 // The parts: peer (one control plane), roster (all of them), sync (what a message means), pull
 // (asking for snapshots), lkg (the file), asks (leases), outbox (usage), vitals (health).
@@ -37,7 +37,6 @@
 #include "dataplane/sync.h"
 #include "dataplane/vitals.h"
 
-#define WORKERS_MAX   1024u
 #define LKG_AFTER_US  (50 * MONO_MS)
 #define LKG_EVERY_US  MONO_SEC
 #define LKG_LATEST_US (5 * MONO_SEC)
@@ -65,8 +64,7 @@ struct link {
     bool has_thread;
 
     // Any thread.
-    _Atomic uint64_t *applied; // per worker
-    atomic_bool applied_news, usage_due, connected, stopping;
+    atomic_bool usage_due, connected, stopping;
     _Atomic uint64_t stop_at_us;
     pthread_mutex_t lock;
     struct link_stats shown; // under the lock
@@ -87,9 +85,8 @@ struct link {
     struct arena arena;
     struct link_stats stats;
     bool lkg_dirty;
-    bool ending;        // peers are being freed: their calls end, nothing new is started
-    uint64_t acked_seq; // told to the control planes
-    uint8_t acked_epoch[16];
+    bool ending;  // peers are being freed: their calls end, nothing new is started
+    bool ack_due; // a state came into force in this turn
     bool usage_under_way;
     uint64_t usage_sent;      // number of the report under way
     uint64_t usage_said_lost; // records, as logged
@@ -177,17 +174,10 @@ static void take_over(struct link *l)
 {
     struct snapshot *s = sync_current(l->sync);
 
-    // After a change of epoch sequences begin anew; what workers said before means nothing.
-    if (memcmp(l->acked_epoch, sync_epoch(l->sync), sizeof(l->acked_epoch)) != 0) {
-        for (unsigned i = 0; i < l->n_workers; i++) {
-            atomic_store(&l->applied[i], 0);
-        }
-        memcpy(l->acked_epoch, sync_epoch(l->sync), sizeof(l->acked_epoch));
-        l->acked_seq = 0;
-    }
     l->stats.seq = sync_seq(l->sync);
     l->stats.resource_errors = sync_error_count(l->sync);
     call_snapshot(l, s);
+    l->ack_due = true;
     if (l->lkg != NULL && !l->lkg_dirty && !l->stats.from_file) {
         l->lkg_dirty = true;
         loop_timer_set(l->loop, &l->lkg_timer, loop_now_us(l->loop) + lkg_wait_us(l));
@@ -398,19 +388,6 @@ static void on_lost(void *arg, struct peer *p)
 
 // ---- reports -----------------------------------------------------------------------------------
 
-// What all workers serve from; 0: nothing yet.
-static uint64_t applied_by_all(const struct link *l)
-{
-    uint64_t min = sync_seq(l->sync);
-
-    for (unsigned i = 0; i < l->n_workers; i++) {
-        uint64_t seq = atomic_load(&l->applied[i]);
-
-        min = seq < min ? seq : min;
-    }
-    return min;
-}
-
 static void send_report(struct link *l, struct peer *p, bool with_targets)
 {
     struct message m = {MESSAGE_REPORT,
@@ -424,8 +401,7 @@ static void send_report(struct link *l, struct peer *p, bool with_targets)
     struct peer_have as_of;
 
     on_have(l, &as_of);
-    as_of.seq = applied_by_all(l);
-    m.u.report.digest = as_of.seq == sync_seq(l->sync) ? as_of.digest : 0;
+    m.u.report.digest = as_of.digest;
     arena_reset(&l->arena);
     m.u.report.errors = sync_errors(l->sync, &l->arena, ERRORS_MAX, &m.u.report.n_errors);
     vitals_fill(l->vitals, with_targets, &l->arena, &m.u.report);
@@ -444,14 +420,8 @@ static void on_each_ack(void *ctx, struct peer *p)
 
 static void acknowledge(struct link *l)
 {
-    uint64_t seq;
-
-    if (!atomic_exchange(&l->applied_news, false)) {
-        return;
-    }
-    seq = applied_by_all(l);
-    if (seq > l->acked_seq) {
-        l->acked_seq = seq;
+    if (l->ack_due) {
+        l->ack_due = false;
         roster_each(l->roster, on_each_ack, l);
     }
 }
@@ -685,7 +655,6 @@ static void free_all(struct link *l)
     (void)pthread_mutex_destroy(&l->callback_lock);
     keys_unref(&l->keys);
     keys_unref(&l->next_keys);
-    mem_free(l->applied);
     mem_free(l->data_dir);
     mem_free(l->version);
     mem_free(l->ops);
@@ -731,7 +700,6 @@ static void init_parts(struct link *l)
 {
     const struct asks_config ac = {l->loop, l->proxy, l->holder, l, call_lease, call_lease_lost};
 
-    l->applied = mem_zalloc_array(l->n_workers, sizeof(*l->applied));
     l->journal = open_journal(l->data_dir);
     l->outbox = outbox_new(l->journal);
     l->sync = sync_new();
@@ -763,7 +731,7 @@ struct link *link_new(const struct link_config *c, struct err *e)
 {
     struct link *l = mem_zalloc(sizeof(*l));
 
-    CHECK(c->n_workers >= 1 && c->n_workers <= WORKERS_MAX && c->on_snapshot != NULL);
+    CHECK(c->on_snapshot != NULL);
     copy_config(l, c);
     l->proxy = vitals_proxy_id(c->proxy_id, l->data_dir, e);
     l->loop = l->proxy == NULL ? NULL : loop_new(e);
@@ -820,14 +788,6 @@ void link_stop(struct link **lp, uint64_t flush_us)
 }
 
 // ---- other threads -----------------------------------------------------------------------------
-
-void link_applied(struct link *l, unsigned worker, uint64_t seq)
-{
-    CHECK(worker < l->n_workers);
-    atomic_store(&l->applied[worker], seq);
-    atomic_store(&l->applied_news, true);
-    loop_wake(l->loop);
-}
 
 void link_health(struct link *l, uint64_t in_flight, const struct message_target_health *targets,
                  size_t n)

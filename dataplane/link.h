@@ -31,10 +31,11 @@ struct link_config {
     const char *holder;    // goes with lease questions (limit_holder); NULL: none
     const char *version;   // of this program, for the fleet's list
     const char *ops;       // "127.0.0.1:9464": where the ops port is
-    unsigned n_workers;    // that will call link_applied, 1..1024
+    unsigned n_workers;    // for the fleet's list
     uint64_t lkg_after_us; // no answer for so long at start: use the file; 0: 50 ms
     void *arg;
-    // A new state. s is borrowed for the call: whoever keeps it takes a reference.
+    // A new state. s is borrowed for the call: whoever keeps it takes a reference. When it returns,
+    // every request that begins is served from s: then it is acknowledged upwards.
     void (*on_snapshot)(void *arg, struct snapshot *s);
     // Grants, in the order of no particular request. May be NULL.
     void (*on_lease)(void *arg, const struct message_grant *grants, size_t n, uint64_t now_us);
@@ -60,9 +61,6 @@ void link_stop(struct link **l, uint64_t flush_us);
 
 // ---- any thread --------------------------------------------------------------------------------
 
-// This worker (0..n_workers-1) now serves from the snapshot at seq; acknowledged upwards when all
-// do.
-void link_applied(struct link *l, unsigned worker, uint64_t seq);
 // Asks for leases; all that come within a turn of the link travel together. Everything is copied.
 // False: no control plane is connected or the queue is full; no callback comes then.
 MUST_CHECK bool link_lease(struct link *l, const struct message_lease_item *items, size_t n);

@@ -205,6 +205,8 @@ static void resolve_policy(struct req *r)
 
 bool req_screen(struct req *r)
 {
+    struct snapshot *now;
+
     if (r->screened) {
         return r->fail.code == REPLY_NONE;
     }
@@ -220,12 +222,13 @@ bool req_screen(struct req *r)
         r->route.kind == FRONT_VALIDATE) {
         return true;
     }
-    if (r->w->snapshot == NULL) {
+    now = worker_snapshot(r->w);
+    if (now == NULL) {
         r->fail.retry_after_us = MONO_SEC;
         (void)req_fail(r, REPLY_STARTING, "the gateway has no configuration yet");
         return false;
     }
-    r->snap = snapshot_ref(r->w->snapshot);
+    r->snap = snapshot_ref(now);
     if (!screen_caller(r) || !screen_router(r)) {
         return false;
     }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Workers: making, running, ending them, and what reaches them from other threads.
 //
-//   link's thread  --worker_publish--> incoming of each worker (atomic) + a poke to its mailbox
+//   link's thread  --worker_publish--> incoming of each worker (atomic): the next request sees it
 //   another worker --socket----------> mailbox        limits' thread --wake--> mailbox
 //   main           --phase, dump-----> mailbox
 //
-// A mailbox may be full; whatever must not be lost (snapshot, phase) is read from the shared state,
-// the message is only a poke, and the tick looks once a second as well.
+// A mailbox may be full; the phase, which must not be lost, is read from the shared state, the
+// message is only a poke, and the tick looks once a second as well (at the next snapshot too: a
+// worker without requests must not keep the old one).
 //
 //   phase      listener        new requests          requests in flight
 //   SERVING    open            served                run
@@ -128,23 +129,21 @@ void worker_dump(struct worker_shared *s, void (*fn)(void *arg, struct buf *json
 
 // --- snapshots and phases ----------------------------------------------------------------------
 
-static void take_snapshot(struct worker *w)
+struct snapshot *worker_snapshot(struct worker *w)
 {
-    struct worker_shared *s = w->shared;
-    struct snapshot *latest = atomic_exchange(&w->incoming, NULL);
+    struct snapshot *latest;
     uint64_t began_us;
 
-    if (latest == NULL) {
-        return;
+    if (atomic_load(&w->incoming) == NULL) { // nearly always: only read what all workers read
+        return w->snapshot;
     }
+    latest = atomic_exchange(&w->incoming, NULL); // only this thread takes from it
     began_us = mono_thread_cpu_us();
     facts_memo_reset(&w->facts, latest);
     snapshot_unref(&w->snapshot);
     w->snapshot = latest;
-    if (s->link != NULL) {
-        link_applied(s->link, w->index, snapshot_seq(latest));
-    }
     metrics_config_taken(w->metrics, mono_thread_cpu_us() - began_us);
+    return latest;
 }
 
 static void cut_requests(struct worker *w)
@@ -196,7 +195,6 @@ void worker_publish(struct worker_shared *s, struct snapshot *snap)
         snapshot_unref(&old); // this worker has been busy since
     }
     atomic_store(&s->config_seq, snapshot_seq(snap));
-    poke_all(s);
 }
 
 void worker_set_phase(struct worker_shared *s, enum worker_phase p)
@@ -298,7 +296,6 @@ static void on_message(void *arg, struct mbox_msg *base)
         return;
     case MSG_POKE:
         if (w->httpd != NULL) { // NULL: closing down
-            take_snapshot(w);
             take_phase(w);
         }
         break;
@@ -347,7 +344,7 @@ static void on_tick(struct loop_timer *t)
     struct worker *w = container_of(t, struct worker, tick);
     uint64_t now = loop_now_us(w->loop);
 
-    take_snapshot(w);
+    (void)worker_snapshot(w);
     take_phase(w);
     if (w->phase == WORKER_ENDING) {
         if (w->active.count == 0 || now >= w->end_at_us) {
@@ -404,7 +401,6 @@ static void *thread_main(void *arg)
 
     (void)snprintf(name, sizeof(name), "worker-%u", w->index);
     proc_name_thread(name);
-    take_snapshot(w);
     loop_timer_set(w->loop, &w->tick, loop_now_us(w->loop) + TICK_US);
     loop_run(w->loop);
     report(w);

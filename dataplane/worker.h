@@ -86,7 +86,7 @@ struct worker {
     struct upstream *upstream;
     struct mbox *mbox;
     struct metrics *metrics;
-    struct snapshot *snapshot; // one reference; NULL until the first
+    struct snapshot *snapshot; // for worker_snapshot alone; one reference; NULL until the first
     // The next one, put here by worker_publish with its reference; NULL: nothing new. No lock, so
     // that a worker never waits for a link's thread that the system has stopped for a while.
     struct snapshot *_Atomic incoming;
@@ -117,8 +117,12 @@ void worker_teardown(struct worker_shared *s);
 // Port in use, after worker_setup.
 uint16_t worker_port(const struct worker_shared *s);
 
-// One thread at a time (the link's). Each worker takes its own reference; the caller keeps its.
+// One thread at a time (the link's). Each worker gets a reference of its own; the caller keeps its.
+// When it returns the snapshot is in force: every request that begins from now on sees it.
 void worker_publish(struct worker_shared *s, struct snapshot *snap);
+// What a request that begins now is served from: borrowed until the next call; NULL before the
+// first one was published. This worker's thread.
+struct snapshot *worker_snapshot(struct worker *w);
 // Any thread. Moves every worker to the phase; ENDING also ends the threads once their requests are
 // gone, or after one second.
 void worker_set_phase(struct worker_shared *s, enum worker_phase p);

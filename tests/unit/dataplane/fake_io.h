@@ -296,12 +296,6 @@ bool link_finish(struct link *l, uint32_t slot, const struct message_usage_recor
     (void)snprintf(fake_usage.provider, sizeof(fake_usage.provider), "%s", r->provider);
     return true;
 }
-void link_applied(struct link *l, unsigned worker, uint64_t seq)
-{
-    (void)l;
-    (void)worker;
-    (void)seq;
-}
 
 // --- playing -----------------------------------------------------------------------------------
 

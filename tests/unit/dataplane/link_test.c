@@ -137,7 +137,6 @@ static void nobody_is_there(void **state)
     assert_true(link_lease(l, NULL, 0));
     assert_true(link_usage(l, &record));
     link_health(l, 3, NULL, 0);
-    link_applied(l, 1, 7);
     do {
         link_stats(l, &s);
     } while (s.usage_pending == 0);
