@@ -131,6 +131,13 @@ def free_port():
     return ports.take(1)
 
 
+def freeze(pid):
+    """SIGSTOP; returns when it has stopped. The system tells one thread, and until that one comes to run the others go on."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: all(f.read_text().rpartition(")")[2].split()[0] == "T" for f in pathlib.Path(f"/proc/{pid}/task").glob("*/stat")),
+             10, "every thread to stop", 0.0005)
+
+
 class Process:
     """A child with its output in a file. `stop` asserts that it ended well and that no sanitizer complained."""
 
@@ -161,7 +168,10 @@ class Process:
         return wait_for(look, timeout, f"{self.name} to be ready")
 
     def signal(self, sig):
-        self.p.send_signal(sig)
+        if sig == signal.SIGSTOP:
+            freeze(self.p.pid)
+        else:
+            self.p.send_signal(sig)
 
     def kill(self):
         if self.alive():

@@ -226,7 +226,7 @@ def test_whole_machine_room_restarted(up, mock):
     """SIGTERM to everything with reports that nobody took; the next start delivers them."""
     load = Load(up.port)
     load.until(100)
-    os.kill(up.child_pid("control"), signal.SIGSTOP)
+    sluice.freeze(up.child_pid("control"))
     load.until(200)
     load.stop()
     os.kill(up.child_pid("control"), signal.SIGKILL)

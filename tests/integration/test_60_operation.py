@@ -62,7 +62,7 @@ def test_traffic_goes_on_without_control_plane_and_redis(up):
     """Static stability: what was served is served."""
     up.post("/router/one/chat/completions", chat())
     for which in ("control", "redis"):
-        os.kill(up.child_pid(which), signal.SIGSTOP)
+        sluice.freeze(up.child_pid(which))
     try:
         for i in range(20):
             assert up.post("/router/one/chat/completions", chat(text=f"alone {i}")).status == 200
@@ -209,7 +209,7 @@ def test_proxy_starts_from_last_known_good(up, tmp_path):
     key = up.admin("POST", "/keys?wait=5s", {"name": "lkg"}).json()["key"]
     wait_for(lambda: any((up.data / "proxy").iterdir()), 10, "a file in the proxy's directory")
     wait_for(lambda: time.time() - max(p.stat().st_mtime for p in (up.data / "proxy").iterdir()) > 1.5, 15, "the file to be current")
-    os.kill(up.child_pid("control"), signal.SIGSTOP)
+    sluice.freeze(up.child_pid("control"))
     try:
         pid = up.child_pid("proxy")
         os.kill(pid, signal.SIGKILL)
