@@ -323,6 +323,25 @@ struct look {
     bool any;
 };
 
+// The provider ended the answer, not the model, and nothing was said yet.
+static bool gave_up(struct slice choice)
+{
+    static const char *const reasons[] = {"\"insufficient_system_resource\"", "\"network_error\"",
+                                          "\"error\""};
+    struct slice v, delta = SLICE_NULL;
+
+    if (!scan_get(choice, "finish_reason", &v) ||
+        (scan_get(choice, "delta", &delta) && delta_has_content(delta))) {
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+        if (slice_eq_str(v, reasons[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool look_at_choice(void *ctx, struct slice choice, enum scan_type t)
 {
     struct look *l = ctx;
@@ -338,6 +357,12 @@ static bool look_at_choice(void *ctx, struct slice choice, enum scan_type t)
     }
     if (index < 32) {
         l->s->choices_seen |= 1u << index;
+    }
+    if (!l->s->content_seen && !l->ev->content &&
+        gave_up(choice)) { // translated: dialect_openai_piece_finish
+        l->ev->error = true;
+        l->ev->error_status = 503;
+        return true;
     }
     if (has_text(choice, "finish_reason")) {
         l->ev->finish = true;

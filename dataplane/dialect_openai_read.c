@@ -43,6 +43,9 @@ static void add_split(void *ctx, bool thought, struct slice text)
 static void add_text(struct builder *b, struct slice text)
 {
     if ((b->c->quirks & RESOURCE_SPLIT_THINK) != 0) {
+        if (b->think.state == 0 && b->think.n == 0 && dialect_openai_think_is_open(text)) {
+            dialect_openai_think_feed(&b->think, SLICE("<think>"), add_split, b);
+        }
         dialect_openai_think_feed(&b->think, text, add_split, b);
     } else {
         add(b, CANON_TEXT)->text = text;

@@ -133,6 +133,16 @@ static void feed(struct dialect_openai_think *s, struct slice text, const struct
     tell(to, false, text);
 }
 
+bool dialect_openai_think_is_open(struct slice text)
+{
+    size_t tag, begins;
+    bool more;
+
+    begins = match_tag(text, "<think>", &more);
+    (void)find_close(text, &tag);
+    return begins == 0 && tag > 0;
+}
+
 void dialect_openai_think_feed(struct dialect_openai_think *s, struct slice text,
                                void (*fn)(void *ctx, bool thought, struct slice text), void *ctx)
 {

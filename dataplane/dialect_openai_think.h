@@ -22,6 +22,9 @@ struct dialect_openai_think {
 // may be the begin of a tag waits for the next piece.
 void dialect_openai_think_feed(struct dialect_openai_think *s, struct slice text,
                                void (*fn)(void *ctx, bool thought, struct slice text), void *ctx);
+// A whole text (jtext) that closes a thought which it does not open: some templates open it in the
+// prompt.
+bool dialect_openai_think_is_open(struct slice text);
 // The text is over: tells what was held back.
 void dialect_openai_think_end(struct dialect_openai_think *s,
                               void (*fn)(void *ctx, bool thought, struct slice text), void *ctx);

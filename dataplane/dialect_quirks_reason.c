@@ -157,8 +157,11 @@ static void put_template(struct dialect_quirks_editor *e)
     if (is_given(e, "chat_template_kwargs")) {
         return;
     }
+    // Templates ignore what they do not know: Qwen's and GLM's have the first, DeepSeek's the
+    // other.
     jwrite_object_in(&e->w, "chat_template_kwargs");
     jwrite_bool_in(&e->w, "enable_thinking", e->effort != CANON_EFFORT_NONE);
+    jwrite_bool_in(&e->w, "thinking", e->effort != CANON_EFFORT_NONE);
     jwrite_object_end(&e->w);
 }
 

@@ -12,8 +12,13 @@ struct meter_rates meter_rates_of(const struct resource_quirks *q, uint64_t wall
 {
     bool peak = q->price_peak != 0 && hours_include(q->peak_hours, q->n_peak_hours, wall_us);
 
-    return (struct meter_rates){q->price_flex, q->price_priority, q->price_batch,
-                                q->price_fast, q->price_us,       peak ? q->price_peak : ONE};
+    return (struct meter_rates){q->price_flex,
+                                q->price_priority,
+                                q->price_batch,
+                                q->price_fast,
+                                q->price_us,
+                                peak ? q->price_peak : ONE,
+                                {q->price_write, q->price_write_long}};
 }
 
 static uint32_t tier_rate(const struct meter_rates *r, enum dialect_tier tier)
@@ -73,7 +78,7 @@ struct price_cost meter_cost(const struct resource_price *price, const struct me
     if (!u->known) {
         return (struct price_cost){false, 0};
     }
-    c = times(price_cost(price, &t), tier_rate(rates, u->tier));
+    c = times(price_cost(price, &rates->shares, &t), tier_rate(rates, u->tier));
     c = times(c, u->us_only ? rates->us : ONE);
     return times(c, rates->now);
 }

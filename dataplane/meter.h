@@ -17,6 +17,7 @@ struct meter_rates {
     uint32_t flex, priority, batch, fast; // by the tier the provider says it served in
     uint32_t us;                          // where it says that it kept to the US
     uint32_t now;                         // by the hour; 1000 outside peak hours
+    struct price_shares shares;
 };
 
 // By a provider's quirks, for a request that came at this time.

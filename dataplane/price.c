@@ -38,7 +38,22 @@ static const struct resource_price_tier *tier_of(const struct resource_price *p,
     return found;
 }
 
-static struct prices prices_for(const struct resource_price *p, uint64_t input)
+// A share of the input's price, rounded up; what does not fit is the dearest there is.
+static uint64_t share_of(uint64_t input, uint32_t share)
+{
+    uint64_t product;
+
+    if (share == 0 || input == UINT64_MAX) {
+        return input;
+    }
+    if (__builtin_mul_overflow(input, (uint64_t)share, &product)) {
+        return MOST;
+    }
+    return product / 1000 + (product % 1000 != 0 ? 1 : 0);
+}
+
+static struct prices prices_for(const struct resource_price *p, const struct price_shares *s,
+                                uint64_t input)
 {
     const struct resource_price_tier *t = tier_of(p, input);
     struct prices x;
@@ -46,16 +61,21 @@ static struct prices prices_for(const struct resource_price *p, uint64_t input)
     if (t == NULL) {
         x.input = p->input;
         x.cached = known_or(p->cached, x.input);
-        x.write = known_or(p->cache_write, x.input);
-        x.write_long = own_or(p->cache_write_long, x.write);
+        x.write = p->cache_write;
+        x.write_long = p->cache_write_long;
         x.output = p->output;
     } else {
         x.input = known_or(t->input, p->input);
         x.cached = known_or(t->cached, x.input);
-        x.write = known_or(t->cache_write, x.input);
-        x.write_long = own_or(t->cache_write_long, x.write);
+        x.write = t->cache_write;
+        x.write_long = t->cache_write_long;
         x.output = known_or(t->output, p->output);
     }
+    if (x.write == UINT64_MAX && s->write_long != 0 && x.write_long == 0) {
+        x.write_long = share_of(x.input, s->write_long);
+    }
+    x.write = known_or(x.write, share_of(x.input, s->write));
+    x.write_long = own_or(x.write_long, x.write);
     x.reasoning = own_or(p->reasoning, x.output);
     x.audio_in = own_or(p->audio_input, x.input);
     x.audio_out = own_or(p->audio_output, x.output);
@@ -89,8 +109,10 @@ static void add(struct price_cost *c, uint64_t tokens, uint64_t price)
     }
 }
 
-struct price_cost price_cost(const struct resource_price *p, const struct price_tokens *t)
+struct price_cost price_cost(const struct resource_price *p, const struct price_shares *s,
+                             const struct price_tokens *t)
 {
+    static const struct price_shares none = {0, 0};
     struct price_cost c = {true, 0};
     uint64_t input = t->input, output = t->output, written;
     struct prices x;
@@ -98,7 +120,7 @@ struct price_cost price_cost(const struct resource_price *p, const struct price_
     if (p == NULL) {
         return (struct price_cost){false, 0};
     }
-    x = prices_for(p, t->input);
+    x = prices_for(p, s != NULL ? s : &none, t->input);
     add(&c, take(&input, t->cached), x.cached);
     written = take(&input, t->cache_write);
     add(&c, take(&written, t->cache_write_long), x.write_long);

@@ -37,9 +37,15 @@ struct price_cost {
     uint64_t pico; // 1e-12 USD; what does not fit is UINT64_MAX - 1
 };
 
-// p NULL: unpriced. Missing prices: cached and written input cost what other input does, parts of
-// the output what the output does.
-struct price_cost price_cost(const struct resource_price *p, const struct price_tokens *t);
+// What a vendor asks for where a price does not say, in thousandths of its input's; 0: as much.
+struct price_shares {
+    uint32_t write, write_long;
+};
+
+// p NULL: unpriced. Missing prices: cached and written input cost what other input does, but for
+// what `s` says (NULL: nothing); parts of the output what the output does.
+struct price_cost price_cost(const struct resource_price *p, const struct price_shares *s,
+                             const struct price_tokens *t);
 // The record that holds at a time (microseconds since the epoch). Borrows `at`.
 const struct resource_price *price_at(const struct resource_model_at *at, uint64_t wall_us);
 // A copy whose tiers are in the arena.

@@ -89,7 +89,6 @@ enum resource_quirk {
     RESOURCE_TAKES_CACHE_CONTROL = 1 << 11,  // cache_control marks on parts may stay
     RESOURCE_REASONING_CUMULATIVE = 1 << 13, // streamed reasoning_details repeat what came before
     RESOURCE_SPLIT_THINK = 1 << 14,          // <think>...</think> at the start of content
-    RESOURCE_BASE_RESP = 1 << 15,            // errors as base_resp.status_code in a 200
     RESOURCE_REPORTS_COST = 1 << 16,         // its own figure of what a request cost is believed
     RESOURCE_FORCED_UNREASONED = 1 << 17,    // a forced tool is refused while it reasons
 };
@@ -164,6 +163,7 @@ struct resource_quirks {
     // knows. price_us: where it was bound to stay in the US; price_peak: in peak_hours; 0 = as
     // ever.
     uint32_t price_flex, price_priority, price_batch, price_fast, price_us, price_peak;
+    uint32_t price_write, price_write_long; // a token written to a cache, of input; 0 = as input
     const char *const *peak_hours;
     size_t n_peak_hours; // proto/hours.h
     const char *const *takes_headers;

@@ -37,7 +37,6 @@ static const struct flag quirk_flags[] = {
     QUIRK(takes_cache_control, RESOURCE_TAKES_CACHE_CONTROL),
     QUIRK(reasoning_cumulative, RESOURCE_REASONING_CUMULATIVE),
     QUIRK(split_think, RESOURCE_SPLIT_THINK),
-    QUIRK(base_resp, RESOURCE_BASE_RESP),
     QUIRK(reports_cost, RESOURCE_REPORTS_COST),
     QUIRK(forced_unreasoned, RESOURCE_FORCED_UNREASONED),
 };
@@ -170,6 +169,8 @@ static void put_prices(const struct overlay *o, struct resource_quirks *q)
     q->price_fast = (uint32_t)giver(o, "price-fast")->price_fast;
     q->price_us = (uint32_t)giver(o, "price-us")->price_us;
     q->price_peak = (uint32_t)giver(o, "price-peak")->price_peak;
+    q->price_write = (uint32_t)giver(o, "price-write")->price_write;
+    q->price_write_long = (uint32_t)giver(o, "price-write-long")->price_write_long;
     q->peak_hours = LIST(o, peak_hours, "peak-hours", &q->n_peak_hours);
     for (size_t i = 0; i < q->n_peak_hours; i++) {
         struct hours_span span;

@@ -23,7 +23,6 @@ static const struct word quirk_flags[] = {
     {"takes-cache-control", RESOURCE_TAKES_CACHE_CONTROL},
     {"reasoning-cumulative", RESOURCE_REASONING_CUMULATIVE},
     {"split-think", RESOURCE_SPLIT_THINK},
-    {"base-resp", RESOURCE_BASE_RESP},
     {"reports-cost", RESOURCE_REPORTS_COST},
     {"forced-unreasoned", RESOURCE_FORCED_UNREASONED},
 };
@@ -107,9 +106,9 @@ static bool has_quirks(const struct resource_quirks *q)
             q->reasoning_history | q->temperature_min | q->temperature_max | q->top_p_max |
             q->stop_max | q->plain_max_tokens | q->tool_id_length | q->user_min | q->user_max |
             q->price_flex | q->price_priority | q->price_batch | q->price_fast | q->price_us |
-            q->price_peak) != 0 ||
-           q->n_peak_hours + q->n_takes_headers > 0 || q->tool_id_exact || q->tool_id_punctuation != NULL ||
-           q->prefill != NULL || q->greedy != NULL;
+            q->price_peak | q->price_write | q->price_write_long) != 0 ||
+           q->n_peak_hours + q->n_takes_headers > 0 || q->tool_id_exact ||
+           q->tool_id_punctuation != NULL || q->prefill != NULL || q->greedy != NULL;
 }
 
 static void put_quirk_lists(struct json_out *o, const struct resource_quirks *q)
@@ -164,6 +163,8 @@ void config_render_quirks(struct json_out *o, const struct resource_quirks *q)
     put_thousandths(o, "price-fast", q->price_fast);
     put_thousandths(o, "price-us", q->price_us);
     put_thousandths(o, "price-peak", q->price_peak);
+    put_thousandths(o, "price-write", q->price_write);
+    put_thousandths(o, "price-write-long", q->price_write_long);
     put_list(o, "peak-hours", q->peak_hours, q->n_peak_hours);
     put_list(o, "takes-headers", q->takes_headers, q->n_takes_headers);
     json_out_field_u64(o, "tool-id-length", q->tool_id_length);

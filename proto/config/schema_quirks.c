@@ -157,8 +157,6 @@ static const struct conf_field quirks_fields[] = {
     FLAG("split-think", split_think,
          "`<think>...</think>` at the start of an answer is split off as reasoning. Off everywhere in the "
          "catalogue; for a server of your own whose reasoning parser is off."),
-    FLAG("base-resp", base_resp,
-         "Errors come with status 200 as `base_resp: {status_code, status_msg}`. MiniMax."),
     FLAG("reports-cost", reports_cost,
          "The vendor's own figure of what a request cost is believed and goes before the catalogue's "
          "prices. OpenRouter, Perplexity, DeepInfra, xAI."),
@@ -174,6 +172,10 @@ static const struct conf_field quirks_fields[] = {
     SHARE("price-fast", price_fast, "The same of Anthropic's fast mode (`speed`) and OpenAI's tier `fast`: 2."),
     SHARE("price-us", price_us,
           "The same of requests that had to stay in the US (`inference_geo`). Anthropic: 1.1."),
+    SHARE("price-write", price_write,
+          "What a token written to the vendor's cache costs where a model's price does not say, as a share of "
+          "its `input`. Not given: as `input`. Anthropic: 1.25."),
+    SHARE("price-write-long", price_write_long, "The same of one that is kept longer. Anthropic: 2."),
     SHARE("price-peak", price_peak, "The same within `peak-hours`. DeepSeek: 2."),
     LIST("peak-hours", peak_hours,
          "Hours of a working day (Monday to Friday, UTC) in which `price-peak` holds, by the time the "

@@ -52,7 +52,8 @@ class Thinker(http.server.BaseHTTPRequestHandler):
             chunks += [{"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}, {"choices": [], "usage": usage}]
             data = "".join("data: %s\n\n" % json.dumps({**head, **c}) for c in chunks) + "data: [DONE]\n\n"
         else:
-            message = {"role": "assistant", "content": "<think>why</think>\n\nso"}
+            opened = "" if body["model"] == "opened" else "<think>" # by the template, in the prompt
+            message = {"role": "assistant", "content": opened + "why</think>\n\nso"}
             data = json.dumps({**head, "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage})
         self.send_response(200)
         self.send_header("content-type", "text/event-stream" if body.get("stream") else "application/json")
@@ -174,6 +175,8 @@ def test_split_think(up):
     m = r.json()["choices"][0]["message"]
     assert (m["reasoning_content"], m["content"]) == ("why", "so") and r.json()["usage"]["total_tokens"] == 7, r
     assert Thinker.seen[-1] == {"model": "m", "messages": HI, "min_p": 0.1}
+    m = up.post("/v1/chat/completions", {**body, "model": "thinker/opened"}).json()["choices"][0]["message"]
+    assert (m["reasoning_content"], m["content"]) == ("why", "so"), m
     for options in ({}, {"stream_options": {"include_usage": True}}):
         r = up.post("/v1/chat/completions", {**body, "stream": True, **options})
         chunks = [json.loads(d) for d in r.body.decode().replace("data: ", "").split("\n\n") if d.startswith("{")]

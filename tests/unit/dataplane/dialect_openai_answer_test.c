@@ -229,6 +229,37 @@ static void error_events(void **state)
     }
 }
 
+// The provider's end of an answer, not the model's: an error where nothing was said yet.
+static void ends_before_the_begin(void **state)
+{
+    static const char *const reasons[] = {"insufficient_system_resource", "network_error", "error"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+        struct dialect_stream s = {.content_seen = false};
+        struct dialect_event ev;
+        char data[200];
+
+        (void)snprintf(
+            data, sizeof(data),
+            "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"finish_reason\":\"%s\"}]}",
+            reasons[i]);
+        ev = see(&s, data);
+        assert_true(ev.error && !ev.finish && !ev.content);
+        assert_int_equal(ev.error_status, 503);
+        s.content_seen = true;
+        ev = see(&s, data);
+        assert_true(!ev.error && ev.finish);
+        s.content_seen = false;
+        (void)snprintf(
+            data, sizeof(data),
+            "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"%s\"}]}",
+            reasons[i]);
+        ev = see(&s, data);
+        assert_true(!ev.error && ev.finish);
+    }
+}
+
 static void usage_of_answers(void **state)
 {
     static const struct {
@@ -403,6 +434,7 @@ int main(void)
         cmocka_unit_test(after_the_first_content),
         cmocka_unit_test(usage_events),
         cmocka_unit_test(error_events),
+        cmocka_unit_test(ends_before_the_begin),
         cmocka_unit_test(usage_of_answers),
     };
 

@@ -45,6 +45,26 @@ static const struct think_case {
     {"<think>\\u00e9\\u003c</think>\\u00e9", "\\u00e9\\u003c", "\\u00e9"},
 };
 
+static void opened_by_the_template(void **state)
+{
+    static const struct {
+        const char *text;
+        bool is;
+    } texts[] = {
+        {"a</think>b", true},         {"\\n a\\u003c/think>b", true},
+        {"<think>a</think>b", false}, {"a", false},
+        {"a</thin", false},           {"", false},
+        {"</think>", true},           {"<think>", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        if (dialect_openai_think_is_open(slice_str(texts[i].text)) != texts[i].is) {
+            fail_msg("%s", texts[i].text);
+        }
+    }
+}
+
 // The next character as it is escaped.
 static size_t step(struct slice s)
 {
@@ -99,7 +119,8 @@ static void whole_and_cut(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(whole_and_cut)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(opened_by_the_template),
+                                       cmocka_unit_test(whole_and_cut)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -230,7 +230,7 @@ static const struct edit_case {
     {"object", &openrouter, NULL, EFFORT("low"), X("\"reasoning\":{\"effort\":\"low\"}"), ""},
     {"object off", &openrouter, NULL, EFFORT("none"), X("\"reasoning\":{\"enabled\":false}"), ""},
     {"template", &sambanova, NULL, EFFORT("low"),
-     X("\"chat_template_kwargs\":{\"enable_thinking\":true}"), ""},
+     X("\"chat_template_kwargs\":{\"enable_thinking\":true,\"thinking\":true}"), ""},
     {"not at all", &ai21, NULL, EFFORT("low"), "{\"model\":\"m\"}", "reasoning_effort"},
     {"not at all, off", &ai21, NULL, EFFORT("none"), "{\"model\":\"m\"}", ""},
     {"split", &minimax, NULL, EFFORT("low"), X("\"reasoning_split\":true"), ""},

@@ -135,7 +135,7 @@ static void worked_examples(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct price_cost x = price_cost(price_of(cases[i].model, cases[i].day), &cases[i].t);
+        struct price_cost x = price_cost(price_of(cases[i].model, cases[i].day), NULL, &cases[i].t);
 
         if (!x.known || x.pico != cases[i].pico) {
             fail_msg("case %zu, %s: %llu", i, cases[i].model, (unsigned long long)x.pico);
@@ -176,7 +176,8 @@ static void check_vector(const struct json_at *one)
     char model[64], day[64];
     struct price_cost x;
 
-    x = price_cost(price_of(text_of(one, "model", model, &r), text_of(one, "date", day, &r)), &t);
+    x = price_cost(price_of(text_of(one, "model", model, &r), text_of(one, "date", day, &r)), NULL,
+                   &t);
     assert_true(x.known && json_present(&pico));
     if (r.n != 0 || x.pico != number(one, "cost_units", &r)) {
         fail_msg("%s: %llu", model, (unsigned long long)x.pico);
@@ -209,17 +210,45 @@ static void vectors(void **state)
     mem_free(text);
 }
 
+// What a vendor asks for where the price does not say; a price that says so goes first.
+static void shares(void **state)
+{
+    static const struct price_shares anthropic = {1250, 2000};
+    static const struct resource_price_tier tier = {
+        .above = 100, .input = 30, .cached = 3, .cache_write = UINT64_MAX, .output = 7};
+    const struct resource_price plain = {.input = 11,
+                                         .cached = UINT64_MAX,
+                                         .cache_write = UINT64_MAX,
+                                         .output = 5,
+                                         .tiers = &tier,
+                                         .n_tiers = 1};
+    struct resource_price own = plain;
+    const struct price_tokens few = {.input = 10, .cache_write = 6, .cache_write_long = 2};
+    const struct price_tokens many = {.input = 101, .cache_write = 6, .cache_write_long = 2};
+
+    (void)state;
+    assert_true(price_cost(&plain, NULL, &few).pico == 110);
+    assert_true(price_cost(&plain, &anthropic, &few).pico == 4 * 11 + 4 * 14 + 2 * 22);
+    assert_true(price_cost(&plain, &anthropic, &many).pico == 95 * 30 + 4 * 38 + 2 * 60);
+    own.cache_write = 1;
+    assert_true(price_cost(&own, &anthropic, &few).pico == 4 * 11 + 6);
+    own.cache_write_long = 9;
+    assert_true(price_cost(&own, &anthropic, &few).pico == 4 * 11 + 4 + 2 * 9);
+    own.input = own.cache_write = UINT64_MAX;
+    assert_false(price_cost(&own, &anthropic, &few).known);
+}
+
 static void unknown_is_not_free(void **state)
 {
     const struct resource_price *gemma = price_of("gemma-4-31b-it", "2026-11-22");
     const struct price_tokens some = {.input = 1, .output = 1};
-    struct price_cost x = price_cost(gemma, &some);
+    struct price_cost x = price_cost(gemma, NULL, &some);
 
     (void)state;
     assert_false(x.known);
     assert_true(x.pico == 0);
-    assert_false(price_cost(NULL, &some).known);
-    x = price_cost(price_of("glm-4.7-flash", "2026-11-22"), &some);
+    assert_false(price_cost(NULL, NULL, &some).known);
+    x = price_cost(price_of("glm-4.7-flash", "2026-11-22"), NULL, &some);
     assert_true(x.known && x.pico == 0);
 }
 
@@ -275,7 +304,7 @@ static void parts_and_tiers(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct price_cost x = price_cost(cases[i].p, &cases[i].t);
+        struct price_cost x = price_cost(cases[i].p, NULL, &cases[i].t);
 
         if (x.known != cases[i].known || x.pico != cases[i].pico) {
             fail_msg("case %zu: %d %llu", i, x.known, (unsigned long long)x.pico);
@@ -293,7 +322,7 @@ static void copies_stand_alone(void **state)
     arena_init(&a, 0, 0);
     copy = price_copy(&steps, &a);
     assert_ptr_not_equal(copy.tiers, steps.tiers);
-    assert_true(price_cost(&copy, &t).pico == price_cost(&steps, &t).pico);
+    assert_true(price_cost(&copy, NULL, &t).pico == price_cost(&steps, NULL, &t).pico);
     copy = price_copy(&no_output, &a);
     assert_null(copy.tiers);
     arena_done(&a);
@@ -390,6 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(worked_examples),
         cmocka_unit_test(vectors),
+        cmocka_unit_test(shares),
         cmocka_unit_test(unknown_is_not_free),
         cmocka_unit_test(parts_and_tiers),
         cmocka_unit_test(copies_stand_alone),

@@ -29,6 +29,8 @@
 #define USAGE   "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3}}\n\n"
 #define SSE_ERROR                                                                                  \
     "data: {\"error\":{\"message\":\"boom\",\"type\":\"server_error\",\"code\":null}}\n\n"
+#define GAVE_UP                                                                                    \
+    "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"network_error\"}]}\n\n"
 #define DONE "data: [DONE]\n\n"
 
 static struct worker_shared shared;
@@ -396,6 +398,7 @@ static void fails_over_before_the_first_content(void **state)
         enum upstream_result end;
     } bad[] = {
         {SSE_HEAD, ROLE SSE_ERROR, UPSTREAM_COMPLETE},
+        {SSE_HEAD, ROLE GAVE_UP, UPSTREAM_COMPLETE},
         {SSE_HEAD, ROLE, UPSTREAM_TRUNCATED},
         {SSE_HEAD, ROLE, UPSTREAM_COMPLETE},
         {SSE_HEAD, "data: {\"choices\":[\n\n", UPSTREAM_COMPLETE},

@@ -387,6 +387,47 @@ static void fields_survive(void **state)
     resource_unref(&r);
 }
 
+// Fields of later versions than the golden bytes.
+static void later_fields_survive(void **state)
+{
+    static const char *const hours[] = {"01:00-04:00", "06:00-10:00"};
+    static const char *const headers[] = {"x-title"};
+    const struct resource_quirks set = {.flags = RESOURCE_FORCED_UNREASONED,
+                                        .greedy = "do_sample",
+                                        .user_min = 6,
+                                        .user_max = 128,
+                                        .price_flex = 500,
+                                        .price_priority = 2000,
+                                        .price_batch = 501,
+                                        .price_fast = 2001,
+                                        .price_us = 1100,
+                                        .price_peak = 2002,
+                                        .price_write = 1250,
+                                        .price_write_long = 2003,
+                                        .peak_hours = hours,
+                                        .n_peak_hours = 2,
+                                        .takes_headers = headers,
+                                        .n_takes_headers = 1};
+    struct resource *r = sample_provider();
+    const struct resource_quirks *q;
+
+    (void)state;
+    r->u.provider->quirks = set;
+    r = through(r);
+    q = &r->u.provider->quirks;
+    assert_true(q->flags == set.flags);
+    assert_string_equal(q->greedy, "do_sample");
+    assert_true(q->user_min == 6 && q->user_max == 128);
+    assert_true(q->price_flex == 500 && q->price_priority == 2000 && q->price_batch == 501);
+    assert_true(q->price_fast == 2001 && q->price_us == 1100 && q->price_peak == 2002);
+    assert_true(q->price_write == 1250 && q->price_write_long == 2003);
+    assert_int_equal(q->n_peak_hours, 2);
+    assert_string_equal(q->peak_hours[1], hours[1]);
+    assert_int_equal(q->n_takes_headers, 1);
+    assert_string_equal(q->takes_headers[0], headers[0]);
+    resource_unref(&r);
+}
+
 static void refuse(struct slice bytes, const char *expect)
 {
     struct err e = {0};
@@ -589,6 +630,7 @@ int main(void)
         cmocka_unit_test(each_kind_round_trips_and_matches_golden),
         cmocka_unit_test(what_earlier_builds_wrote_is_read),
         cmocka_unit_test(fields_survive),
+        cmocka_unit_test(later_fields_survive),
         cmocka_unit_test(damaged_input_is_refused),
         cmocka_unit_test(bounds_hold),
         cmocka_unit_test(unknown_fields_are_ignored),

@@ -42,7 +42,11 @@ static const char *const documents[] = {
     "max-tokens-plain: 4096, tool-choice: [auto, required], response-format: [text, json_schema], "
     "no-images: true, stop-max: 4, temperature-min: 0.01, temperature-max: 1, top-p-max: 0.99, "
     "prefill: prefix, tool-id-length: 9, tool-id-exact: true, tool-id-punctuation: '_-', reasoning: "
-    "thinking-budget, efforts: [high], reasoning-history: parts, reports-cost: true}}}",
+    "thinking-budget, efforts: [high], reasoning-history: parts, reports-cost: true, "
+    "forced-unreasoned: true, greedy: do_sample, user-min: 6, user-max: 128, price-flex: 0.5, "
+    "price-priority: 1.8, price-batch: 0.25, price-fast: 2, price-us: 1.1, price-peak: 2, "
+    "price-write: 1.25, price-write-long: 2, peak-hours: ['01:00-04:00'], takes-headers: "
+    "[X-Title]}}}",
     "models: {m: {at: [{provider: openai, price: {input: 1.25, cache-write-long: 2, reasoning: 3, "
     "audio-input: 4, audio-output: 5, image-output: 6, tiers: [{above: 200000, input: 2.5, cached: "
     "0.25}]}, changes: [{from: 2027-01-01, price: {input: 1, output: 2}}]}], outputs: [text, audio], "
