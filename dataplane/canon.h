@@ -75,6 +75,9 @@ struct canon_part {
     struct slice raw;
 };
 
+// In place of a google_signature, from generation 3 of Gemini on, of calls that it did not make.
+#define CANON_GOOGLE_UNSIGNED "skip_thought_signature_validator"
+
 enum canon_role {
     CANON_SYSTEM, // system and developer
     CANON_USER,   // also what carries tool results

@@ -8,8 +8,6 @@
 #include "common/io/crypto.h"
 #include "dataplane/dialect_gemini_contents.h"
 
-#define SENTINEL "skip_thought_signature_validator" // for calls that Gemini did not make
-
 struct writer {
     struct jwrite *w;
     const struct canon_request *r;
@@ -119,7 +117,7 @@ static void put_call(struct writer *x, const struct canon_part *p)
 
     // Gemini 3 checks the first call of a turn; what it did not sign itself carries the sentinel.
     if (signature.n == 0) {
-        signature = x->t->gemini3 && !x->call_seen ? SLICE(SENTINEL) : SLICE_NULL;
+        signature = x->t->gemini3 && !x->call_seen ? SLICE(CANON_GOOGLE_UNSIGNED) : SLICE_NULL;
     }
     x->call_seen = true;
     jwrite_object(x->w);

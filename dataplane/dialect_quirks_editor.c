@@ -2,6 +2,21 @@
 // Members that go over to the edited body, and what those that do not are called by the client.
 #include "dataplane/dialect_quirks_editor.h"
 
+#include <string.h>
+
+bool dialect_quirks_editor_signs(const struct resource_quirks *q, const struct resource_traits *tr)
+{
+    if (tr == NULL || tr->thinking != RESOURCE_THINKING_LEVEL) {
+        return false;
+    }
+    for (size_t i = 0; i < q->n_takes; i++) {
+        if (strcmp(q->takes[i], "extra_content") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // --- names -------------------------------------------------------------------------------------
 
 // What the client calls a member of the body.

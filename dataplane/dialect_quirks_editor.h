@@ -40,6 +40,8 @@ static inline bool dialect_quirks_model(const struct dialect_quirks_editor *e, u
     return e->tr != NULL && (e->tr->flags & trait) != 0;
 }
 
+// Google's endpoint of OpenAI's dialect and a model that checks the signatures of its calls?
+bool dialect_quirks_editor_signs(const struct resource_quirks *q, const struct resource_traits *tr);
 // A member's name, in the vendor's words; its value must follow.
 void dialect_quirks_editor_begin(struct dialect_quirks_editor *e, uint32_t name);
 // The member as it is; with another value; not at all, and named to the client.

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "dataplane/dialect_openai_write.h"
 #include "dataplane/dialect_quirks_editor.h"
 
 // --- ids of tool calls -------------------------------------------------------------------------
@@ -87,11 +88,23 @@ static bool is_foreign(const struct dialect_quirks_editor *e, uint32_t name)
     return true;
 }
 
+static bool is_signed(const struct dialect_quirks_editor *e, uint32_t call)
+{
+    uint32_t google = tape_get(e->t, tape_get(e->t, call, "extra_content"), "google");
+
+    return tape_get_text(e->t, google, "thought_signature").n > 0;
+}
+
 static void put_calls(struct dialect_quirks_editor *e, uint32_t calls)
 {
+    bool first = true; // of a message, which Gemini wants signed
+
     jwrite_array(&e->w);
     TAPE_ITEMS(e->t, calls, i)
     {
+        bool sign = first && dialect_quirks_editor_signs(e->q, e->tr) && !is_signed(e, i);
+
+        first = false;
         if (!tape_is(e->t, i, SCAN_OBJECT)) {
             jwrite_raw(&e->w, tape_raw(e->t, i));
             continue;
@@ -99,7 +112,7 @@ static void put_calls(struct dialect_quirks_editor *e, uint32_t calls)
         jwrite_object(&e->w);
         TAPE_MEMBERS(e->t, i, k)
         {
-            if (is_foreign(e, k)) {
+            if (is_foreign(e, k) || (sign && tape_eq(e->t, k, "extra_content"))) {
                 e->touched = true;
                 continue;
             }
@@ -109,6 +122,10 @@ static void put_calls(struct dialect_quirks_editor *e, uint32_t calls)
             } else {
                 jwrite_raw(&e->w, tape_raw(e->t, k + 1));
             }
+        }
+        if (sign) {
+            dialect_openai_write_google_signature(&e->w, SLICE(CANON_GOOGLE_UNSIGNED));
+            e->touched = true;
         }
         jwrite_object_end(&e->w);
     }

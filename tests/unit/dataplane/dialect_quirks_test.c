@@ -78,6 +78,9 @@ static const struct resource_quirks groq = {.efforts = groqs, .n_efforts = 5};
 static const struct resource_quirks forced = {.flags = RESOURCE_FORCED_UNREASONED,
                                               .reasoning = RESOURCE_REASONING_ENABLE};
 
+static const char *const googles[] = {"extra_content"};
+static const struct resource_quirks google = {.takes = googles, .n_takes = 1};
+static const struct resource_traits level = {.thinking = RESOURCE_THINKING_LEVEL};
 static const struct resource_traits streams = {.flags = RESOURCE_STREAM_ONLY};
 static const struct resource_traits magistral = {.thinking = RESOURCE_THINKING_PROMPT};
 static const struct resource_traits switched = {.thinking = RESOURCE_THINKING_MANUAL};
@@ -96,6 +99,9 @@ static const struct resource_traits only_high = {.efforts = high_max, .n_efforts
 
 #define M(m)      "{\"model\":\"m\",\"messages\":[" m "]}"
 #define X(m)      "{\"model\":\"m\"," m "}"
+#define SIGNED(s) ",\"extra_content\":{\"google\":{\"thought_signature\":\"" s "\"}}"
+#define CALLS(i, more)                                                                             \
+    "{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"" i "\"" more "},{\"id\":\"x" i "\"}]}"
 #define STREAM    "\"stream\":true,\"stream_options\":{\"include_usage\":true}"
 #define USER      "{\"role\":\"user\",\"content\":\"Hi\"}"
 #define TOOL(n)   "{\"type\":\"function\",\"function\":{\"name\":\"" n "\"}}"
@@ -124,6 +130,14 @@ static const struct edit_case {
     {"tools", &refuses, NULL, X("\"tools\":[" TOOL("a") "]"), "400", ""},
     {"no tools", &refuses, NULL, X("\"tools\":[]"), "{\"model\":\"m\"}", ""},
     {"tools by model", &plain, &no_tools, X("\"tools\":[" TOOL("a") "]"), "400", ""},
+    // Google's endpoint of this dialect: the first call of a message wants a signature
+    {"unsigned", &google, &level, M(CALLS("1", "") "," CALLS("2", SIGNED("s"))),
+     M(CALLS("1", SIGNED("skip_thought_signature_validator")) "," CALLS("2", SIGNED("s"))), ""},
+    {"signed with nothing", &google, &level, M(CALLS("1", SIGNED(""))),
+     M(CALLS("1", SIGNED("skip_thought_signature_validator"))), ""},
+    {"signed", &google, &level, M(CALLS("1", SIGNED("s"))), NULL, ""},
+    {"unsigned, before 3", &google, &always, M(CALLS("1", "")), NULL, ""},
+    {"unsigned, elsewhere", &plain, &level, M(CALLS("1", "")), NULL, ""},
     // bounds
     {"max renamed", &plain, NULL, X("\"max_completion_tokens\":7"), X("\"max_tokens\":7"), ""},
     {"max stays", &vllm, NULL, X("\"max_completion_tokens\":7"), NULL, ""},
