@@ -4,6 +4,7 @@
 //   change   a sequence took effect: which resources it wrote and deleted (never their content)
 //   health   a target is seen otherwise than a moment ago: from, to, reason
 //   limit    a limit ran out, or has something to give again
+//   end      this control plane is going; ask another one
 //
 // Changes come from the state's listener. Health is compared once a second, only while somebody
 // listens. Who reads too slowly is cut off: he asks again and reads the state; nothing is kept for
@@ -31,10 +32,12 @@ struct api_events {
     struct state_listener listener;
     struct loop_timer timer;
     struct list calls; // struct api_call.subscribed
-    struct map health; // target -> state + 1
+    struct map health; // target -> state + 1, as of the last look
+    struct map seen;   // the same, of this one
     struct map empty;  // limits that have run out -> themselves
     unsigned looks;
-    bool primed; // health holds what was there when the first one came
+    bool primed;   // health holds what was there when the first one came
+    bool draining; // nobody listens any more
 };
 
 static const char *const states[] = {"unknown", "healthy", "cooling", "ejected", "trial"};
@@ -141,7 +144,8 @@ static bool look(void *ctx, const struct fleet_target *t)
     (void)snprintf(key, sizeof(key), "%s\x1f%s\x1f%s\x1f%s", t->provider, t->model, t->key_id,
                    t->endpoint); // cut: two that only differ there are one
     // What it was, plus 1, in place of a pointer.
-    before = (uintptr_t)map_put(&v->health, slice_str(key), (void *)((uintptr_t)now + 1));
+    before = (uintptr_t)map_get(&v->health, slice_str(key));
+    (void)map_put(&v->seen, slice_str(key), (void *)((uintptr_t)now + 1));
     if (!v->primed || before == now + 1 || (before == 0 && now <= 1)) {
         return true;
     }
@@ -158,6 +162,16 @@ static bool look(void *ctx, const struct fleet_target *t)
     return true;
 }
 
+// Targets come and go: what was not seen in this look is forgotten.
+static void look_at_health(struct api_events *v)
+{
+    fleet_targets(v->api->fleet, look, v);
+    map_done(&v->health);
+    v->health = v->seen;
+    map_init(&v->seen);
+    v->primed = true;
+}
+
 static void forget_health(struct api_events *v)
 {
     map_done(&v->health);
@@ -168,6 +182,9 @@ static void forget_health(struct api_events *v)
 static void end(struct api_call *c)
 {
     if (c->is_stream && c->q != NULL) {
+        if (c->api->events->draining) {
+            say(c, SLICE("event: end\ndata: {\"reason\":\"draining\"}\n\n"));
+        }
         httpd_stream_end(c->q);
         c->is_stream = false;
     }
@@ -201,11 +218,7 @@ static void on_look(struct loop_timer *t)
         return; // the next who comes sets the timer
     }
     end_revoked(v);
-    if (map_count(&v->health) > LIMITS_MAX) {
-        forget_health(v); // targets come and go; those that are there are seen again
-    }
-    fleet_targets(v->api->fleet, look, v);
-    v->primed = true;
+    look_at_health(v);
     if (++v->looks % BEATS == 0) {
         say_all(v, SLICE(": still here\n\n"));
     }
@@ -257,6 +270,10 @@ void api_events_get(struct api_call *c)
     (void)snprintf(hello, sizeof(hello), ": from seq %llu\n\n",
                    (unsigned long long)state_seq(v->state)); // fits
     say(c, slice_str(hello));
+    if (v->draining) {
+        end(c);
+        return;
+    }
     list_push_back(&v->calls, &c->subscribed);
     if (v->calls.count == 1) {
         map_done(&v->empty);
@@ -282,6 +299,7 @@ struct api_events *api_events_new(struct api *a)
     v->state = store_state(a->store);
     list_init(&v->calls);
     map_init(&v->health);
+    map_init(&v->seen);
     map_init(&v->empty);
     v->timer.fn = on_look;
     v->listener.fn = on_change;
@@ -291,6 +309,7 @@ struct api_events *api_events_new(struct api *a)
 
 void api_events_drain(struct api_events *v)
 {
+    v->draining = true;
     list_foreach_safe (n, &v->calls) {
         end(container_of(n, struct api_call, subscribed));
     }
@@ -304,6 +323,7 @@ void api_events_free(struct api_events **vp)
     state_unlisten(v->state, &v->listener);
     loop_timer_cancel(v->loop, &v->timer);
     map_done(&v->health);
+    map_done(&v->seen);
     map_done(&v->empty);
     mem_free(v);
 }

@@ -8,7 +8,11 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/base/mem.h"
 #include "common/base/mono.h"
@@ -685,9 +689,154 @@ static void without_redis_writes_are_refused_and_reads_go_on(void **state)
     EXPECT(f, 200, "GET", "/admin/v1/keys", NULL);
 }
 
+// --- events: with the loop in the hands of the test ---------------------------------------------
+
+static void take_loop(struct fixture *f)
+{
+    loop_stop(f->loop);
+    assert_int_equal(pthread_join(f->thread, NULL), 0);
+}
+
+static void give_loop(struct fixture *f)
+{
+    assert_int_equal(pthread_create(&f->thread, NULL, run_loop, f->loop), 0);
+}
+
+static int dial(struct fixture *f)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(api_port(f->api)),
+                             .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof(to)), 0);
+    return fd;
+}
+
+static void write_text(int fd, const char *text)
+{
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+// Turns the loop until the text has come. False: the stream ended before that, or 10 s are over.
+static bool turn_until(struct fixture *f, int fd, const char *text)
+{
+    uint64_t end_us = mono_now_us() + 10 * MONO_SEC;
+    char part[4096];
+
+    buf_clear(&f->text);
+    while (mono_now_us() < end_us) {
+        ssize_t n = recv(fd, part, sizeof(part), MSG_DONTWAIT);
+
+        if (n == 0) {
+            return false;
+        }
+        if (n > 0) {
+            buf_append(&f->text, SLICE_MAKE(part, (size_t)n));
+        }
+        if (strstr(buf_cstr(&f->text), text) != NULL) {
+            return true;
+        }
+        loop_turn(f->loop, 20 * MONO_MS);
+    }
+    return false;
+}
+
+#define EVENTS_HEAD                                                                                \
+    "GET /admin/v1/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer " TOKEN "\r\n"
+
+#define MANY_PROXIES 21
+#define MANY_TARGETS 500 // of each: more than 10,000 together
+
+static void report_targets(struct fixture *f, uint32_t first_state)
+{
+    static struct message_target_health targets[MANY_TARGETS];
+    static char models[MANY_TARGETS][16];
+
+    for (unsigned p = 0; p < MANY_PROXIES; p++) {
+        struct message_report r = {.version = "1", .ops = "", .has_targets = true};
+        char name[16];
+
+        (void)snprintf(name, sizeof(name), "proxy%u", p);
+        for (unsigned i = 0; i < MANY_TARGETS; i++) {
+            (void)snprintf(models[i], sizeof(models[i]), "m%u-%u", p, i);
+            targets[i] = (struct message_target_health){
+                .provider = "openai",
+                .model = models[i],
+                .key_id = "k",
+                .endpoint = "",
+                .state = p == 0 && i == 0 ? first_state : MESSAGE_TARGET_HEALTHY,
+                .reason = ""};
+        }
+        r.proxy = name;
+        r.targets = targets;
+        r.n_targets = MANY_TARGETS;
+        fleet_report(f->fleet, state_epoch(f->state), state_seq(f->state), &r);
+    }
+}
+
+static void health_events_of_many_targets(void **state)
+{
+    struct fixture *f = *state;
+    bool told = false;
+    int fd;
+
+    take_loop(f);
+    report_targets(f, MESSAGE_TARGET_HEALTHY);
+    fd = dial(f);
+    write_text(fd, EVENTS_HEAD "\r\n");
+    assert_true(turn_until(f, fd, "from seq"));
+    for (int i = 0; i < 3 && !told; i++) { // a report lives for three seconds
+        report_targets(f, i == 0 ? MESSAGE_TARGET_HEALTHY : MESSAGE_TARGET_EJECTED);
+        for (int turns = 0; turns < 75 && !told; turns++) {
+            char part[4096] = "";
+            ssize_t n = recv(fd, part, sizeof(part) - 1, MSG_DONTWAIT);
+
+            told = n > 0 && strstr(part, "\"model\":\"m0-0\"") != NULL;
+            assert_true(n != 0 && (i > 0 || !told));
+            loop_turn(f->loop, 20 * MONO_MS);
+        }
+    }
+    assert_true(told);
+    (void)close(fd);
+    give_loop(f);
+}
+
+// Whoever listens is told, and so is who comes while this control plane ends.
+static void streams_of_events_end_with_the_drain(void **state)
+{
+    struct fixture *f = *state;
+    int before, late;
+
+    take_loop(f);
+    before = dial(f);
+    write_text(before, EVENTS_HEAD "\r\n");
+    assert_true(turn_until(f, before, "from seq"));
+    late = dial(f);
+    write_text(late, EVENTS_HEAD);
+    for (int i = 0; i < 10; i++) {
+        loop_turn(f->loop, 5 * MONO_MS);
+    }
+    api_drain(f->api);
+    write_text(late, "\r\n");
+    assert_true(turn_until(f, before, "event: end"));
+    assert_false(turn_until(f, before, "anything"));
+    assert_true(turn_until(f, late, "event: end"));
+    assert_false(turn_until(f, late, "anything"));
+    for (int i = 0; i < 100 && api_active(f->api) > 0; i++) {
+        loop_turn(f->loop, 20 * MONO_MS);
+    }
+    assert_int_equal(api_active(f->api), 0);
+    (void)close(before);
+    (void)close(late);
+    give_loop(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(health_events_of_many_targets, setup, teardown),
+        cmocka_unit_test_setup_teardown(streams_of_events_end_with_the_drain, setup, teardown),
         cmocka_unit_test_setup_teardown(a_key_from_birth_to_death, setup, teardown),
         cmocka_unit_test_setup_teardown(owners_have_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(a_provider_key_never_shows_its_value, setup, teardown),
