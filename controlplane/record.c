@@ -61,7 +61,7 @@ static bool is_secret(enum resource_kind kind)
 }
 
 // Values of headers and query parameters may be secrets, too.
-static bool holds_secrets(const struct resource *r)
+bool record_is_sealed(const struct resource *r)
 {
     return is_secret(r->kind) || (r->kind == RESOURCE_PROVIDER &&
                                   (r->u.provider->n_headers > 0 || r->u.provider->n_query > 0));
@@ -105,7 +105,7 @@ void record_encode(const struct resource *r, enum record_origin origin, const ch
     CHECK(k->n > 0);
     CHECK(record_field(r->kind, slice_str(r->id), field)); // resource_new bounds ids
     head[0] = FORMAT;
-    head[1] = holds_secrets(r) ? 1 : 0;
+    head[1] = record_is_sealed(r) ? 1 : 0;
     head[2] = (unsigned char)origin;
     head[3] = (unsigned char)w.n;
     for (size_t i = 0; i < 8; i++) {
@@ -115,7 +115,7 @@ void record_encode(const struct resource *r, enum record_origin origin, const ch
         memcpy(head + HEADER_BYTES, w.p, w.n);
     }
     buf_append(out, header);
-    if (!holds_secrets(r)) {
+    if (!record_is_sealed(r)) {
         resource_encode(r, out);
         return;
     }
@@ -145,6 +145,24 @@ bool record_is_stale(struct slice bytes, const struct record_keys *k)
 
     return header > 0 && bytes.p[1] == 1 && bytes.n >= header + RECORD_KEY_ID_LEN && k->n > 0 &&
            memcmp(bytes.p + header, k->list[0].id, RECORD_KEY_ID_LEN) != 0;
+}
+
+bool record_is_bare(struct slice field, struct slice bytes)
+{
+    size_t header = bytes.n < HEADER_BYTES ? 0 : HEADER_BYTES + (unsigned char)bytes.p[3];
+    enum resource_kind kind;
+    struct resource *r;
+    struct slice id;
+    bool bare;
+
+    if (header == 0 || bytes.n < header || bytes.n > RECORD_BYTES_MAX || bytes.p[1] != 0 ||
+        !record_parse_field(field, &kind, &id) || kind != RESOURCE_PROVIDER) {
+        return false;
+    }
+    r = resource_decode(slice_from(bytes, header), NULL);
+    bare = r != NULL && record_is_sealed(r);
+    resource_unref(&r);
+    return bare;
 }
 
 // Opens into *plain (which the caller wipes).

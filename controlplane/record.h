@@ -68,6 +68,10 @@ struct record {
 
 // Sealed, but not with the first key of the ring.
 MUST_CHECK bool record_is_stale(struct slice bytes, const struct record_keys *k);
+// Not sealed although it holds secrets: of a version that did not seal providers.
+MUST_CHECK bool record_is_bare(struct slice field, struct slice bytes);
+// Whether the record of this resource is sealed.
+MUST_CHECK bool record_is_sealed(const struct resource *r);
 // ERR_DENIED: sealed with another master key, or not what it says. ERR_INVALID: damaged.
 MUST_CHECK bool record_decode(struct slice field, struct slice bytes, const struct record_keys *k,
                               struct record *ret, struct err *e);

@@ -5,6 +5,9 @@
 //   IDLE --start--> SCAN --page--> its scripts --all answered--> SCAN ... --cursor 0--> IDLE
 //                                                            something left --5 s--> SCAN
 //
+// With a single master key nothing can be sealed with another one: then only the providers that are
+// to be sealed are looked at (HMGET instead of HSCAN), all at once.
+//
 // The version of a resource does not change, so nobody else has to know: replicas and proxies have
 // the resource already. What the stream of changes still holds under the old key is read by nobody
 // who starts later (follow.c scans first), and goes with the stream's length.
@@ -22,6 +25,9 @@
 #define AGAIN_US    (5 * MONO_SEC)
 #define FAILED_US   (2 * MONO_SEC)
 #define FIELDS_READ "100" // per HSCAN, so scripts at once
+#define BARE_MAX    512u  // providers looked at with a single key
+
+struct bare;
 
 struct reseal {
     struct loop *loop;
@@ -33,6 +39,7 @@ struct reseal {
     size_t under_way;           // scripts
     uint64_t done, left_so_far; // in this look
     uint64_t left;              // after the last one
+    struct bare *bare;          // asked for, owned; or NULL
 };
 
 static void scan(struct reseal *r);
@@ -89,7 +96,7 @@ static void put_anew(struct reseal *r, struct slice field, struct slice bytes)
     char where[RECORD_WHERE_MAX + 1];
     struct buf fresh;
 
-    if (!record_is_stale(bytes, keys)) {
+    if (!record_is_stale(bytes, keys) && !record_is_bare(field, bytes)) {
         return;
     }
     if (!record_decode(field, bytes, keys, &rec, NULL)) {
@@ -133,6 +140,57 @@ static void scan(struct reseal *r)
     redis_command(store_redis(r->store), argv, ARRAY_LEN(argv), TIMEOUT_US, on_scan, r);
 }
 
+// --- with a single key --------------------------------------------------------------------------
+
+struct bare {
+    struct reseal *r;
+    struct arena arena;
+    struct slice argv[2 + BARE_MAX]; // HMGET, key, fields
+    size_t n;
+};
+
+static bool add_field(void *ctx, struct resource *res)
+{
+    struct bare *b = ctx;
+    char field[RECORD_FIELD_MAX];
+
+    if (record_is_sealed(res) && record_field(res->kind, slice_str(res->id), field)) {
+        b->argv[b->n++] = slice_str(arena_strdup(&b->arena, field));
+    }
+    return b->n < ARRAY_LEN(b->argv);
+}
+
+static void on_fields(void *arg, const struct redis_reply *reply, const struct err *e)
+{
+    struct reseal *r = arg;
+    struct bare *b = r->bare;
+
+    r->bare = NULL;
+    r->failed = e != NULL;
+    for (size_t i = 2; i < b->n && e == NULL; i++) {
+        put_anew(r, b->argv[i], redis_text(redis_item(reply, i - 2)));
+    }
+    arena_done(&b->arena);
+    mem_free(b);
+    go_on(r);
+}
+
+static void look_at_providers(struct reseal *r)
+{
+    struct bare *b = mem_zalloc(sizeof(*b));
+
+    arena_init(&b->arena, 4096, 0);
+    b->argv[b->n++] = SLICE("HMGET");
+    b->argv[b->n++] = SLICE(NAMES_RESOURCES);
+    state_each(store_state(r->store), RESOURCE_PROVIDER, SLICE_NULL, add_field, b);
+    r->bare = b;
+    if (b->n > 2) {
+        redis_command(store_redis(r->store), b->argv, b->n, TIMEOUT_US, on_fields, r);
+    } else {
+        on_fields(r, NULL, NULL);
+    }
+}
+
 static void on_timer(struct loop_timer *t)
 {
     struct reseal *r = container_of(t, struct reseal, timer);
@@ -141,16 +199,20 @@ static void on_timer(struct loop_timer *t)
     r->again = r->failed = false;
     r->done = r->left_so_far = 0;
     (void)snprintf(r->cursor, sizeof(r->cursor), "0");
-    scan(r);
+    if (store_keys(r->store)->n < 2) {
+        look_at_providers(r);
+    } else {
+        scan(r);
+    }
 }
 
 void reseal_start(struct reseal *r)
 {
     if (store_keys(r->store)->n < 2) { // what one key cannot open cannot be sealed anew
         r->left = 0;
-        return;
+    } else {
+        r->left += r->left == 0; // not known to be none
     }
-    r->left += r->left == 0; // not known to be none
     if (r->looking) {
         r->again = true;
     } else {
@@ -177,6 +239,10 @@ void reseal_free(struct reseal **rp)
         return;
     }
     redis_forget(store_redis(r->store), r);
+    if (r->bare != NULL) {
+        arena_done(&r->bare->arena);
+        mem_free(r->bare);
+    }
     loop_timer_cancel(r->loop, &r->timer);
     mem_free(r);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rotation of the master key: records that are sealed with any but the first key are sealed with
-// the first, in the background, so that the others can be taken away. Several replicas may do it at
-// once. Loop thread only.
+// the first, in the background, so that the others can be taken away. So are providers whose header
+// or query values an earlier version has left in clear. Several replicas may do it at once. Loop
+// thread only.
 #ifndef SLUICE_CONTROLPLANE_RESEAL_H
 #define SLUICE_CONTROLPLANE_RESEAL_H
 

@@ -47,6 +47,7 @@ static void decode(struct slice field, struct slice bytes, bool changed)
     struct record rec;
 
     (void)!record_is_stale(bytes, ring());
+    (void)!record_is_bare(SLICE("provider:x"), bytes);
     if (record_decode(field, bytes, ring(), &rec, NULL)) {
         CHECK(!changed);
         resource_unref(&rec.res);
