@@ -102,6 +102,11 @@ struct api_write {
     char id[RESOURCE_ID_MAX + 1]; // of the resource
     unsigned status;              // of a success
     uint64_t expected;            // version it must have now
+    // What was looked at must be the latest state, or this is called again a moment later (it
+    // replies, or commits). May be NULL.
+    void (*look_again)(struct api_call *c);
+    unsigned looks;
+    struct loop_timer next_look;
     uint64_t seq;
     uint64_t wait_us;         // 0: no ?wait=
     struct slice idempotency; // key; SLICE_NULL: none. In the call's arena

@@ -402,6 +402,13 @@ static struct resource *of_catalogue(struct api_call *c, enum resource_kind kind
     return r;
 }
 
+static void delete_resource(struct api_call *c, enum resource_kind kind);
+
+static void delete_provider(struct api_call *c)
+{
+    delete_resource(c, RESOURCE_PROVIDER);
+}
+
 static void delete_resource(struct api_call *c, enum resource_kind kind)
 {
     const struct resource *old = api_write_target(c, kind, kind_of(kind)->what);
@@ -411,8 +418,11 @@ static void delete_resource(struct api_call *c, enum resource_kind kind)
         return;
     }
     instead = kind == RESOURCE_ROUTER ? NULL : of_catalogue(c, kind);
-    if (instead == NULL && kind == RESOURCE_PROVIDER && !unused(c)) {
-        return;
+    if (instead == NULL && kind == RESOURCE_PROVIDER) {
+        if (!unused(c)) {
+            return;
+        }
+        c->w.look_again = delete_provider; // who comes to use it meanwhile must be seen
     }
     if (instead != NULL) {
         instead->version = old->version + 1;

@@ -16,6 +16,8 @@
 #include "controlplane/api_priv.h"
 
 #define IDEMPOTENCY_MAX 255
+#define LOOKS           12u
+#define LOOK_US         (20 * MONO_MS)
 
 // --- what comes with the request ----------------------------------------------------------------
 
@@ -286,7 +288,13 @@ static void refused(struct api_call *c, const struct store_result *r)
 {
     switch (r->outcome) {
     case STORE_CONFLICT:
-        conflict(c, r->version);
+        if (r->message[0] != '\0') {
+            api_error(c, 409, "changed_meanwhile", "%s: look, and try again", r->message);
+        } else if (c->w.look_again != NULL) {
+            api_error(c, 409, "changed_meanwhile", "others keep changing things: try again");
+        } else {
+            conflict(c, r->version);
+        }
         break;
     case STORE_REUSED:
         api_error(c, 422, "idempotency_key_reused",
@@ -312,6 +320,34 @@ static void refused(struct api_call *c, const struct store_result *r)
     }
 }
 
+static void on_look(struct loop_timer *t)
+{
+    struct api_call *c = container_of(t, struct api_call, w.next_look);
+
+    if (c->q != NULL) { // else nobody waits for it, and nothing was changed
+        c->w.look_again(c);
+    }
+    api_release(c);
+}
+
+// Something has changed since the look. False: that is for the caller to hear.
+static bool goes_on(struct api_call *c, const struct store_result *r)
+{
+    if (r->outcome != STORE_CONFLICT || r->message[0] != '\0') {
+        return false;
+    }
+    if (c->w.file != NULL) {
+        return api_file_again(c);
+    }
+    if (c->w.look_again == NULL || ++c->w.looks > LOOKS) {
+        return false;
+    }
+    c->w.next_look.fn = on_look;
+    api_hold(c);
+    loop_timer_set(c->api->loop, &c->w.next_look, loop_now_us(c->api->loop) + LOOK_US);
+    return true;
+}
+
 void api_write_on_commit(void *arg, const struct store_result *r)
 {
     struct api_call *c = arg;
@@ -330,7 +366,7 @@ void api_write_on_commit(void *arg, const struct store_result *r)
     } else if (r->outcome == STORE_KNOWN) { // a file that is in force already
         c->w.seq = state_seq(store_state(c->api->store));
         finish(c);
-    } else if (r->outcome != STORE_CONFLICT || c->w.file == NULL || !api_file_again(c)) {
+    } else if (!goes_on(c, r)) {
         refused(c, r);
     }
     api_release(c);
@@ -406,7 +442,7 @@ void api_write_common(struct api_call *c, struct buf *b, struct store_change *re
 }
 
 // The operations of a change that is not a token's. Returns how many.
-static size_t write_ops(struct api_call *c, struct store_op ops[2])
+static size_t write_ops(struct api_call *c, struct store_op ops[2 + STORE_NEEDS_MAX])
 {
     size_t n = 1;
 
@@ -424,13 +460,18 @@ static size_t write_ops(struct api_call *c, struct store_op ops[2])
         ops[n++] = (struct store_op){
             .res = c->w.also, .expected = c->w.also->version - 1, .origin = RECORD_FILE};
     }
+    if (c->w.res != NULL && !c->w.is_delete) {
+        n += store_needs(c->api->store, c->w.res, ops + n, STORE_NEEDS_MAX);
+    }
     return n;
 }
 
 void api_write_commit(struct api_call *c)
 {
-    struct store_op ops[2];
-    struct store_change change = {.ops = ops};
+    struct store_op ops[2 + STORE_NEEDS_MAX];
+    struct store_change change = {.ops = ops,
+                                  .exact = c->w.look_again != NULL,
+                                  .at_seq = state_seq(store_state(c->api->store))};
     struct buf audit;
 
     if (c->w.token != NULL) {

@@ -124,6 +124,13 @@ static void script_answer(struct commit *c, const struct redis_reply *r)
     } else if (slice_eq_str(word, "conflict")) {
         c->result.version = (uint64_t)redis_int(redis_item(r, 2));
         commit_ready(c, STORE_CONFLICT, "");
+    } else if (slice_eq_str(word, "gone")) {
+        char message[128];
+
+        (void)snprintf(message, sizeof(message), SLICE_FMT " was deleted meanwhile",
+                       SLICE_ARG(slice_head(redis_text(redis_item(r, 1)), 96)));
+        c->result.seq = 0;
+        commit_ready(c, STORE_CONFLICT, message);
     } else {
         commit_ready(c, STORE_REGRESSED, "Redis is not in the state that was seen before");
         follow_suspect(s->follow);
@@ -180,6 +187,10 @@ static void arg_op(struct store *s, struct args *a, const struct store_op *op)
     CHECK(record_field(kind, id, field));
     arg_add(a, slice_str(arena_strdup(&a->arena, field)));
     arg_version(a, op->expected);
+    if (op->needed) {
+        arg_add(a, SLICE("="));
+        return;
+    }
     if (op->res == NULL) {
         arg_add(a, SLICE(""));
         return;
@@ -281,6 +292,46 @@ void store_commit(struct store *s, const struct store_change *c, store_fn fn, vo
     redis_eval(s->redis, SCRIPTS_CHANGE, 10, a.v, a.n, SCRIPT_US, on_script, m);
     mem_free(a.v);
     arena_done(&a.arena);
+}
+
+struct needs {
+    struct store *s;
+    struct store_op *ops;
+    size_t n, max;
+};
+
+static void need(struct needs *v, const char *provider)
+{
+    for (size_t i = 0; i < v->n; i++) {
+        if (slice_eq_str(v->ops[i].id, provider)) {
+            return;
+        }
+    }
+    if (v->n < v->max && state_find(v->s->state, RESOURCE_PROVIDER, slice_str(provider)) != NULL) {
+        v->ops[v->n++] =
+            (struct store_op){.kind = RESOURCE_PROVIDER, .id = slice_str(provider), .needed = true};
+    }
+}
+
+size_t store_needs(struct store *s, const struct resource *r, struct store_op *ops, size_t max)
+{
+    struct needs v = {.s = s, .ops = ops, .max = max};
+
+    if (r->kind == RESOURCE_PROVIDER_KEY) {
+        need(&v, r->u.provider_key->provider);
+    } else if (r->kind == RESOURCE_ROUTER) {
+        const struct resource_router *router = r->u.router;
+
+        for (size_t b = 0; b < router->n_balances; b++) {
+            for (size_t t = 0; t < router->balances[b].n_targets; t++) {
+                need(&v, router->balances[b].targets[t].provider);
+            }
+        }
+        for (size_t t = 0; t < router->n_fallbacks; t++) {
+            need(&v, router->fallbacks[t].provider);
+        }
+    }
+    return v.n;
 }
 
 // --- life ---------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@
 #define STORE_COMMIT_US  900000u // a write is answered within this, whatever Redis does
 #define STORE_DIGEST_HEX 65u
 #define STORE_OPS_MAX    100000u
+#define STORE_NEEDS_MAX  256u // of one resource
 
 struct store;
 
@@ -59,6 +60,7 @@ struct store_op {
     uint64_t expected;          // version it must have now; 0: must not exist
     enum record_origin origin;  // put
     const char *where;          // put; NULL = ""
+    bool needed;                // nothing is written: (kind, id) must be there
 };
 
 enum store_outcome {
@@ -66,7 +68,8 @@ enum store_outcome {
     STORE_AGAIN,       // the idempotency key was used for this very request: `payload`, `seq`;
                        // the state here has that, too
     STORE_REUSED,      // ... for another request
-    STORE_CONFLICT,    // some resource has another version: `version`
+    STORE_CONFLICT,    // some resource has another version: `version`; with a message: something
+                       // that is needed was deleted
     STORE_KNOWN,       // the file was applied before
     STORE_REGRESSED,   // Redis went back in time, or is not initialised: nothing done
     STORE_UNAVAILABLE, // nothing was sent
@@ -106,6 +109,10 @@ typedef void (*store_fn)(void *arg, const struct store_result *r);
 
 // Everything is copied. fn comes exactly once, never from inside the call, within STORE_COMMIT_US.
 void store_commit(struct store *s, const struct store_change *c, store_fn fn, void *arg);
+
+// What the resource names and must not miss: a needed operation for each of its providers that the
+// state has, up to max. Returns how many. They borrow from r.
+size_t store_needs(struct store *s, const struct resource *r, struct store_op *ops, size_t max);
 
 // --- the configuration file ---------------------------------------------------------------------
 

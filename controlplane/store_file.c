@@ -267,6 +267,28 @@ static void add_delete(void *ctx, enum resource_kind kind, struct slice id,
     op->expected = old->version;
 }
 
+// Providers that a changed router names and that are not the file's must still be there.
+static void add_needs(struct diff *d)
+{
+    size_t writes = d->n;
+
+    for (size_t i = 0; i < writes; i++) {
+        struct store_op needs[STORE_NEEDS_MAX];
+        size_t n =
+            d->ops[i].res == NULL ? 0 : store_needs(d->s, d->ops[i].res, needs, STORE_NEEDS_MAX);
+
+        for (size_t k = 0; k < n; k++) {
+            char field[RECORD_FIELD_MAX];
+
+            // What it wants itself it writes itself, or takes from the state as it was compared.
+            if (record_field(RESOURCE_PROVIDER, needs[k].id, field) &&
+                map_get(&d->wanted, slice_str(field)) == NULL) {
+                *diff_add(d) = needs[k];
+            }
+        }
+    }
+}
+
 static void diff_init(struct diff *d, struct store *s, const struct store_file *f)
 {
     struct buf a, b;
@@ -347,6 +369,7 @@ void store_file_apply(struct store *s, const struct store_file *f, store_fn fn, 
 
     store_file_hash(s, f, hash);
     diff_init(&d, s, f);
+    *ret_changes = d.n;
     (void)snprintf(audit, sizeof(audit),
                    "{\"at\":\"%s\",\"action\":\"config.apply\",\"actor\":\"file\",\"changes\":%zu,"
                    "\"hash\":\"%.16s\"}",
@@ -360,7 +383,7 @@ void store_file_apply(struct store *s, const struct store_file *f, store_fn fn, 
     for (size_t i = 0; i < f->n && d.n > 0; i++) {
         revision_add(&set, f->wanted[i], origin_of(f->wanted[i]), where_of(f, i), store_keys(s));
     }
-    *ret_changes = d.n;
+    add_needs(&d);
     change.ops = d.ops;
     change.n = d.n;
     change.file_hash = slice_str(hash);

@@ -14,9 +14,10 @@
 --       14 "0": it must be new, "1": it must be there
 --       15 with a file: the seq it was compared with; no other may have been applied since
 --       16.. per resource: field, expected version, record
---         expected "*" any, "0" absent; record "" deletes
+--         expected "*" any, "0" absent; record "" deletes, "=" writes nothing: it must be there
 --
 -- Returns {"ok", seq} {"again", payload, seq} {"reused"} {"known", seq} {"epoch"} {"regressed", seq}
+--         {"gone", field}: not there, but for "="
 --         {"conflict", field, version}; field "seq": the seq is another, not the one of ARGV 9, or a
 --         file was applied behind that of ARGV 15
 local IDEMPOTENCY_SECONDS = 86400
@@ -68,7 +69,11 @@ end
 local parts = {}
 for i = OPS, #ARGV, 3 do
   local field, expected, record = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  if expected ~= '*' then
+  if record == '=' then
+    if redis.call('HEXISTS', KEYS[3], field) == 0 then
+      return {'gone', field}
+    end
+  elseif expected ~= '*' then
     local old = redis.call('HGET', KEYS[3], field)
     local version = 0
     if old then
@@ -78,10 +83,12 @@ for i = OPS, #ARGV, 3 do
       return {'conflict', field, version}
     end
   end
-  parts[#parts + 1] = struct.pack('>I4', #field)
-  parts[#parts + 1] = field
-  parts[#parts + 1] = struct.pack('>I4', #record)
-  parts[#parts + 1] = record
+  if record ~= '=' then
+    parts[#parts + 1] = struct.pack('>I4', #field)
+    parts[#parts + 1] = field
+    parts[#parts + 1] = struct.pack('>I4', #record)
+    parts[#parts + 1] = record
+  end
 end
 
 -- The stream first: if Redis refuses to write (memory, read-only), it refuses here, with nothing
@@ -94,7 +101,7 @@ if #parts > 0 then
   for i = OPS, #ARGV, 3 do
     if ARGV[i + 2] == '' then
       redis.call('HDEL', KEYS[3], ARGV[i])
-    else
+    elseif ARGV[i + 2] ~= '=' then
       redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 2])
     end
   end

@@ -136,6 +136,41 @@ def test_a_provider_and_its_key(up, mock):
         assert secret not in up.admin("GET", path).body.decode()
 
 
+def test_a_provider_is_not_deleted_under_who_comes_to_use_it(tmp_path, mock):
+    """Two control planes, a DELETE at one and a router, a file or a key that names the provider at the other, at the same time: one of
+    both wins, and never is there something that names a provider which is gone."""
+    c = sluice.Cluster(tmp_path, mock, controls=2, proxies=0)
+    try:
+        one, two = c.controls
+        routes = {"load-balance": {"chat": {"strategy": "priority", "providers": ["mine/own-1", "openai/gpt-4o-mini"]}}}
+        uses = [lambda n: two.admin("PUT", f"/routers/r{n}", routes),
+                lambda n: two.admin("POST", "/provider-keys", {"provider": "mine", "name": f"k{n}", "value": "sk-0123456789abcdef"})]
+        seen = set()
+        for n in range(60):
+            assert one.admin("PUT", "/providers/mine?wait=5s", {"base-url": "http://127.0.0.1:1/v1/", "models": ["own-*"]}).status in (200, 201)
+            wait_for(lambda: two.admin("GET", "/providers/mine").status == 200, 10, "the other one to know it")
+            threads, got = [], {}
+            for name, f in (("use", lambda: uses[n % 2](n)), ("delete", lambda: one.admin("DELETE", "/providers/mine"))):
+                threads.append(threading.Thread(target=lambda name=name, f=f: got.update({name: f()})))
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            both = got["use"].status, got["delete"].status
+            seen.add(both)
+            assert both in ((201, 409), (409, 200), (422, 200), (201, 200)), got
+            wait_for(lambda: one.admin("GET", "/config").json()["seq"] == two.admin("GET", "/config").json()["seq"], 10, "both to see the same")
+            gone = one.admin("GET", "/providers/mine").status == 404
+            users = [f"/{kind}/{r['id']}" for kind in ("routers", "provider-keys") for r in one.admin("GET", f"/{kind}").json()["data"]
+                     if '"provider": "mine"' in json.dumps(r)]
+            assert not (gone and users), (n, got)
+            for path in users:
+                assert one.admin("DELETE", path).status == 200
+        print(seen)
+    finally:
+        c.stop()
+
+
 def test_names_of_providers(up):
     for name in ("v1", "router", "a b", "x" * 65, "-x"):
         r = up.admin("PUT", f"/providers/{name.replace(' ', '%20')}", {"base-url": "http://127.0.0.1:1/v1/"})

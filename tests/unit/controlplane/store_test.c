@@ -527,6 +527,57 @@ static void files_do_not_add_up(void **state)
 }
 
 // Two large files that have nothing in common come to more than one change may have.
+// A router of a file names a provider that the other replica has deleted just now.
+static void what_a_file_needs_must_be_there(void **state)
+{
+    struct fixture *f = *state;
+    const struct resource_target target = {.provider = "mine", .weight = 1};
+    const struct resource_balance balance = {
+        .endpoint = "chat", .strategy = RESOURCE_PRIORITY, .targets = &target, .n_targets = 1};
+    struct resource *provider = resource_new(RESOURCE_PROVIDER, SLICE("mine"), 1);
+    struct resource *wanted[] = {resource_new(RESOURCE_ROUTER, SLICE("prod"), 1)};
+    const struct store_file file = {.wanted = wanted, .n = 1};
+    struct store_op make = {.res = provider, .origin = RECORD_API};
+    struct store_op drop = {.kind = RESOURCE_PROVIDER, .id = SLICE("mine"), .expected = 1};
+    struct got made = {0}, dropped = {0}, applied = {0};
+    size_t changes;
+
+    *provider->u.provider = (struct resource_provider){.dialect = "openai",
+                                                       .base_url = "http://127.0.0.1:1/v1/",
+                                                       .raw_url = "http://127.0.0.1:1/",
+                                                       .auth_header = "authorization",
+                                                       .auth_scheme = "Bearer"};
+    *wanted[0]->u.router = (struct resource_router){
+        .balances = &balance, .n_balances = 1, .origin = "file", .where = "gw.yaml:2"};
+    replica_start(f, &f->b, false);
+    WAIT(f, f->b.status == FOLLOW_CURRENT);
+    store_commit(f->a.store, &(const struct store_change){.ops = &make, .n = 1}, on_result, &made);
+    WAIT(f, made.calls == 1 && state_seq(f->b.state) == 1);
+    assert_int_equal(made.r.outcome, STORE_DONE);
+    // Both as of the same state; the deletion is sent first.
+    store_commit(f->b.store, &(const struct store_change){.ops = &drop, .n = 1}, on_result,
+                 &dropped);
+    store_file_apply(f->b.store, &file, on_result, &applied, &changes);
+    WAIT(f, applied.calls == 1 && dropped.calls == 1);
+    assert_int_equal(dropped.r.outcome, STORE_DONE);
+    assert_int_equal(applied.r.outcome, STORE_CONFLICT);
+    assert_int_equal(state_count(f->b.state, RESOURCE_ROUTER), 0);
+    // It is there: what is needed is not written.
+    make.res = provider;
+    made = applied = (struct got){0};
+    store_commit(f->b.store, &(const struct store_change){.ops = &make, .n = 1}, on_result, &made);
+    WAIT(f, made.calls == 1);
+    store_file_apply(f->b.store, &file, on_result, &applied, &changes);
+    WAIT(f, applied.calls == 1);
+    assert_int_equal(applied.r.outcome, STORE_DONE);
+    assert_int_equal(changes, 1);
+    WAIT(f, state_seq(f->a.state) == state_seq(f->b.state));
+    assert_int_equal(state_find(f->a.state, RESOURCE_PROVIDER, SLICE("mine"))->version, 1);
+    assert_int_equal(state_count(f->a.state, RESOURCE_ROUTER), 1);
+    resource_unref(&provider);
+    resource_unref(&wanted[0]);
+}
+
 static void a_change_that_is_too_large_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -547,6 +598,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(changes_reach_every_replica, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_file_needs_must_be_there, setup, teardown),
         cmocka_unit_test_setup_teardown(a_change_that_is_too_large_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_repeat_is_told_what_happened, setup, teardown),
         cmocka_unit_test_setup_teardown(the_file_is_applied_as_a_difference, setup, teardown),
