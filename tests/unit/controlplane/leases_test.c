@@ -297,8 +297,10 @@ static void a_call_that_fails_is_left_out(void **state)
         (void)snprintf(ids[i], sizeof(ids[i]), "g:0:p%zu", i);
         items[i] = (struct message_lease_item){.limit_id = ids[i], .want = 1};
     }
-    ask(f, items, ARRAY_LEN(items));
-    assert_false(f->none);
+    for (int i = 0; i < 20 && f->n != ARRAY_LEN(items) - 256; i++) { // others may be late, too
+        ask(f, items, ARRAY_LEN(items));
+        assert_true(f->n <= ARRAY_LEN(items) - 256);
+    }
     assert_int_equal(f->n, ARRAY_LEN(items) - 256);
 }
 
