@@ -68,7 +68,17 @@ static void join_dropped(const struct canon_outcome *o, char out[300])
 #define MOUT(m) "{\"model\":\"up\",\"messages\":[" m "]}"
 #define FN(n)   "{\"type\":\"function\",\"function\":{\"name\":\"" n "\"}}"
 
-enum { PLAIN, OPENAI, REASONS, FORWARDS, WANTS_REASONING, NO_USAGE, LENIENT };
+enum {
+    PLAIN,
+    OPENAI,
+    REASONS,
+    FORWARDS,
+    WANTS_REASONING,
+    NO_USAGE,
+    LENIENT,
+    BY_RESPONSES,
+    NO_EFFORT
+};
 
 static const struct round_case {
     const char *name;
@@ -132,6 +142,25 @@ static const struct round_case {
      IN("\"reasoning_effort\":\"low\",\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":8192}"),
      OUT("\"reasoning_effort\":\"medium\""), ""},
     {"no thinking", PLAIN, IN("\"thinking\":{\"type\":\"disabled\"}"), MOUT(USER), ""},
+    {"reasoning in words", PLAIN, IN("\"reasoning\":{\"effort\":\"xhigh\"}"),
+     OUT("\"reasoning_effort\":\"xhigh\""), ""},
+    {"reasoning in tokens", PLAIN, IN("\"reasoning\":{\"max_tokens\":9000}"),
+     OUT("\"reasoning_effort\":\"high\""), ""},
+    {"reasoning off", PLAIN, IN("\"reasoning\":{\"enabled\":false}"),
+     OUT("\"reasoning_effort\":\"none\""), ""},
+    {"reasoning unsaid", PLAIN, IN("\"reasoning\":{\"exclude\":true}"), MOUT(USER), ""},
+    {"effort goes before reasoning", PLAIN,
+     IN("\"reasoning\":{\"effort\":\"low\"},\"reasoning_effort\":\"high\""),
+     OUT("\"reasoning_effort\":\"high\""), ""},
+    {"tools beside an effort", NO_EFFORT,
+     IN("\"reasoning_effort\":\"high\",\"tools\":[" FN("a") "]"), OUT("\"tools\":[" FN("a") "]"),
+     "reasoning_effort"},
+    {"tools without effort", NO_EFFORT, IN("\"reasoning_effort\":\"none\",\"tools\":[" FN("a") "]"),
+     OUT("\"tools\":[" FN("a") "],\"reasoning_effort\":\"none\""), ""},
+    {"effort without tools", NO_EFFORT, IN("\"reasoning_effort\":\"high\""),
+     OUT("\"reasoning_effort\":\"high\""), ""},
+    {"tools while it reasons", BY_RESPONSES, IN("\"tools\":[" FN("a") "]"),
+     OUT("\"tools\":[" FN("a") "],\"reasoning_effort\":\"none\""), ""},
     {"adaptive thinking", PLAIN, IN("\"thinking\":{\"type\":\"adaptive\"}"),
      OUT("\"reasoning_effort\":\"high\""), ""},
     // form
@@ -274,13 +303,19 @@ static const struct round_case {
 
 static struct canon_target target_of(int kind)
 {
+    static const struct resource_traits by_responses = {.flags = RESOURCE_TOOLS_BY_RESPONSES};
+    static const struct resource_traits no_effort = {.flags = RESOURCE_TOOLS_NO_EFFORT};
+
     return (struct canon_target){.model = SLICE("up"),
                                  .openai = kind == OPENAI || kind == REASONS,
                                  .reasoning_model = kind == REASONS,
                                  .forward_unknown = kind == FORWARDS,
                                  .wants_reasoning = kind == WANTS_REASONING,
                                  .no_stream_usage = kind == NO_USAGE,
-                                 .drop_unsupported = kind == LENIENT};
+                                 .drop_unsupported = kind == LENIENT,
+                                 .traits = kind == BY_RESPONSES ? &by_responses
+                                           : kind == NO_EFFORT  ? &no_effort
+                                                                : NULL};
 }
 
 static void check_round(const struct round_case *k)
@@ -367,6 +402,9 @@ static void refused(void **state)
         {IN("\"user\":5"), "user", DIALECT_CHAT},
         {IN("\"reasoning_effort\":\"much\""), "reasoning_effort", DIALECT_CHAT},
         {IN("\"thinking\":{\"type\":\"x\"}"), "thinking.type", DIALECT_CHAT},
+        {IN("\"reasoning\":\"x\""), "reasoning", DIALECT_CHAT},
+        {IN("\"reasoning\":{\"effort\":\"x\"}"), "reasoning.effort", DIALECT_CHAT},
+        {IN("\"reasoning\":{\"max_tokens\":-1}"), "reasoning.max_tokens", DIALECT_CHAT},
         {IN("\"response_format\":{}"), "response_format.type", DIALECT_CHAT},
         {IN("\"response_format\":{\"type\":\"json_schema\"}"), "response_format.json_schema.schema",
          DIALECT_CHAT},
