@@ -75,6 +75,21 @@ static inline bool redis_server_start(struct redis_server *s, const char *option
     return false;
 }
 
+// Returns when it has stopped: the system tells one thread, and until that one comes to run, the
+// others go on and answer.
+static inline bool redis_server_freeze(const struct redis_server *s)
+{
+    int status;
+
+    return kill(s->pid, SIGSTOP) == 0 && waitpid(s->pid, &status, WUNTRACED) == s->pid &&
+           WIFSTOPPED(status);
+}
+
+static inline bool redis_server_thaw(const struct redis_server *s)
+{
+    return kill(s->pid, SIGCONT) == 0;
+}
+
 static inline void redis_server_kill(struct redis_server *s)
 {
     if (s->pid > 0) {

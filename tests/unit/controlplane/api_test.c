@@ -666,14 +666,14 @@ static void without_redis_writes_are_refused_and_reads_go_on(void **state)
     uint64_t began;
 
     EXPECT(f, 201, "POST", "/admin/v1/keys", "{\"name\":\"n\"}");
-    assert_int_equal(kill(f->server.pid, SIGSTOP), 0);
+    assert_true(redis_server_freeze(&f->server));
     began = mono_now_us();
     EXPECT(f, 503, "POST", "/admin/v1/keys", "{\"name\":\"n\"}");
     assert_true(mono_now_us() - began < STORE_COMMIT_US + MONO_SEC);
     EXPECT_HAS(f, "store_unavailable");
     EXPECT(f, 200, "GET", "/admin/v1/keys", NULL);
     EXPECT(f, 503, "GET", "/admin/v1/audit", NULL);
-    assert_int_equal(kill(f->server.pid, SIGCONT), 0);
+    assert_true(redis_server_thaw(&f->server));
     redis_server_kill(&f->server);
     EXPECT(f, 503, "POST", "/admin/v1/keys", "{\"name\":\"n\"}");
     EXPECT(f, 200, "GET", "/readyz", NULL);

@@ -283,7 +283,7 @@ static void writes_fail_fast_without_redis(void **state)
     struct got g;
 
     assert_int_equal(put(f, &f->a, "x", 1, NULL).r.outcome, STORE_DONE);
-    assert_int_equal(kill(f->server.pid, SIGSTOP), 0);
+    assert_true(redis_server_freeze(&f->server));
     began = mono_now_us();
     g = put(f, &f->a, "y", 1, NULL);
     assert_int_equal(g.r.outcome, STORE_UNKNOWN);
@@ -291,7 +291,7 @@ static void writes_fail_fast_without_redis(void **state)
     // either.
     assert_true(mono_now_us() - began < STORE_COMMIT_US + MONO_SEC);
     assert_non_null(find(&f->a, "x")); // reads go on
-    assert_int_equal(kill(f->server.pid, SIGCONT), 0);
+    assert_true(redis_server_thaw(&f->server));
     WAIT(f, f->a.status == FOLLOW_CURRENT && state_seq(f->a.state) == 2);
 
     redis_server_kill(&f->server);

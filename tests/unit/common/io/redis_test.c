@@ -188,13 +188,13 @@ static void a_frozen_server_is_left_and_found_again(void **state)
     uint64_t began;
 
     WAIT(f, redis_is_up(f->redis));
-    assert_int_equal(kill(f->server.pid, SIGSTOP), 0);
+    assert_true(redis_server_freeze(&f->server));
     began = mono_now_us();
     redis_command(f->redis, ARGV(SLICE("PING")), 100 * MONO_MS, on_got, &g);
     WAIT(f, g.calls == 1);
     assert_int_equal(g.e.code, ERR_TIMEOUT);
     assert_true(mono_now_us() - began < MONO_SEC);
-    assert_int_equal(kill(f->server.pid, SIGCONT), 0);
+    assert_true(redis_server_thaw(&f->server));
     redis_command(f->redis, ARGV(SLICE("ECHO"), SLICE("x")), 5 * MONO_SEC, on_got, &after);
     WAIT(f, after.calls == 1);
     assert_string_equal(after.text, "x");
