@@ -79,6 +79,19 @@ def wait_for(fact, timeout=10.0, what="the expected state", step=0.005):
         time.sleep(step if now - begin < 1 else max(step, 0.03))
 
 
+def contents(*dirs):
+    """Every file below, (path, bytes), while programs write there: what is renamed or removed under our hands is looked for again."""
+    seen, again = set(), True
+    while again:
+        again = False
+        for path in [p for d in dirs for p in pathlib.Path(d).rglob("*") if p.is_file() and p not in seen]:
+            try:
+                yield path, path.read_bytes()
+                seen.add(path)
+            except FileNotFoundError:
+                again = True
+
+
 class Ports:
     """Ports for programs that are told where to listen, and that are started again there. Not what the kernel would pick: those it
     gives to outgoing connections as well, and then a program that is restarted finds its port taken, once in hundreds of times.

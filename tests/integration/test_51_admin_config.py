@@ -473,7 +473,7 @@ def test_tokens_and_their_scopes(up):
     assert {t["name"] for t in listed.json()["data"]} >= {"t-read", "t-keys", "t-admin"} and all(m["token"] not in listed.body.decode() for m in made.values())
     audit = up.admin("GET", "/audit?limit=200")
     assert any(a["actor"] == f"token:{made['keys']['id']}" and a["action"] == "key.create" for a in audit.json()["data"])
-    stored = b"".join(p.read_bytes() for p in (up.data / "redis").rglob("*") if p.is_file())
+    stored = b"".join(data for _, data in sluice.contents(up.data / "redis"))
     for m in made.values():
         secret = m["token"].rsplit("-", 1)[1]
         assert secret not in audit.body.decode() and secret.encode() not in stored and secret not in up.process.text()

@@ -61,6 +61,17 @@ def quickest(ask, n=3):
     return min(out)
 
 
+def waited_for_a_core(pid):
+    """Seconds for which the threads of a process were ready and others ran. What it takes itself is the rest."""
+    total = 0
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        try:
+            total += int((task / "schedstat").read_text().split()[1])
+        except OSError:
+            pass  # that thread has just ended, or the kernel does not count
+    return total / 1e9
+
+
 def timed_write(control, name, repeat=None):
     began = time.monotonic()
     r = make_key(control, name, repeat)
@@ -526,7 +537,7 @@ def test_everything_gone_a_proxy_starts_from_its_file(cluster):
         began = time.monotonic()
         proxy.start(wait=False)
         wait_for(lambda: proxy.models(key) == 200, 10, "an answer", step=0.001)
-        best.append(time.monotonic() - began)
+        best.append(time.monotonic() - began - waited_for_a_core(proxy.process.pid))
         assert "lkg.used" in proxy.process.text()
         proxy.await_ready()
         assert proxy.chat(key).status == 200 and proxy.live()

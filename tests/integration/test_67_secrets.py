@@ -293,18 +293,18 @@ def test_redis(world):
     env = {**os.environ, "REDISCLI_AUTH": REDIS}
     dump = world.dir / "dump.rdb"
     subprocess.run(["redis-cli", "-s", str(r.socket), "--rdb", str(dump)], check=True, capture_output=True, env=env, timeout=60)
-    files = [dump, *(p for p in r.data.rglob("*") if p.is_file())]
+    files = {dump: dump.read_bytes(), **dict(sluice.contents(r.data))}
     assert any("appendonly" in p.name for p in files)
-    for path in files:
-        world.look(str(path), path.read_bytes())
+    for path, data in files.items():
+        world.look(str(path), data)
 
 
 def test_data_directories(world):
-    paths = [p for d in (world.proxy.data, world.control.data) for p in d.rglob("*") if p.is_file()]
-    names = {p.name for p in paths}
+    files = dict(sluice.contents(world.proxy.data, world.control.data))
+    names = {p.name for p in files}
     assert {"last-known-good", "usage.journal"} <= names, names
-    for path in paths:
-        world.look(str(path), path.read_bytes())
+    for path, data in files.items():
+        world.look(str(path), data)
 
 
 def test_memory_that_a_core_dump_would_hold(world):
