@@ -37,11 +37,9 @@
 #include "dataplane/sync.h"
 #include "dataplane/vitals.h"
 
-#define LKG_AFTER_US  (50 * MONO_MS)
-#define LKG_EVERY_US  MONO_SEC
-#define LKG_LATEST_US (5 * MONO_SEC)
-#define USAGE_US      (2 * MONO_SEC)
-#define ERRORS_MAX    256u // refused resources named in a report
+#define LKG_AFTER_US (50 * MONO_MS)
+#define USAGE_US     (2 * MONO_SEC)
+#define ERRORS_MAX   256u // refused resources named in a report
 
 struct link {
     // Set before the thread starts, then constant.
@@ -81,10 +79,9 @@ struct link {
     struct lkg *lkg;
     struct pull *pull;
     struct loop_hook hook;
-    struct loop_timer tick, lkg_timer, start_timer, stop_timer;
+    struct loop_timer tick, start_timer, stop_timer;
     struct arena arena;
     struct link_stats stats;
-    bool lkg_dirty;
     bool ending;  // peers are being freed: their calls end, nothing new is started
     bool ack_due; // a state came into force in this turn
     bool usage_under_way;
@@ -161,15 +158,6 @@ void link_mute(struct link *l)
 
 // ---- taking over a new state -------------------------------------------------------------------
 
-// A second after a change, and later where a write is long (100,000 keys: 0.1 s): it shall not take
-// more than a tenth of a core from the requests.
-static uint64_t lkg_wait_us(struct link *l)
-{
-    uint64_t us = 10 * lkg_took_us(l->lkg);
-
-    return us < LKG_EVERY_US ? LKG_EVERY_US : us > LKG_LATEST_US ? LKG_LATEST_US : us;
-}
-
 static void take_over(struct link *l)
 {
     struct snapshot *s = sync_current(l->sync);
@@ -178,23 +166,10 @@ static void take_over(struct link *l)
     l->stats.resource_errors = sync_error_count(l->sync);
     call_snapshot(l, s);
     l->ack_due = true;
-    if (l->lkg != NULL && !l->lkg_dirty && !l->stats.from_file) {
-        l->lkg_dirty = true;
-        loop_timer_set(l->loop, &l->lkg_timer, loop_now_us(l->loop) + lkg_wait_us(l));
+    if (l->lkg != NULL && !l->stats.from_file) {
+        lkg_save_soon(l->lkg, s);
     }
     snapshot_reap();
-}
-
-static void on_lkg_timer(struct loop_timer *t)
-{
-    struct link *l = container_of(t, struct link, lkg_timer);
-
-    if (lkg_is_busy(l->lkg)) { // a large state on a slow disk
-        loop_timer_set(l->loop, t, loop_now_us(l->loop) + LKG_EVERY_US);
-        return;
-    }
-    l->lkg_dirty = false;
-    lkg_save(l->lkg, sync_current(l->sync));
 }
 
 // No control plane has answered in the first moment.
@@ -607,12 +582,8 @@ static void teardown(struct link *l)
     }
     roster_free(&l->roster); // ends all calls
     pull_free(&l->pull);
-    loop_timer_cancel(l->loop, &l->lkg_timer);
     loop_timer_cancel(l->loop, &l->start_timer);
     loop_timer_cancel(l->loop, &l->stop_timer);
-    if (l->lkg_dirty) {
-        lkg_save(l->lkg, sync_current(l->sync));
-    }
     lkg_free(&l->lkg);
     sync_free(&l->sync);
     snapshot_reap();
@@ -710,7 +681,6 @@ static void init_parts(struct link *l)
     arena_init(&l->arena, 64 * 1024, 0);
     l->hook.fn = on_turn;
     l->tick.fn = on_tick;
-    l->lkg_timer.fn = on_lkg_timer;
     l->start_timer.fn = on_start_timer;
     l->stop_timer.fn = on_stop_timer;
     l->peer_conf = (struct peer_config){

@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/arena.h"
@@ -27,7 +28,12 @@
 #include "proto/message.h"
 #include "proto/seal.h"
 
-#define TRIM_KEYS     10000u // a state of so many keys is worth it
+#define TRIM_KEYS 10000u // a state of so many keys is worth it
+// A second after a change, and later where a write is long (100,000 keys: 0.1 s): it shall not take
+// more than a tenth of a core from the requests.
+#define EVERY_US      MONO_SEC
+#define SHARE         10u
+#define LATEST_US     (5 * MONO_SEC)
 #define NAME          "last-known-good"
 #define MAGIC         "SLUICE-LKG-1\n"
 #define MAGIC_BYTES   (sizeof(MAGIC) - 1)
@@ -50,9 +56,10 @@ struct lkg {
     pthread_cond_t wake;
     struct keys *keys;     // one reference
     struct snapshot *next; // one reference; NULL: nothing to write
+    uint64_t due_us;       // when `next` is written
     uint64_t took_us;      // to write the last one
-    bool writing, stop;
-    bool complained; // helper thread only
+    bool stop;             // write what there is and end
+    bool complained;       // helper thread only
 };
 
 static void put_int(char *at, uint64_t v, unsigned n)
@@ -288,6 +295,23 @@ static void write_one(struct lkg *l, const struct keys *keys, struct snapshot *s
     }
 }
 
+// Until there is something to write and it is due; true: to end. Under the lock, which is given up
+// meanwhile.
+static bool wait_for_work(struct lkg *l)
+{
+    while (!l->stop && (l->next == NULL || l->due_us > mono_now_us())) {
+        const struct timespec due = {(time_t)(l->due_us / MONO_SEC),
+                                     (long)(l->due_us % MONO_SEC * 1000)};
+
+        if (l->next == NULL) {
+            CHECK(pthread_cond_wait(&l->wake, &l->lock) == 0);
+        } else {
+            (void)pthread_cond_timedwait(&l->wake, &l->lock, &due); // or it has timed out
+        }
+    }
+    return l->next == NULL;
+}
+
 static void *helper(void *arg)
 {
     struct lkg *l = arg;
@@ -295,18 +319,12 @@ static void *helper(void *arg)
     proc_name_thread("sluice-file");
     proc_lower_thread();
     CHECK(pthread_mutex_lock(&l->lock) == 0);
-    while (!l->stop || l->next != NULL) {
+    while (!wait_for_work(l)) {
         struct snapshot *s = l->next;
+        struct keys *keys = keys_ref(l->keys);
         uint64_t began_us = mono_now_us();
-        struct keys *keys;
 
-        if (s == NULL) {
-            CHECK(pthread_cond_wait(&l->wake, &l->lock) == 0);
-            continue;
-        }
         l->next = NULL;
-        l->writing = true;
-        keys = keys_ref(l->keys);
         CHECK(pthread_mutex_unlock(&l->lock) == 0);
         write_one(l, keys, s);
         if (snapshot_count(s, RESOURCE_KEY) > TRIM_KEYS) {
@@ -315,7 +333,6 @@ static void *helper(void *arg)
         snapshot_unref(&s);
         keys_unref(&keys);
         CHECK(pthread_mutex_lock(&l->lock) == 0);
-        l->writing = false;
         l->took_us = mono_now_us() - began_us;
     }
     CHECK(pthread_mutex_unlock(&l->lock) == 0);
@@ -325,12 +342,16 @@ static void *helper(void *arg)
 struct lkg *lkg_new(const char *dir, struct keys *keys, struct err *e)
 {
     struct lkg *l = mem_zalloc(sizeof(*l));
+    pthread_condattr_t monotonic;
     int rc;
 
     l->dir = dir;
     l->keys = keys_ref(keys);
     CHECK(pthread_mutex_init(&l->lock, NULL) == 0);
-    CHECK(pthread_cond_init(&l->wake, NULL) == 0);
+    CHECK(pthread_condattr_init(&monotonic) == 0);
+    CHECK(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    CHECK(pthread_cond_init(&l->wake, &monotonic) == 0);
+    CHECK(pthread_condattr_destroy(&monotonic) == 0);
     rc = pthread_create(&l->thread, NULL, helper, l);
     if (rc != 0) {
         err_set(e, ERR_UNAVAILABLE, "thread for the last-known-good file: %s", strerror(rc));
@@ -373,36 +394,34 @@ void lkg_set_keys(struct lkg *l, struct keys *keys)
     keys_unref(&old);
 }
 
-void lkg_save(struct lkg *l, struct snapshot *s)
+static void give(struct lkg *l, struct snapshot *s, bool now)
 {
     struct snapshot *old;
+    uint64_t wait_us;
 
     CHECK(pthread_mutex_lock(&l->lock) == 0);
     old = l->next;
     l->next = snapshot_ref(s);
+    wait_us = SHARE * l->took_us;
+    wait_us = wait_us < EVERY_US ? EVERY_US : wait_us > LATEST_US ? LATEST_US : wait_us;
+    if (now) {
+        l->due_us = mono_now_us();
+    } else if (old == NULL) {
+        l->due_us = mono_now_us() + wait_us;
+    }
     CHECK(pthread_cond_signal(&l->wake) == 0);
     CHECK(pthread_mutex_unlock(&l->lock) == 0);
     snapshot_unref(&old);
 }
 
-bool lkg_is_busy(struct lkg *l)
+void lkg_save(struct lkg *l, struct snapshot *s)
 {
-    bool busy;
-
-    CHECK(pthread_mutex_lock(&l->lock) == 0);
-    busy = l->writing || l->next != NULL;
-    CHECK(pthread_mutex_unlock(&l->lock) == 0);
-    return busy;
+    give(l, s, true);
 }
 
-uint64_t lkg_took_us(struct lkg *l)
+void lkg_save_soon(struct lkg *l, struct snapshot *s)
 {
-    uint64_t us;
-
-    CHECK(pthread_mutex_lock(&l->lock) == 0);
-    us = l->took_us;
-    CHECK(pthread_mutex_unlock(&l->lock) == 0);
-    return us;
+    give(l, s, false);
 }
 
 // ---- reading ---------------------------------------------------------------------------------

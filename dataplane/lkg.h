@@ -20,13 +20,12 @@ MUST_CHECK struct lkg *lkg_new(const char *dir, struct keys *keys, struct err *e
 void lkg_set_keys(struct lkg *l, struct keys *keys);
 // Finishes what was given to it. *l becomes NULL; NULL allowed.
 void lkg_free(struct lkg **l);
-// Writes this snapshot, or a later one given before it came to it. Takes its own reference. Any
+// Writes this snapshot now, or a later one given before it came to it. Takes its own reference. Any
 // thread. Failures are logged once until a write succeeds.
 void lkg_save(struct lkg *l, struct snapshot *s);
-// Something is being written or waits to be.
-bool lkg_is_busy(struct lkg *l);
-// How long the last write took; 0 before there was one.
-uint64_t lkg_took_us(struct lkg *l);
+// The same, in a second; where a write is long (of very many keys), in five at the latest. For each
+// new state.
+void lkg_save_soon(struct lkg *l, struct snapshot *s);
 
 // The epoch of the newest generation whose head can be read, without loading it. False: there is
 // none.
