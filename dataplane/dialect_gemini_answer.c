@@ -20,6 +20,20 @@ static uint64_t count(const struct tape *t, uint32_t usage, const char *name, bo
     return v < ((uint64_t)1 << 40) ? v : (uint64_t)1 << 40;
 }
 
+// Tokens of sound among those counted by kind.
+static uint64_t audio(const struct tape *t, uint32_t usage, const char *name)
+{
+    bool there;
+
+    TAPE_ITEMS(t, tape_get(t, usage, name), i)
+    {
+        if (tape_eq(t, tape_get(t, i, "modality"), "AUDIO")) {
+            return count(t, i, "tokenCount", &there);
+        }
+    }
+    return 0;
+}
+
 void dialect_gemini_read_usage(const struct tape *t, uint32_t top, struct dialect_usage *ret)
 {
     uint32_t u = tape_given(t, top, "usageMetadata");
@@ -35,6 +49,8 @@ void dialect_gemini_read_usage(const struct tape *t, uint32_t top, struct dialec
     got.output = count(t, u, "candidatesTokenCount", &answers);
     got.reasoning = count(t, u, "thoughtsTokenCount", &got.has_reasoning);
     got.output += got.reasoning;
+    got.audio_input = audio(t, u, "promptTokensDetails");
+    got.audio_output = audio(t, u, "candidatesTokensDetails");
     got.tier = dialect_tier_of(tape_get_text(t, u, "serviceTier"));
     if (got.tier == DIALECT_TIER_STANDARD) {
         got.tier = dialect_tier_of(tape_get_text(t, u, "trafficType"));
@@ -209,6 +225,7 @@ static struct canon_choice_out *read_candidate(const struct tape *t, uint32_t ca
 {
     struct canon_choice_out *out = arena_zalloc(c->arena, sizeof(*out));
     struct canon_part **tail = &out->parts, part;
+    bool cited = tape_given(t, candidate, "groundingMetadata") != TAPE_NONE;
     struct dialect_gemini_cite cite = {.n = 0};
 
     out->index = index_of(t, candidate);
@@ -216,7 +233,7 @@ static struct canon_choice_out *read_candidate(const struct tape *t, uint32_t ca
     {
         if (dialect_gemini_read_part(t, i, c, &part)) {
             *canon_add_part(c->arena, &tail, part.kind) = part;
-            if (part.kind == CANON_TEXT) {
+            if (cited && part.kind == CANON_TEXT) {
                 dialect_gemini_cite_text(&cite, part.text, c->arena);
             }
         }
@@ -343,15 +360,13 @@ static void tell_part(struct dialect_gemini_reader *r, const struct canon_part *
     }
 }
 
-static void tell_candidate(struct dialect_gemini_reader *r, const struct tape *t,
-                           uint32_t candidate, const struct canon_context *c, struct canon_sink to)
+// The texts and calls of one candidate's event. logprobs: see tell_part.
+static void tell_parts(struct dialect_gemini_reader *r, const struct tape *t, uint32_t candidate,
+                       struct slice logprobs, const struct canon_context *c, struct canon_sink to)
 {
     uint32_t choice = index_of(t, candidate);
-    struct slice logprobs = dialect_gemini_logprobs(t, candidate, c->arena);
-    enum canon_finish finish;
     struct canon_part part;
 
-    r->seen |= 1u << choice;
     TAPE_ITEMS(t, parts_of(t, candidate), i)
     {
         if (dialect_gemini_read_part(t, i, c, &part)) {
@@ -361,18 +376,36 @@ static void tell_candidate(struct dialect_gemini_reader *r, const struct tape *t
             }
         }
     }
-    for (struct canon_citation *k =
-             dialect_gemini_cite_sources(&r->cites[choice], t, candidate, c->arena);
-         k != NULL; k = k->next) {
-        struct canon_event ev = {.kind = CANON_EV_CITATION, .choice = choice, .citation = k};
-
-        to.tell(to.ctx, &ev);
-    }
     if (logprobs.p != NULL) { // behind the text they are of
         struct canon_event ev = {.kind = CANON_EV_TEXT, .choice = choice, .logprobs = logprobs};
 
         ev.text = SLICE("");
         to.tell(to.ctx, &ev);
+    }
+}
+
+static void tell_candidate(struct dialect_gemini_reader *r, const struct tape *t,
+                           uint32_t candidate, const struct canon_context *c, struct canon_sink to)
+{
+    uint32_t choice = index_of(t, candidate);
+    enum canon_finish finish;
+    struct arena scratch; // of the event: a stream of them takes no memory
+
+    r->seen |= 1u << choice;
+    if (tape_given(t, candidate, "logprobsResult") == TAPE_NONE &&
+        tape_given(t, candidate, "groundingMetadata") == TAPE_NONE) {
+        tell_parts(r, t, candidate, SLICE_NULL, c, to);
+    } else {
+        arena_init(&scratch, 4096, 0);
+        tell_parts(r, t, candidate, dialect_gemini_logprobs(t, candidate, &scratch), c, to);
+        for (struct canon_citation *k =
+                 dialect_gemini_cite_sources(&r->cites[choice], t, candidate, &scratch);
+             k != NULL; k = k->next) {
+            struct canon_event ev = {.kind = CANON_EV_CITATION, .choice = choice, .citation = k};
+
+            to.tell(to.ctx, &ev);
+        }
+        arena_done(&scratch);
     }
     finish = dialect_gemini_finish(t, candidate, r->tools[choice] > 0);
     if (finish != CANON_FINISH_NONE) {

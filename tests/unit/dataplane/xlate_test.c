@@ -193,6 +193,12 @@ static const struct {
     {&dialect_gemini,
      "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}],\"responseId\":\"r\"}",
      "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"},{\"text\":\"b\",\"thought\":true}]}}]}"},
+    {&dialect_gemini,
+     "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}],\"responseId\":\"r\"}",
+     "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"\\n\"}]},\"logprobsResult\":{\"chosenCandidates\":["
+     "{\"token\":\"\\n\",\"logProbability\":-1}]},\"groundingMetadata\":{\"groundingChunks\":[{\"web\":{"
+     "\"uri\":\"u\"}}],\"groundingSupports\":[{\"segment\":{\"endIndex\":9999999},"
+     "\"groundingChunkIndices\":[0]}]}}]}"},
     {&dialect_ollama, "{\"model\":\"m\",\"message\":{\"content\":\"a\"},\"done\":false}",
      "{\"model\":\"m\",\"message\":{\"content\":\"a\",\"thinking\":\"b\"},\"done\":false}"},
 };
@@ -288,10 +294,13 @@ static void usage_is_known_before_the_end(void **state)
     x.context = (struct canon_context){.arena = &arena, .rng = &rng, .model = SLICE("m")};
     (void)xlate_event(
         &x, &s, SLICE_NULL,
-        SLICE("{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}],\"usageMetadata\":{"
-              "\"promptTokenCount\":900,\"candidatesTokenCount\":3}}"),
+        SLICE(
+            "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}],\"usageMetadata\":{"
+            "\"promptTokenCount\":900,\"candidatesTokenCount\":3,\"promptTokensDetails\":[{"
+            "\"modality\":\"TEXT\",\"tokenCount\":1},{\"modality\":\"AUDIO\",\"tokenCount\":7}]}}"),
         &out);
     assert_true(s.usage.known && s.usage.input == 900 && s.usage.output == 3);
+    assert_int_equal(s.usage.audio_input, 7);
     xlate_done(&x);
 }
 
