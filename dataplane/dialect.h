@@ -150,6 +150,7 @@ struct dialect_error {
     unsigned attempts;       // > 1: added inside `error`
     uint64_t retry_after_us; // that the body names (Gemini's RetryInfo); 0: none
     bool no_retry;           // it will be the same for hours (a quota of a day): no repeat helps
+    bool elsewhere;          // another target may serve it, though the status does not say so
 };
 
 // Where a request goes.

@@ -404,6 +404,7 @@ static void finish(unsigned status, const struct found *f, struct dialect_error 
     }
     dialect_error_classify(status, f->code_is_number ? SLICE_NULL : f->code, f->a, ret);
     dialect_error_upgrade(ret, true);
+    ret->elsewhere = ret->status == 413 && slice_eq_str(f->type, "tokens"); // Groq: above its TPM
     if (ret->status < 500) {
         apply(ret, m != MEANS_NOTHING ? m : meaning_of(f->type));
     }

@@ -242,6 +242,36 @@ static void put_format(struct writer *x)
     }
 }
 
+// Ollama's own words, which a client of OpenAI's dialect may add: top-level members, and options at
+// the top or in an object of that name (which goes before what is translated).
+static bool is_one_of(struct slice name, const char *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (slice_eq_str(name, list[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_own_option(struct slice name)
+{
+    static const char *const names[] = {"num_ctx", "num_keep", "min_p", "repeat_penalty",
+                                        "repeat_last_n"};
+
+    return is_one_of(name, names, ARRAY_LEN(names));
+}
+
+static struct slice extra_of(const struct canon_request *r, const char *name)
+{
+    for (const struct canon_extra *e = r->extras; e != NULL; e = e->next) {
+        if (slice_eq_str(e->name, name)) {
+            return e->raw;
+        }
+    }
+    return SLICE_NULL;
+}
+
 // Models with levels (gpt-oss) take a level, the others yes or no.
 static void put_think(struct writer *x)
 {
@@ -249,6 +279,10 @@ static void put_think(struct writer *x)
     enum canon_effort e = r->effort;
     bool levels = slice_find(x->t->model, SLICE("gpt-oss")) != SIZE_MAX;
 
+    if (extra_of(r, "think").p != NULL) {
+        jwrite_raw_in(&x->w, "think", extra_of(r, "think"));
+        return;
+    }
     if (r->thinking == CANON_THINKING_DISABLED) {
         e = CANON_EFFORT_NONE;
     } else if (r->thinking != CANON_THINKING_NOT_GIVEN && e == CANON_EFFORT_NOT_GIVEN) {
@@ -268,36 +302,92 @@ static void put_think(struct writer *x)
     }
 }
 
+struct options {
+    struct writer *x;
+    struct tape own; // the client's object
+};
+
+static void put_option(struct options *o, const char *name, struct slice raw)
+{
+    if (raw.p != NULL && tape_get(&o->own, 0, name) == TAPE_NONE) {
+        jwrite_raw_in(&o->x->w, name, raw);
+    }
+}
+
+static void put_stops(struct options *o)
+{
+    const struct canon_request *r = o->x->r;
+
+    if (r->n_stop == 0 || tape_get(&o->own, 0, "stop") != TAPE_NONE) {
+        return;
+    }
+    jwrite_array_in(&o->x->w, "stop");
+    for (size_t i = 0; i < r->n_stop; i++) {
+        jwrite_text(&o->x->w, r->stop[i]);
+    }
+    jwrite_array_end(&o->x->w);
+}
+
+static void put_all_options(struct options *o)
+{
+    const struct canon_request *r = o->x->r;
+    char digits[20];
+
+    put_option(o, "num_predict",
+               r->max_given ? text_format_u64(r->max_tokens, digits) : SLICE_NULL);
+    put_option(o, "temperature", r->temperature.raw);
+    put_option(o, "top_p", r->top_p.raw);
+    put_option(o, "top_k", r->top_k.raw);
+    put_option(o, "seed", r->seed.raw);
+    put_option(o, "presence_penalty", r->presence_penalty.raw);
+    put_option(o, "frequency_penalty", r->frequency_penalty.raw);
+    for (const struct canon_extra *e = r->extras; e != NULL; e = e->next) {
+        if (is_own_option(e->name)) {
+            put_option(o, arena_strndup(o->x->o->arena, e->name.p, e->name.n), e->raw);
+        }
+    }
+    put_stops(o);
+    TAPE_MEMBERS(&o->own, 0, i)
+    {
+        jwrite_name_text(&o->x->w, tape_text(&o->own, i));
+        jwrite_raw(&o->x->w, tape_raw(&o->own, i + 1));
+    }
+}
+
 static void put_options(struct writer *x)
 {
-    const struct canon_request *r = x->r;
+    struct slice own = extra_of(x->r, "options");
+    struct options o = {.x = x, .own = {.tokens = NULL}};
     struct jwrite saved = x->w;
     size_t before = x->w.out->n, inside;
 
+    if (own.p == NULL || !tape_parse(&o.own, own, NULL) || !tape_is(&o.own, 0, SCAN_OBJECT)) {
+        (void)!tape_parse(&o.own, SLICE("{}"), NULL);
+    }
     jwrite_object_in(&x->w, "options");
     inside = x->w.out->n;
-    if (r->max_given) {
-        jwrite_u64_in(&x->w, "num_predict", r->max_tokens);
-    }
-    jwrite_raw_in(&x->w, "temperature", r->temperature.raw);
-    jwrite_raw_in(&x->w, "top_p", r->top_p.raw);
-    jwrite_raw_in(&x->w, "top_k", r->top_k.raw);
-    jwrite_raw_in(&x->w, "seed", r->seed.raw);
-    jwrite_raw_in(&x->w, "presence_penalty", r->presence_penalty.raw);
-    jwrite_raw_in(&x->w, "frequency_penalty", r->frequency_penalty.raw);
-    if (r->n_stop > 0) {
-        jwrite_array_in(&x->w, "stop");
-        for (size_t i = 0; i < r->n_stop; i++) {
-            jwrite_text(&x->w, r->stop[i]);
-        }
-        jwrite_array_end(&x->w);
-    }
+    put_all_options(&o);
+    tape_done(&o.own);
     if (x->w.out->n == inside) {
         x->w.out->n = before;
         x->w = saved;
         return;
     }
     jwrite_object_end(&x->w);
+}
+
+static void put_unknown(struct writer *x)
+{
+    static const char *const ours[] = {"options", "keep_alive", "format", "think", "images"};
+
+    jwrite_raw_in(&x->w, "keep_alive", extra_of(x->r, "keep_alive"));
+    for (const struct canon_extra *e = x->r->extras; x->t->forward_unknown && e != NULL;
+         e = e->next) {
+        if (!e->hint && !is_own_option(e->name) && !is_one_of(e->name, ours, ARRAY_LEN(ours))) {
+            jwrite_name_text(&x->w, e->name);
+            jwrite_raw(&x->w, e->raw);
+        }
+    }
 }
 
 static bool check_contract(struct writer *x)
@@ -349,7 +439,7 @@ static bool write_chat(struct writer *x)
     jwrite_raw_in(&x->w, "top_logprobs", x->r->top_logprobs.raw);
     put_options(x);
     jwrite_bool_in(&x->w, "stream", x->r->stream); // the default is true
-    canon_write_unknown(&x->w, x->r, x->t);
+    put_unknown(x);
     drop_hints(x);
     jwrite_object_end(&x->w);
     return true;

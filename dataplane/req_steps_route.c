@@ -520,6 +520,7 @@ static struct retry_verdict verdict_of(struct req *r, unsigned status)
     if (e.status == 401) {
         return retry_classify(RETRY_STATUS, 401);
     }
+    v.next_target = v.next_target || e.elsewhere;
     if (!v.next_target && strcmp(e.code, "context_length_exceeded") == 0) {
         v.next_target = only_larger(r);
     }

@@ -25,6 +25,8 @@ static struct retry_verdict by_status(unsigned status)
         return (struct retry_verdict){true, false, TARGET_RATE_LIMITED, RANK_DENIED};
     case 403:
     case 404:
+    case 410: // the model is no more
+    case 412: // likewise (Fireworks)
         return (struct retry_verdict){true, false, TARGET_NEUTRAL, RANK_DENIED};
     case 402: // credit exhausted: likewise
         return (struct retry_verdict){true, false, TARGET_RATE_LIMITED, RANK_RATE};
@@ -34,6 +36,7 @@ static struct retry_verdict by_status(unsigned status)
     case 504:
     case 524: // Cloudflare
         return (struct retry_verdict){true, false, TARGET_FAILURE, RANK_TIMEOUT};
+    case 425: // Fireworks: too early
     case 498: // Groq: no capacity now
         return (struct retry_verdict){true, true, TARGET_FAILURE, RANK_SERVER};
     default:

@@ -4,6 +4,7 @@
 //   "openai/gpt-4o:nitro"   suffix off      -> provider openai, id gpt-4o
 //   "gpt-4o", an alias      no provider     -> the catalogue's model, wherever it is served
 //   "google/gemini-x"       google is none  -> looked up whole, then as "gemini-x"
+//   "openrouter/x:nitro"    it takes it     -> provider openrouter, id x:nitro
 //   "gpt-4o-2024-08-06"     not listed      -> gpt-4o, but asked for by this id at its vendor
 #include "dataplane/route_name.h"
 
@@ -130,18 +131,6 @@ static void look_up(const struct snapshot *s, struct route_name *w)
     }
 }
 
-struct route_name route_name_resolve(const struct snapshot *s, struct slice model, struct arena *a)
-{
-    struct route_name w = {.sort = 0};
-
-    w.full = strip_suffix(model, &w.sort);
-    look_up(s, &w);
-    if (w.known.res == NULL && decode_slashes(w.full, a, &w.full)) {
-        look_up(s, &w);
-    }
-    return w;
-}
-
 static const struct resource_model_at *entry_at(const struct route_name *w, struct slice provider)
 {
     const struct resource_model *m = w->known.res == NULL ? NULL : w->known.res->u.model;
@@ -155,6 +144,44 @@ static const struct resource_model_at *entry_at(const struct route_name *w, stru
         }
     }
     return NULL;
+}
+
+// A suffix that the named provider understands itself (OpenRouter) is for it: what stands before it
+// still says which model it is.
+static void give_suffix(const struct snapshot *s, struct slice model, struct arena *a,
+                        struct route_name *w)
+{
+    struct slice suffix = slice_from(model, w->full.n);
+    const struct resource_model_at *at;
+    const struct resource_quirks *q;
+
+    if (suffix.n == 0 || w->provider.p == NULL) {
+        return;
+    }
+    q = &snapshot_provider(s, w->provider)->res->u.provider->quirks;
+    for (size_t i = 0; i < q->n_takes; i++) {
+        if (slice_eq_str(suffix, q->takes[i])) {
+            at = w->dated ? NULL : entry_at(w, w->provider);
+            w->id = slice_str(arena_printf(a, SLICE_FMT SLICE_FMT,
+                                           SLICE_ARG(at != NULL ? slice_str(at->id) : w->id),
+                                           SLICE_ARG(suffix)));
+            w->dated = true;
+            w->sort = 0;
+        }
+    }
+}
+
+struct route_name route_name_resolve(const struct snapshot *s, struct slice model, struct arena *a)
+{
+    struct route_name w = {.sort = 0};
+
+    w.full = strip_suffix(model, &w.sort);
+    look_up(s, &w);
+    give_suffix(s, model, a, &w);
+    if (w.known.res == NULL && decode_slashes(w.full, a, &w.full)) {
+        look_up(s, &w);
+    }
+    return w;
 }
 
 static bool lists_model(const struct resource_provider *p, struct slice id)

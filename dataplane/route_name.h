@@ -17,8 +17,9 @@ struct route_name {
     struct slice provider;       // "openai" where the part before the first '/' is a provider
     struct slice id;             // the rest, or all of it
     struct snapshot_model known; // res NULL: not in the catalogue
-    bool dated;                  // id names a snapshot of `known` ("gpt-4o-2024-08-06"): where the
-                                 // model is first served, the id stays as it was asked for
+    bool dated;                  // id names a snapshot of `known` ("gpt-4o-2024-08-06"), or has a
+                                 // suffix for the provider: where the model is first served, the id
+                                 // stays as it was asked for
     enum resource_strategy sort; // by suffix, or 0
 };
 

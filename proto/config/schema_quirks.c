@@ -74,7 +74,8 @@ static const struct conf_field quirks_fields[] = {
      .help = "Members that have another name there. Mistral: `{seed: random_seed}`; Z.ai: `{user: user_id}`."},
     LIST("takes", takes,
          "Members beyond OpenAI's that the vendor understands, so that what another dialect says with "
-         "them is not lost. vLLM and the vendors that run it: `top_k`, `min_p`, `repetition_penalty`."),
+         "them is not lost. vLLM and the vendors that run it: `top_k`, `min_p`, `repetition_penalty`. Also the "
+         "suffixes of model names, of Sluice's own, that are left to it (OpenRouter: `:nitro`, `:floor`)."),
     LIST("takes-headers", takes_headers,
          "Headers of the client that reach the vendor, beside those that reach everybody (`traceparent`, "
          "`idempotency-key`). xAI: `x-grok-conv-id`; OpenRouter: `http-referer`, `x-title`; Hugging Face: "

@@ -229,6 +229,10 @@ static void checks_a_plain_answer(void **state)
         {OK_HEAD, "{\"error\":{\"message\":\"m\",\"code\":502}}", UPSTREAM_COMPLETE},
         {OK_HEAD, "{\"error\":\"no instance\"}", UPSTREAM_COMPLETE},
         {OK_HEAD, "{\"object\":\"error\",\"message\":\"m\",\"code\":503}", UPSTREAM_COMPLETE},
+        // Groq: above the tokens of a minute
+        {"HTTP/1.1 413 No", "{\"error\":{\"message\":\"m\",\"type\":\"tokens\"}}",
+         UPSTREAM_COMPLETE},
+        {"HTTP/1.1 412 No", "{}", UPSTREAM_COMPLETE}, // Fireworks: the model is no more
         // credit used up, in words of DashScope
         {"HTTP/1.1 400 No", "{\"error\":{\"message\":\"m\",\"code\":\"Arrearage\"}}",
          UPSTREAM_COMPLETE},

@@ -25,6 +25,7 @@ static const struct resource_model_at at_mini[] = {
     {.provider = "azure",
      .id = "mini-deployment",
      .price = {.input = 16, .cached = 8, .cache_write = 16, .output = 61}}};
+static const char *const nitro[] = {":nitro"};
 static const struct resource_model_at at_dated[] = {
     {.provider = "openai",
      .id = "gpt-4o",
@@ -77,7 +78,8 @@ static int setup(void **state)
     (void)build_provider_key(&b, "an", "anthropic", 1);
     (void)build_provider(&b, "bedrock", NULL);
     (void)build_provider_key(&b, "br", "bedrock", 1);
-    (void)build_provider(&b, "together", "TOGETHER_API_KEY");
+    build_provider(&b, "together", "TOGETHER_API_KEY")->quirks.takes = nitro;
+    b.list[b.n - 1]->u.provider->quirks.n_takes = 1;
     (void)build_provider_key(&b, "tg", "together", 1);
     build_provider(&b, "vllm", NULL)->models = everything;
     b.list[b.n - 1]->u.provider->n_models = 1;
@@ -207,6 +209,11 @@ static void unified_names(void **state)
         {"llama-7", "vllm/llama-7[]"},
         {"openai/gpt-4o-mini:nitro", "openai/gpt-4o-mini[ok1] openai/gpt-4o-mini[ok2]"},
         {"openai/gpt-4o-mini:floor", "openai/gpt-4o-mini[ok1] openai/gpt-4o-mini[ok2]"},
+        // a suffix that the provider has itself
+        {"together/meta-llama/Llama-3:nitro", "together/meta-llama/Llama-3:nitro[tg]"},
+        {"together/llama-3:nitro", "together/meta-llama/Llama-3:nitro[tg]"},
+        {"together/new:nitro", "together/new:nitro[tg]"},
+        {"together/new:floor", "together/new[tg]"},
         {"openai/gpt-4o-mini:free", "openai/gpt-4o-mini:free[ok1] openai/gpt-4o-mini:free[ok2]"},
     };
 
