@@ -15,6 +15,9 @@ ANSWER = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "c
 TOO_LONG = {"error": {"message": "This model's maximum context length is 1000 tokens.", "type": "invalid_request_error",
                       "param": "messages", "code": "context_length_exceeded"}}
 GEMINI = {"candidates": [{"index": 0, "content": {"role": "model", "parts": [{"text": "Hi"}]}, "finishReason": "STOP"}]}
+QUOTA = {"error": {"code": 429, "message": "You exceeded your current quota.", "status": "RESOURCE_EXHAUSTED", "details": [
+    {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": "RequestsPer%sPerProject"}]},
+    {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.1s"}]}}
 OTHER = {"error": {"message": "no", "type": "invalid_request_error", "param": None, "code": None}}
 
 
@@ -34,7 +37,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.asked.append(model)
         body = GEMINI if self.path.endswith(":generateContent") else TOO_LONG if model.startswith("small") else OTHER if model == "bad" else ANSWER
         data = json.dumps(body).encode()
-        self.send_response(200 if body in (ANSWER, GEMINI) else 400)
+        if "/quota-" in self.path:
+            data, body = json.dumps(QUOTA).replace("%s", self.path.split("/quota-")[1].split(":")[0]).encode(), None
+        self.send_response(429 if body is None else 200 if body in (ANSWER, GEMINI) else 400)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
         self.end_headers()
@@ -114,9 +119,20 @@ def test_a_completion_of_old_goes_as_a_chat(up):
     assert r.json()["object"] == "text_completion" and r.json()["choices"][0] == {"text": "Hi", "index": 0, "logprobs": None, "finish_reason": "stop"}
     assert Handler.paths == ["/v1/chat/completions"]
     assert json.loads(Handler.bodies[0]) == {"model": "large", "messages": [{"role": "user", "content": "x"}], "max_tokens": 5}
+    r = up.post("/ai/v1/completions", {"model": "c/large", "prompt": "x", "stream": True})
+    assert [json.loads(e)["choices"][0]["text"] for e in r.events()[:-1]] == ["Hi", ""] and r.events()[-1] == "[DONE]", r
+    assert Handler.paths.pop() == "/v1/chat/completions"
     # and a model of OpenAI's that does; of a vendor that nobody knows nothing is assumed
     for model, path in (("openai/gpt-4.1-mini", "chat/completions"), ("openai/gpt-3.5-turbo-instruct", "completions"), ("p/gpt-4.1", "completions")):
         r = up.post("/ai/v1/completions", {"model": model, "prompt": "x"})
         assert r.status == 200 and Handler.paths.pop() == "/v1/" + path, (model, r)
     r = up.post("/ai/v1/completions", {"model": "c/large", "prompt": ["x", "y"]})
     assert r.status == 400 and r.json()["error"]["code"] == "unsupported_parameter" and len(Handler.paths) == 1, r
+
+
+@pytest.mark.parametrize("per, asked, should", [("Minute", 2, None), ("Day", 1, "false")])
+def test_a_quota_of_a_day_is_not_asked_twice(up, per, asked, should):
+    Handler.paths.clear()
+    r = up.post("/ai/v1/chat/completions", chat(f"g/quota-{per}"))
+    assert r.status == 429 and r.headers["retry-after"] == "1" and r.headers.get("x-should-retry") == should, r
+    assert len(Handler.paths) == asked
