@@ -4,7 +4,9 @@
 // by the depth of a tape (SCAN_DEPTH_MAX).
 #include "dataplane/dialect_anthropic_schema.h"
 
+#include "common/base/arena.h"
 #include "common/base/cdefs.h"
+#include "dataplane/canon_index.h"
 #include "dataplane/jtext.h"
 #include "dataplane/scan.h"
 #include "dataplane/tape.h"
@@ -147,30 +149,173 @@ void dialect_anthropic_schema_write(struct slice schema, struct jwrite *w)
     tape_done(&t);
 }
 
+// --- inputs of tools ---------------------------------------------------------------------------
+
+#define REFS_MAX 64u // alternatives that are followed by name
+
+static const char *const combined[] = {"anyOf", "oneOf", "allOf"};
+
+// What is put together of the schema and its alternatives.
+struct input {
+    const struct tape *t;
+    struct jwrite *w;
+    struct arena a;
+    struct canon_index properties, required;
+    unsigned refs;
+    bool open; // the member `properties`
+};
+
+static bool is_combined(const struct tape *t, uint32_t name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(combined); i++) {
+        if (tape_eq(t, name, combined[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_plain_input(const struct tape *t)
+{
+    TAPE_MEMBERS(t, 0, i)
+    {
+        if (is_combined(t, i)) {
+            return false;
+        }
+    }
+    return tape_eq(t, tape_get(t, 0, "type"), "object");
+}
+
+// "#/$defs/x" or "#/definitions/x" at the top; TAPE_NONE: there is no such schema.
+static uint32_t named_schema(struct input *in, struct slice ref)
+{
+    static const struct {
+        struct slice prefix;
+        const char *member;
+    } places[] = {{SLICE("#/$defs/"), "$defs"}, {SLICE("#/definitions/"), "definitions"}};
+
+    for (size_t k = 0; k < ARRAY_LEN(places); k++) {
+        uint32_t all = tape_get(in->t, 0, places[k].member);
+
+        if (!slice_starts(ref, places[k].prefix) || in->refs++ >= REFS_MAX) {
+            continue;
+        }
+        TAPE_MEMBERS(in->t, all, i)
+        {
+            if (slice_eq(tape_text(in->t, i), slice_from(ref, places[k].prefix.n))) {
+                return i + 1;
+            }
+        }
+    }
+    return TAPE_NONE;
+}
+
+static void open_properties(struct input *in)
+{
+    if (!in->open) {
+        jwrite_object_in(in->w, "properties");
+        in->open = true;
+    }
+}
+
+static void add_properties(struct input *in, uint32_t schema)
+{
+    uint32_t properties = tape_get(in->t, schema, "properties");
+
+    if (tape_is(in->t, properties, SCAN_OBJECT)) {
+        open_properties(in);
+    }
+    TAPE_MEMBERS(in->t, properties, i)
+    {
+        struct slice name = tape_text(in->t, i);
+
+        if (canon_index_find(&in->properties, name) == NULL) {
+            (void)canon_index_add(&in->properties, &in->a, name);
+            jwrite_name_text(in->w, name);
+            jwrite_compact(in->w, tape_raw(in->t, i + 1));
+        }
+    }
+}
+
+static void add_required(struct input *in, uint32_t schema)
+{
+    uint32_t required = tape_get(in->t, schema, "required");
+
+    TAPE_ITEMS(in->t, required, i)
+    {
+        struct slice name = tape_text(in->t, i);
+
+        if (name.p != NULL && canon_index_find(&in->required, name) == NULL) {
+            if (in->required.n == 0) {
+                jwrite_array_in(in->w, "required");
+            }
+            (void)canon_index_add(&in->required, &in->a, name);
+            jwrite_text(in->w, name);
+        }
+    }
+}
+
+// For each alternative of the top's `list`, a named one followed.
+static void each_alternative(struct input *in, const char *list,
+                             void (*add)(struct input *in, uint32_t schema))
+{
+    uint32_t all = tape_get(in->t, 0, list);
+
+    TAPE_ITEMS(in->t, all, i)
+    {
+        struct slice ref = tape_get_text(in->t, i, "$ref");
+
+        add(in, ref.p != NULL ? named_schema(in, ref) : i);
+    }
+}
+
+// One object with the properties of all alternatives: Anthropic takes none at the top of an input.
+// What must be given is what every alternative of allOf and the schema itself say.
+static void write_merged(struct input *in)
+{
+    jwrite_object(in->w);
+    jwrite_text_in(in->w, "type", SLICE("object"));
+    TAPE_MEMBERS(in->t, 0, i)
+    {
+        if (!is_combined(in->t, i) && !tape_eq(in->t, i, "type") &&
+            !tape_eq(in->t, i, "properties") && !tape_eq(in->t, i, "required")) {
+            jwrite_name_text(in->w, tape_text(in->t, i));
+            jwrite_compact(in->w, tape_raw(in->t, i + 1));
+        }
+    }
+    if (tape_first(in->t, 0) == TAPE_NONE) {
+        open_properties(in); // nothing at all: as where none was given
+    }
+    add_properties(in, 0);
+    for (size_t i = 0; i < ARRAY_LEN(combined); i++) {
+        each_alternative(in, combined[i], add_properties);
+    }
+    if (in->open) {
+        jwrite_object_end(in->w);
+    }
+    add_required(in, 0);
+    each_alternative(in, "allOf", add_required);
+    if (in->required.n > 0) {
+        jwrite_array_end(in->w);
+    }
+    jwrite_object_end(in->w);
+}
+
 void dialect_anthropic_schema_write_input(struct slice schema, struct jwrite *w)
 {
-    struct slice type;
-    size_t at = 1;
+    struct tape t = {.tokens = NULL};
+    struct input in = {.t = &t, .w = w};
 
     if (scan_type_of(schema) != SCAN_OBJECT) {
         jwrite_raw(w, SLICE("{\"type\":\"object\",\"properties\":{}}"));
         return;
     }
-    if (scan_get(schema, "type", &type)) {
-        jwrite_compact(w, schema);
-        return;
+    if (!tape_parse(&t, schema, NULL) || is_plain_input(&t)) {
+        jwrite_compact(w, schema); // more values than a tape holds: as it is
+    } else {
+        arena_init(&in.a, 1024, 0);
+        write_merged(&in);
+        arena_done(&in.a);
     }
-    while (at < schema.n && strchr(" \t\r\n", schema.p[at]) != NULL) {
-        at++;
-    }
-    jwrite_object(w);
-    jwrite_text_in(w, "type", SLICE("object"));
-    if (schema.p[at] != '}') {
-        // The rest of the object, its bracket included, behind our member.
-        buf_append_char(w->out, ',');
-        buf_append(w->out, slice_from(schema, at));
-        w->comma = true;
-        return;
-    }
-    jwrite_object_end(w);
+    tape_done(&t);
 }

@@ -10,7 +10,8 @@
 // The value of output_config.format.schema: the subset of keywords that structured outputs know,
 // objects closed (additionalProperties: false), oneOf as anyOf. schema: JSON.
 void dialect_anthropic_schema_write(struct slice schema, struct jwrite *w);
-// A tool's input_schema: as it is, but always of type object. schema: JSON or SLICE_NULL.
+// A tool's input_schema: as it is, but always of type object, and without alternatives at the top
+// (anthropic.md section 2, rule 9): their properties are put together. schema: JSON or SLICE_NULL.
 void dialect_anthropic_schema_write_input(struct slice schema, struct jwrite *w);
 
 #endif

@@ -82,8 +82,25 @@ static void inputs_are_objects(void **state)
     } cases[] = {
         {NULL, "{\"type\":\"object\",\"properties\":{}}"},
         {"null", "{\"type\":\"object\",\"properties\":{}}"},
-        {"{}", "{\"type\":\"object\"}"},
-        {"{ }", "{\"type\":\"object\"}"},
+        {"{}", "{\"type\":\"object\",\"properties\":{}}"},
+        {"{ }", "{\"type\":\"object\",\"properties\":{}}"},
+        {"{\"type\":[\"object\",\"null\"],\"title\": \"t\",\"required\":[\"a\"],\"properties\":{\"a\":{"
+         "\"anyOf\":[{}]}}}",
+         "{\"type\":\"object\",\"title\":\"t\",\"properties\":{\"a\":{\"anyOf\":[{}]}},\"required\":["
+         "\"a\"]}"},
+        // alternatives: named ones are followed, what is not there is not; the first of a name
+        // counts
+        {"{\"properties\":{\"a\":{\"type\":\"string\"}},\"anyOf\":[{\"properties\":{\"a\":{},\"b\":{"
+         "\"x\": 1}},\"required\":[\"b\"]},{\"$ref\":\"#/$defs/c\"},{\"$ref\":\"#/$defs/none\"},5],"
+         "\"$defs\":{\"c\":{\"properties\":{\"c\":true}}}}",
+         "{\"type\":\"object\",\"$defs\":{\"c\":{\"properties\":{\"c\":true}}},\"properties\":{\"a\":{"
+         "\"type\":\"string\"},\"b\":{\"x\":1},\"c\":true}}"},
+        {"{\"type\":\"object\",\"required\":[\"a\",\"a\",5],\"allOf\":[{\"properties\":{\"a\":{}},"
+         "\"required\":[\"a\"]},{\"properties\":{\"b\":{}},\"required\":[\"b\"]}],\"oneOf\":[{"
+         "\"required\":[\"z\"]}]}",
+         "{\"type\":\"object\",\"properties\":{\"a\":{},\"b\":{}},\"required\":[\"a\",\"b\"]}"},
+        {"{\"anyOf\":5,\"properties\":5,\"required\":5}", "{\"type\":\"object\"}"},
+        {"{\"title\":\"t\"}", "{\"type\":\"object\",\"title\":\"t\"}"},
         {"{\"type\":\"object\", \"minProperties\": 1}",
          "{\"type\":\"object\",\"minProperties\":1}"},
         {"{\n\"properties\":{}}", "{\"type\":\"object\",\"properties\":{}}"},

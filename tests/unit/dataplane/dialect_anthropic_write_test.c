@@ -411,12 +411,13 @@ static void tool_choice(void **state)
          "\"function\":{\"name\":\"f\",\"description\":\"d\",\"strict\":true,\"parameters\":{ "
          "\"properties\": {}}}}]",
          MSGS ",\"tools\":[{\"name\":\"f\",\"description\":\"d\",\"input_schema\":{\"type\":"
-              "\"object\",\"properties\": {}},\"strict\":true,\"cache_control\":{\"type\":"
+              "\"object\",\"properties\":{}},\"strict\":true,\"cache_control\":{\"type\":"
               "\"ephemeral\"}}]}",
          {}},
         {"\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"strict\":true,"
          "\"parameters\":{}}}]",
-         MSGS ",\"tools\":[{\"name\":\"f\",\"input_schema\":{\"type\":\"object\"}}]}",
+         MSGS
+         ",\"tools\":[{\"name\":\"f\",\"input_schema\":{\"type\":\"object\",\"properties\":{}}}]}",
          {.no_structured = true}},
     };
 
