@@ -110,7 +110,8 @@ def test_never_over_the_bound_and_nearly_all_of_the_refill(three, mock):
     for v in out:
         assert v.excess <= 1e-6, v
         if v.limit.name == "r1Mm":
-            assert v.admitted == v.asked, v
+            # (Whose answers come, but so late that others take them all, is told to come again: so slow are only sanitizers.)
+            assert v.admitted == v.asked or sluice.SLOW > 1 and v.admitted > 0.9 * v.asked, v
         # Demand did exceed it, and the proxies ran at their speed (under sanitizers leases run out unspent).
         if v.overloaded and sluice.SLOW == 1 and v.limit.name not in lower:
             assert v.short(0.95) <= 0, v

@@ -195,7 +195,7 @@ def test_a_day_turns(cluster, mock, tmp_path):
     for l, key in zip(limits, keys):
         l.key = key
     assert time.time() < turn - 1, "the machine is too slow for this test"
-    load = Load(c.proxies, limits, turn - time.time() + 2, "d", pause=0.01)
+    load = Load(c.proxies, limits, turn - time.time() + 1 + 2 * sluice.SLOW, "d", pause=0.01)
     arrived = limitload.arrivals(mock.file)
     for k, l in enumerate(limits):
         mine = [(t, arrived[name]) for name, kk, t, status in load.sent if kk == k and status == 200]

@@ -88,7 +88,10 @@ def test_after_a_200_the_key_is_refused_everywhere(cluster):
         for n in range(100):
             key = make_key(c.controls[n % 2], f"revoked-{n}")
             assert doors.try_key(key["key"]) == {200: names}, n
-            r = revoke(c.controls[(n // 2) % 2], key, "delete" if n % 3 else "disable")
+            control = c.controls[(n // 2) % 2]
+            # What the other one made it has a moment later; `wait` speaks of proxies.
+            wait_for(lambda: control.admin("GET", f"/keys/{key['id']}").status == 200, 5, "the key at the other control plane")
+            r = revoke(control, key, "delete" if n % 3 else "disable")
             assert r.status == 200 and r.json()["applied"] == {"live": 3, "applied": 3, "missing": []}, r
             assert doors.try_key(key["key"]) == {401: names}, n
     in_load(c, 4 * sluice.SLOW, work)
