@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models: those of the document go before those of the catalogue. A model of the catalogue keeps
+// Models: those of the document go before those of the catalogue, key by key: what an entry of the
+// document does not give is the catalogue's of that name. A model of the catalogue keeps
 // its places also at providers that are not there: they may come by the admin API, and until then
 // the model has its name, its price and its equivalents. Only servers of one's own that nobody
 // named are left out, and a model that is nowhere else.
@@ -14,6 +15,30 @@ static bool from_catalogue(const struct config_compile *k, const struct conf_ent
     return e >= k->catalog->models.items && e < k->catalog->models.items + k->catalog->models.n;
 }
 
+// What the catalogue says of a model of the document; NULL: it does not know the name.
+static const struct schema_model *base_of(const struct config_compile *k,
+                                          const struct conf_entry *e)
+{
+    const struct conf_entries *all = &k->catalog->models;
+
+    for (size_t i = 0; i < all->n && !from_catalogue(k, e); i++) {
+        if (strcmp(all->items[i].name, e->name) == 0) {
+            return all->items[i].value;
+        }
+    }
+    return NULL;
+}
+
+// Whichever of the two gives the key.
+static const struct schema_model *giver(const struct config_compile *k, const struct conf_entry *e,
+                                        const char *key)
+{
+    const struct schema_model *own = e->value, *base = base_of(k, e);
+    bool gives = own->node != NULL && node_get(own->node, slice_str(key)) != NULL;
+
+    return gives || base == NULL ? own : base;
+}
+
 // The model of the document or catalogue that has a name or alias.
 static void claim(struct config_compile *k, const struct conf_entry *e,
                   const struct conf_text *alias)
@@ -23,7 +48,8 @@ static void claim(struct config_compile *k, const struct conf_entry *e,
 
     if (other == NULL) {
         (void)map_put(&k->model_names, name, (void *)(uintptr_t)e);
-    } else if (alias != NULL && other != e && !from_catalogue(k, e)) {
+    } else if (alias != NULL && other != e && giver(k, e, "aliases") == e->value &&
+               !from_catalogue(k, e)) {
         conf_complain(k->ctx, PROBLEM_ERROR, alias->node, false, "\"%s\" has this name already",
                       other->name);
     }
@@ -31,7 +57,7 @@ static void claim(struct config_compile *k, const struct conf_entry *e,
 
 static void claim_aliases(struct config_compile *k, const struct conf_entry *e)
 {
-    const struct schema_model *m = e->value;
+    const struct schema_model *m = giver(k, e, "aliases");
     size_t one = conf_enter(k->ctx, e->name, SIZE_MAX);
 
     for (size_t i = 0; i < m->aliases.n; i++) {
@@ -302,9 +328,29 @@ static void put_equivalents(struct config_compile *k, struct resource *r,
     r->u.model->n_equivalents = n;
 }
 
+static void put_facts(struct config_compile *k, struct resource *r, const struct conf_entry *e)
+{
+    struct resource_model *m = r->u.model;
+    const struct schema_model *by = giver(k, e, "released");
+
+    m->aliases = config_compile_strs(r, &giver(k, e, "aliases")->aliases, &m->n_aliases);
+    m->modalities =
+        config_compile_strs(r, &giver(k, e, "modalities")->modalities, &m->n_modalities);
+    m->outputs = config_compile_strs(r, &giver(k, e, "outputs")->outputs, &m->n_outputs);
+    m->context = (uint32_t)giver(k, e, "context")->context;
+    m->max_output = (uint32_t)giver(k, e, "max-output")->max_output;
+    m->kind = config_compile_str(r, &giver(k, e, "kind")->kind);
+    if (by->released.s != NULL) {
+        size_t mark = conf_enter(k->ctx, "released", SIZE_MAX);
+
+        (void)!day_of(k, &by->released, &m->released_wall_us);
+        conf_leave(k->ctx, mark);
+    }
+}
+
 static void emit_one(struct config_compile *k, const struct conf_entry *e)
 {
-    const struct schema_model *m = e->value;
+    const struct schema_model *m = giver(k, e, "at");
     bool strict = !from_catalogue(k, e);
     struct slice id = slice_str(e->name);
     struct resource *r;
@@ -314,22 +360,16 @@ static void emit_one(struct config_compile *k, const struct conf_entry *e)
                       RESOURCE_ID_MAX);
         return;
     }
-    r = resource_new(RESOURCE_MODEL, id, 1);
-    put_places(k, r, m, strict);
-    put_equivalents(k, r, m, strict);
-    r->u.model->aliases = config_compile_strs(r, &m->aliases, &r->u.model->n_aliases);
-    r->u.model->modalities = config_compile_strs(r, &m->modalities, &r->u.model->n_modalities);
-    r->u.model->outputs = config_compile_strs(r, &m->outputs, &r->u.model->n_outputs);
-    r->u.model->context = (uint32_t)m->context;
-    r->u.model->max_output = (uint32_t)m->max_output;
-    r->u.model->kind = config_compile_str(r, &m->kind);
-    if (m->released.s != NULL) {
-        size_t mark = conf_enter(k->ctx, "released", SIZE_MAX);
-
-        (void)!day_of(k, &m->released, &r->u.model->released_wall_us);
-        conf_leave(k->ctx, mark);
+    if (strict && m == e->value && node_get(m->node, SLICE("at")) == NULL) {
+        conf_complain(k->ctx, PROBLEM_ERROR, e->node, true, "\"at\" is missing");
+        return;
     }
-    config_traits_put(k, &m->traits, r);
+    r = resource_new(RESOURCE_MODEL, id, 1);
+    put_places(k, r, m, strict && m == e->value);
+    m = giver(k, e, "equivalents");
+    put_equivalents(k, r, m, strict && m == e->value);
+    put_facts(k, r, e);
+    config_traits_put(k, &giver(k, e, "traits")->traits, r);
     if (r->u.model->n_at == 0) {
         resource_unref(&r);
         return;

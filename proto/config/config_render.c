@@ -36,17 +36,22 @@ static void put_text(struct json_out *o, const char *name, const char *s)
     }
 }
 
-static void put_texts(struct json_out *o, const char *name, const char *const *list, size_t n)
+// Also an empty one: what is left out would be the catalogue's.
+static void put_list(struct json_out *o, const char *name, const char *const *list, size_t n)
 {
-    if (n == 0) {
-        return;
-    }
     json_out_key(o, name);
     json_out_open(o, '[');
     for (size_t i = 0; i < n; i++) {
         json_out_text(o, slice_str(list[i]));
     }
     json_out_close(o, ']');
+}
+
+static void put_texts(struct json_out *o, const char *name, const char *const *list, size_t n)
+{
+    if (n > 0) {
+        put_list(o, name, list, n);
+    }
 }
 
 static void put_hidden(struct json_out *o, const char *name, const struct resource_pair *list,
@@ -378,10 +383,10 @@ static void render_model(struct json_out *o, const struct resource_model *m)
         put_place(o, &m->at[i]);
     }
     json_out_close(o, ']');
-    put_texts(o, "equivalents", m->equivalents, m->n_equivalents);
-    put_texts(o, "aliases", m->aliases, m->n_aliases);
-    put_texts(o, "modalities", m->modalities, m->n_modalities);
-    put_texts(o, "outputs", m->outputs, m->n_outputs);
+    put_list(o, "equivalents", m->equivalents, m->n_equivalents);
+    put_list(o, "aliases", m->aliases, m->n_aliases);
+    put_list(o, "modalities", m->modalities, m->n_modalities);
+    put_list(o, "outputs", m->outputs, m->n_outputs);
     json_out_field_u64(o, "context", m->context);
     json_out_field_u64(o, "max-output", m->max_output);
     put_text(o, "kind", m->kind);

@@ -228,11 +228,12 @@ static const struct conf_field model_at_fields[] = {
      .table = &price_change_table, .max = 8, .reload = true, .help = ""},
 };
 TABLE(model_at, struct schema_model_at, .shorthand = "provider",
-      .help = "Where the model is served, best first.");
+      .help = "Where the model is served, best first. Required for a model that the catalogue does not "
+              "have.");
 
 static const struct conf_field model_fields[] = {
     {.key = "at", .type = CONF_LIST, AT(schema_model, at), .table = &model_at_table,
-     .required = true, .reload = true, .help = ""},
+     .reload = true, .help = ""},
     {.key = "equivalents", .type = CONF_STRINGS, AT(schema_model, equivalents), .reload = true,
      .help = "Models that stand in for it at providers that lack it, best first."},
     {.key = "aliases", .type = CONF_STRINGS, AT(schema_model, aliases), .reload = true,
@@ -258,6 +259,6 @@ const struct conf_table schema_model_table = {
     .fields = model_fields,
     .n = ARRAY_LEN(model_fields),
     .help =
-        "Models by name, in addition to the catalogue's; an entry here replaces the catalogue's "
-        "of the same name.",
+        "Models by name, in addition to the catalogue's. A key that is given here goes before the "
+        "catalogue's of a model of the same name, a list replaces its list; a new model needs `at`.",
 };

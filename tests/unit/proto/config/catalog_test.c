@@ -630,6 +630,37 @@ static void equivalents_take_tools(void **state)
     }
 }
 
+// An entry of the document goes before the catalogue's key by key.
+static void a_model_is_overridden_by_keys(void **state)
+{
+    const struct resource_model *m;
+
+    (void)state;
+    assert_null(
+        parse("models: {gpt-5.4: {context: 5, aliases: [best]}, claude-haiku-5-5: {at: "
+              "[{provider: openai, id: x, price: {input: 3}}], equivalents: []}, gpt-5-pro: "
+              "{traits: {responses-only: false}}}"));
+    m = find(RESOURCE_MODEL, "gpt-5.4")->u.model;
+    assert_int_equal(m->context, 5);
+    assert_int_equal(m->max_output, 128000);
+    assert_int_equal(m->n_aliases, 1);
+    assert_string_equal(m->aliases[0], "best");
+    assert_true(m->n_equivalents > 3);
+    assert_true(m->n_at > 1);
+    assert_string_equal(m->at[0].provider, "openai");
+    assert_true(m->at[0].price.input == 2500000);
+    m = find(RESOURCE_MODEL, "claude-haiku-5-5")->u.model;
+    assert_int_equal(m->n_at, 1);
+    assert_string_equal(m->at[0].id, "x");
+    assert_int_equal(m->n_equivalents, 0);
+    assert_int_equal(m->context, 1000000);
+    assert_int_equal(m->traits.thinking, RESOURCE_THINKING_ADAPTIVE);
+    m = find(RESOURCE_MODEL, "gpt-5-pro")->u.model;
+    assert_false(m->traits.flags & RESOURCE_RESPONSES_ONLY);
+    assert_true(m->traits.flags & RESOURCE_COMPLETION_TOKENS);
+    assert_true(m->n_at > 0);
+}
+
 static void a_models_own_traits_go_first(void **state)
 {
     const struct resource_traits *t;
@@ -648,6 +679,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_as_large_as_promised),
+        cmocka_unit_test(a_model_is_overridden_by_keys),
         cmocka_unit_test(providers_are_complete),
         cmocka_unit_test(models_are_complete),
         cmocka_unit_test(equivalents_reach_every_large_vendor),
