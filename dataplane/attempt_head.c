@@ -73,10 +73,11 @@ static void put_query(struct buf *b, const struct resource_provider *p, bool mor
 
 // Of a routed request's headers only these mean anything to a provider; the last ones only to one
 // that speaks the client's dialect.
-static const char *const passed_on[] = {"traceparent", "tracestate",     "idempotency-key",
-                                        "openai-beta", "anthropic-beta", "anthropic-version"};
-#define PASSED_TRACE 2u // of them for tracing
-#define PASSED_ANY   3u // of them whatever the dialect
+static const char *const passed_on[] = {"traceparent",    "tracestate",  "idempotency-key",
+                                        "anthropic-beta", "openai-beta", "anthropic-version"};
+#define PASSED_TRACE     2u // of them for tracing
+#define PASSED_ANY       3u // of them whatever the dialect
+#define PASSED_ANTHROPIC 4u // of them to Anthropic, from whomever
 
 struct passing {
     struct buf *b;
@@ -117,9 +118,12 @@ static void pass_on(void *ctx, struct slice name, struct slice value)
 
 static void put_passed_on(struct buf *b, const struct req *r, bool trace, bool equal)
 {
+    bool to_anthropic = r->at.dialect == &dialect_anthropic;
     struct passing p = {.b = b,
                         .from = trace ? 0 : PASSED_TRACE,
-                        .to = equal ? ARRAY_LEN(passed_on) : PASSED_ANY,
+                        .to = equal          ? ARRAY_LEN(passed_on)
+                              : to_anthropic ? PASSED_ANTHROPIC
+                                             : PASSED_ANY,
                         .anthropic = equal && r->dialect == &dialect_anthropic};
 
     httpd_each_header(r->q, pass_on, &p);

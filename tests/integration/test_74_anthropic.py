@@ -106,6 +106,15 @@ def test_bytes_pass(up, upstream):
     assert seen[0][0] == "/v1/messages/count_tokens" and r.json() == {"input_tokens": 14}
 
 
+def test_beta_names_of_openai_clients(up, upstream):
+    """Asked for by name they go to Anthropic; the version is the gateway's."""
+    r, seen = post(up, upstream, "/v1/chat/completions", {"model": "anthropic/claude-sonnet-4-5", "messages": [{"role": "user", "content": "u"}]},
+                   {"anthropic-beta": "a-1", "anthropic-version": "2026-10-21", "anthropic-workspace-id": "w"})
+    headers = seen[0][1]
+    assert r.status == 200 and headers["anthropic-beta"] == "a-1" and headers["anthropic-version"] == "2023-06-01", r
+    assert "anthropic-workspace-id" not in headers
+
+
 def test_openai_counts(up, upstream):
     """OpenAI counts in the words of its Responses API; where it does not, or nobody does, an estimate says that it is one."""
     body = {"messages": [{"role": "user", "content": "12345678é"}], "max_tokens": 5}
