@@ -43,9 +43,9 @@ struct slice dialect_gemini_logprobs(const struct tape *t, uint32_t candidate, s
 // One part; false: none that is shown. The part's text is the tape's; ids are made where missing.
 bool dialect_gemini_read_part(const struct tape *t, uint32_t i, const struct canon_context *c,
                               struct canon_part *ret);
-// JSON Schema -> OpenAPI subset of `parameters` and `responseSchema` (Gemini 2.0 and older):
-// members it does not have go, $ref is put in place, const becomes enum, null types become
-// nullable.
+// JSON Schema -> OpenAPI subset of `responseSchema` (Gemini 2.0 and older): members it does not
+// have go, $ref is put in place, const becomes enum, null types become nullable. What would take
+// too long makes out->over.
 void dialect_gemini_write_schema(struct jwrite *w, struct slice schema);
 
 #endif

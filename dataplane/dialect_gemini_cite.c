@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The text is kept as runs of characters of one width, in UTF-8: "Été" is 2 1 2, so byte 3 is
 // behind two characters. English is one run, however long. Texts come escaped (jtext) and are not
-// decoded: an escape is one character.
+// decoded: an escape is one character. Each run knows where it begins, so that the one in which a
+// byte lies is found by halving: an answer may have a million places that are cited.
 #include "dataplane/dialect_gemini_cite.h"
 
 #include <string.h>
@@ -10,12 +11,20 @@
 #define CITATIONS_MAX 256u   // of one answer or event
 
 struct dialect_gemini_run {
+    uint64_t first_byte, first_char; // before it
     uint64_t chars;
     uint64_t width; // bytes of each
 };
 
+static uint64_t end_of(const struct dialect_gemini_run *r)
+{
+    return r->first_byte + r->chars * r->width;
+}
+
 static void add(struct dialect_gemini_cite *s, uint64_t width, struct arena *a)
 {
+    const struct dialect_gemini_run *last;
+
     if (s->n > 0 && s->runs[s->n - 1].width == width) {
         s->runs[s->n - 1].chars++;
         return;
@@ -33,7 +42,13 @@ static void add(struct dialect_gemini_cite *s, uint64_t width, struct arena *a)
         s->runs = more;
         s->cap = cap;
     }
-    s->runs[s->n++] = (struct dialect_gemini_run){1, width};
+    last = s->n > 0 ? &s->runs[s->n - 1] : NULL;
+    s->runs[s->n++] = (struct dialect_gemini_run){
+        .first_byte = last == NULL ? 0 : end_of(last),
+        .first_char = last == NULL ? 0 : last->first_char + last->chars,
+        .chars = 1,
+        .width = width,
+    };
 }
 
 // "00e9" -> 0xe9. The text is valid JSON: four hex digits are there.
@@ -82,17 +97,24 @@ void dialect_gemini_cite_text(struct dialect_gemini_cite *s, struct slice text, 
 // Characters that begin before so many bytes of the text.
 static uint64_t characters(const struct dialect_gemini_cite *s, uint64_t bytes)
 {
-    uint64_t chars = 0;
+    uint32_t low = 0, high = s->n;
+    const struct dialect_gemini_run *r;
 
-    for (uint32_t i = 0; i < s->n && bytes > 0; i++) {
-        const struct dialect_gemini_run *r = &s->runs[i];
-        uint64_t here = (bytes + r->width - 1) / r->width;
+    while (low + 1 < high) { // the last run that begins before byte number `bytes`
+        uint32_t middle = low + (high - low) / 2;
 
-        here = here < r->chars ? here : r->chars;
-        chars += here;
-        bytes = bytes > here * r->width ? bytes - here * r->width : 0;
+        if (s->runs[middle].first_byte < bytes) {
+            low = middle;
+        } else {
+            high = middle;
+        }
     }
-    return chars;
+    if (s->n == 0 || bytes == 0) {
+        return 0;
+    }
+    r = &s->runs[low];
+    return bytes >= end_of(r) ? r->first_char + r->chars
+                              : r->first_char + (bytes - r->first_byte + r->width - 1) / r->width;
 }
 
 static uint32_t element(const struct tape *t, uint32_t list, uint64_t index)

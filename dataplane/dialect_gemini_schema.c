@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // JSON Schema -> the OpenAPI subset of Gemini 2.0 and older (providers/gemini.md section 2
 // and 9.1). Recursive over the schema, as deep as the tape allows; what a schema stands for ($ref)
-// counts as a level, so that schemas that refer to themselves end.
+// counts as a level, so that schemas that refer to themselves end. Members that are looked at are
+// counted: a schema whose size or references make it too much work counts as too large.
 #include <string.h>
 
 #include "dataplane/dialect_gemini.h"
 
 #define REF_DEPTH_MAX 16u
-#define REFS_MAX      1000u // of a schema: those that name each other multiply
+#define REFS_MAX      1000u      // of a schema: those that name each other multiply
+#define STEPS_MAX     (1u << 21) // members looked at
 
 // How far references are followed.
 struct follow {
     unsigned depth, refs;
+    size_t steps;
 };
 
 static const char *const kept[] = {"format",        "title",    "description",      "minItems",
@@ -21,8 +24,26 @@ static const char *const kept[] = {"format",        "title",    "description",  
 
 static void write_schema(struct jwrite *w, const struct tape *t, uint32_t i, struct follow *f);
 
+static bool is_spent(struct jwrite *w, const struct follow *f)
+{
+    w->out->over = w->out->over || f->steps > STEPS_MAX;
+    return w->out->over;
+}
+
+static bool has(const struct tape *t, uint32_t schema, const char *name, struct follow *f)
+{
+    TAPE_MEMBERS(t, schema, i)
+    {
+        f->steps++;
+        if (tape_eq(t, i, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // "#/$defs/x" or "#/definitions/x" -> the value; TAPE_NONE: somewhere else.
-static uint32_t resolve(const struct tape *t, uint32_t ref)
+static uint32_t resolve(const struct tape *t, uint32_t ref, struct follow *f)
 {
     struct slice path = tape_text(t, ref);
     static const char *const roots[] = {"$defs", "definitions"};
@@ -35,6 +56,7 @@ static uint32_t resolve(const struct tape *t, uint32_t ref)
             memcmp(path.p + 2, roots[r], n) == 0 && path.p[n + 2] == '/') {
             TAPE_MEMBERS(t, defs, k)
             {
+                f->steps++;
                 if (slice_eq(tape_text(t, k), slice_from(path, n + 3))) {
                     return k + 1;
                 }
@@ -87,10 +109,10 @@ static uint32_t only_of(const struct tape *t, uint32_t list, bool *ret_nullable)
 }
 
 // Is it said by a layer outside of this one?
-static bool is_said(const struct tape *t, const struct layer *l, const char *name)
+static bool is_said(const struct tape *t, const struct layer *l, const char *name, struct follow *f)
 {
     for (l = l->outer; l != NULL; l = l->outer) {
-        if (tape_get(t, l->schema, name) != TAPE_NONE) {
+        if (has(t, l->schema, name, f)) {
             return true;
         }
     }
@@ -201,21 +223,21 @@ static void write_member(struct jwrite *w, const struct tape *t, const struct la
 {
     const char *name = kept_name(t, i);
 
-    if (tape_eq(t, i, "type") && !is_said(t, l, "type")) {
+    if (tape_eq(t, i, "type") && !is_said(t, l, "type", f)) {
         write_type(w, t, i + 1, said);
-    } else if (tape_eq(t, i, "properties") && !is_said(t, l, "properties")) {
+    } else if (tape_eq(t, i, "properties") && !is_said(t, l, "properties", f)) {
         write_properties(w, t, i + 1, f);
-    } else if (tape_eq(t, i, "items") && !is_said(t, l, "items")) {
+    } else if (tape_eq(t, i, "items") && !is_said(t, l, "items", f)) {
         jwrite_name(w, "items");
         write_schema(w, t, i + 1, f);
-    } else if (tape_eq(t, i, "enum") && !is_said(t, l, "enum") && !is_said(t, l, "const")) {
+    } else if (tape_eq(t, i, "enum") && !is_said(t, l, "enum", f) && !is_said(t, l, "const", f)) {
         write_enum(w, t, i + 1, said);
-    } else if (tape_eq(t, i, "const") && !is_said(t, l, "enum") && !is_said(t, l, "const") &&
-               tape_get(t, l->schema, "enum") == TAPE_NONE) {
+    } else if (tape_eq(t, i, "const") && !is_said(t, l, "enum", f) && !is_said(t, l, "const", f) &&
+               !has(t, l->schema, "enum", f)) {
         write_const(w, t, i + 1, said);
     } else if (tape_eq(t, i, "nullable")) {
         said->nullable = said->nullable || tape_true(t, i + 1);
-    } else if (name != NULL && !is_said(t, l, name)) {
+    } else if (name != NULL && !is_said(t, l, name, f)) {
         jwrite_name_text(w, tape_text(t, i));
         jwrite_raw(w, tape_raw(t, i + 1));
     }
@@ -229,7 +251,7 @@ static uint32_t inner_of(const struct tape *t, uint32_t i, struct said *said, st
 
     if (ref != TAPE_NONE && f->refs < REFS_MAX) {
         f->refs++;
-        to = resolve(t, ref);
+        to = resolve(t, ref, f);
     }
     to = to != TAPE_NONE ? to : only_of(t, tape_get(t, i, "allOf"), &ignored);
     return to != TAPE_NONE ? to : only_of(t, alternatives(t, i), &said->nullable);
@@ -243,6 +265,10 @@ static void write_layers(struct jwrite *w, const struct tape *t, const struct la
 
     TAPE_MEMBERS(t, l->schema, i)
     {
+        f->steps++;
+        if (is_spent(w, f)) {
+            return;
+        }
         write_member(w, t, l, i, said, f);
     }
     if (inner != TAPE_NONE) {
@@ -262,7 +288,7 @@ static void write_schema(struct jwrite *w, const struct tape *t, uint32_t i, str
     struct said said = {.nullable = false};
 
     jwrite_object(w);
-    if (!w->out->over) {
+    if (!is_spent(w, f)) {
         write_layers(w, t, &l, &said, f);
     }
     if (said.nullable) {

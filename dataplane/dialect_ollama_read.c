@@ -187,6 +187,7 @@ bool dialect_ollama_read_event(void *reader, struct tape *t, struct slice event,
                                const struct canon_context *c, struct canon_sink to)
 {
     struct reader *r = reader;
+    struct arena event_only;
     uint32_t message;
     struct err e;
 
@@ -210,7 +211,9 @@ bool dialect_ollama_read_event(void *reader, struct tape *t, struct slice event,
     }
     message = tape_get(t, 0, "message");
     tell_text(CANON_EV_REASONING, tape_get_text(t, message, "thinking"), SLICE_NULL, to);
-    tell_text(CANON_EV_TEXT, tape_get_text(t, message, "content"), logprobs_of(t, c->arena), to);
+    arena_init(&event_only, 0, 0); // a long stream must not heap them up in the request's
+    tell_text(CANON_EV_TEXT, tape_get_text(t, message, "content"), logprobs_of(t, &event_only), to);
+    arena_done(&event_only);
     TAPE_ITEMS(t, tape_get(t, message, "tool_calls"), i)
     {
         tell_call(r, t, i, c, to);

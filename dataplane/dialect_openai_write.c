@@ -194,6 +194,17 @@ static void put_blocks(struct jwrite *w, const struct canon_part *p)
     jwrite_array_end(w);
 }
 
+static void put_function(struct jwrite *w, const struct canon_part *p)
+{
+    jwrite_text_in(w, "name", p->name);
+    if (p->args.p == NULL && p->text.n > 0) { // what is no JSON object
+        jwrite_text_in(w, "arguments", p->text);
+    } else {
+        jwrite_name(w, "arguments");
+        jwrite_quoted(w, p->args.n > 0 ? p->args : SLICE("{}"));
+    }
+}
+
 static void put_call(struct jwrite *w, const struct canon_part *p, const struct canon_context *c)
 {
     jwrite_object(w);
@@ -206,13 +217,7 @@ static void put_call(struct jwrite *w, const struct canon_part *p, const struct 
     } else {
         jwrite_string_in(w, "type", SLICE("function"));
         jwrite_object_in(w, "function");
-        jwrite_text_in(w, "name", p->name);
-        if (p->args.p == NULL && p->text.n > 0) { // what is no JSON object
-            jwrite_text_in(w, "arguments", p->text);
-        } else {
-            jwrite_name(w, "arguments");
-            jwrite_quoted(w, p->args.n > 0 ? p->args : SLICE("{}"));
-        }
+        put_function(w, p);
     }
     jwrite_object_end(w);
     dialect_openai_write_google_signature(w, p->google_signature);
@@ -238,9 +243,7 @@ static void put_function_call(struct jwrite *w, const struct canon_part *p)
         p = p->next;
     }
     jwrite_object_in(w, "function_call");
-    jwrite_text_in(w, "name", p->name);
-    jwrite_name(w, "arguments");
-    jwrite_quoted(w, p->args.n > 0 ? p->args : SLICE("{}"));
+    put_function(w, p);
     jwrite_object_end(w);
 }
 

@@ -348,7 +348,7 @@ enum dialect_quirks_result dialect_quirks_edit(struct slice body, enum dialect_e
                                       .r = r,
                                       .o = o,
                                       .a = o->arena,
-                                      .chat = ep != DIALECT_COMPLETIONS || r != NULL};
+                                      .chat = ep == DIALECT_CHAT || ep == DIALECT_MESSAGES};
 
     if (t->quirks != NULL && has_body(ep) && tape_parse(&tape, body, NULL) &&
         tape_is(&tape, 0, SCAN_OBJECT)) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each choice has a list of parts in the order in which they began. Text of one kind that follows
-// itself is one part; arguments find their call by its number. Texts grow in bufs of their own and
-// become part of the answer when it is finished.
+// itself is one part; arguments find their call by its number, in an array. Texts grow in bufs of
+// their own and become part of the answer when it is finished.
 #include "dataplane/gather.h"
 
 #include "common/base/mem.h"
@@ -13,7 +13,6 @@
 struct part {
     struct part *next;
     enum canon_part_kind kind;
-    uint32_t tool;
     struct buf text; // jtext: of its kind, or a call's arguments
     struct canon_part out;
 };
@@ -22,6 +21,8 @@ struct gather_choice {
     struct gather_choice *next;
     uint32_t index;
     struct part *parts, **tail, *last;
+    struct part **calls; // by their numbers, which count from 0; NULL: has not begun
+    uint32_t n_calls;    // places
     struct buf logprobs; // elements of `content`, with commas
     struct canon_citation *citations, **cited;
     enum canon_finish finish;
@@ -105,11 +106,26 @@ static void add_signature(struct gather *g, struct gather_choice *k, struct slic
     p->out.signature = kept(g, text);
 }
 
+static void grow_calls(struct gather *g, struct gather_choice *k, uint32_t tool)
+{
+    uint32_t n = tool < 4 ? 8 : tool * 2;
+    struct part **more = arena_zalloc(g->arena, n * sizeof(struct part *));
+
+    for (uint32_t i = 0; i < k->n_calls; i++) {
+        more[i] = k->calls[i];
+    }
+    k->calls = more;
+    k->n_calls = n;
+}
+
 static void add_call(struct gather *g, struct gather_choice *k, const struct canon_event *ev)
 {
     struct part *p = add(g, k, CANON_TOOL_CALL);
 
-    p->tool = ev->tool;
+    if (ev->tool >= k->n_calls) {
+        grow_calls(g, k, ev->tool);
+    }
+    k->calls[ev->tool] = p;
     p->out.id = kept(g, ev->id);
     p->out.name = kept(g, ev->name);
     p->out.google_signature = kept(g, ev->google_signature);
@@ -117,11 +133,8 @@ static void add_call(struct gather *g, struct gather_choice *k, const struct can
 
 static void add_args(struct gather_choice *k, const struct canon_event *ev)
 {
-    for (struct part *p = k->parts; p != NULL; p = p->next) {
-        if (p->kind == CANON_TOOL_CALL && p->tool == ev->tool) {
-            buf_append(&p->text, ev->text);
-            return;
-        }
+    if (ev->tool < k->n_calls && k->calls[ev->tool] != NULL) {
+        buf_append(&k->calls[ev->tool]->text, ev->text);
     }
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "dataplane/gather.h"
+#include "dataplane/scan.h"
 #include "dataplane/sse.h"
 
 void xlate_init(struct xlate *x, const struct dialect *client, struct arena *arena, struct rng *rng)
@@ -89,6 +90,13 @@ bool xlate_request(struct xlate *x, const struct dialect *provider,
     return true;
 }
 
+static bool is_given(const struct scan_object *top, const char *name)
+{
+    const struct scan_member *m = scan_find(top, name);
+
+    return m != NULL && m->type != SCAN_NULL;
+}
+
 void xlate_equal(struct xlate *x, const struct dialect_request *rq, struct slice model)
 {
     xlate_reset(x);
@@ -97,7 +105,10 @@ void xlate_equal(struct xlate *x, const struct dialect_request *rq, struct slice
                                         .rng = x->rng,
                                         .endpoint = rq->endpoint,
                                         .model = model,
-                                        .include_usage = dialect_shows_usage(rq)};
+                                        .include_usage = dialect_shows_usage(rq),
+                                        // of old, in whose words the answer is
+                                        .functions = is_given(&rq->top, "functions") &&
+                                                     !is_given(&rq->top, "tools")};
 }
 
 void xlate_answered(struct xlate *x, uint64_t wall_s)

@@ -476,6 +476,32 @@ static void completions_of_old(void **state)
     arena_done(&a);
 }
 
+// Vectors are no stream, whatever the model or the vendor wants of chats.
+static void embeddings_never_stream(void **state)
+{
+    static const struct resource_traits *const traits[] = {&streams, NULL};
+    struct canon_target target = {.model = SLICE("m"), .quirks = &fireworks};
+    struct canon_outcome o = {.n_dropped = 0};
+    struct arena a;
+    struct buf out;
+
+    (void)state;
+    arena_init(&a, 4096, 0);
+    buf_init(&out, 1 << 20);
+    o.arena = &a;
+    for (size_t i = 0; i < ARRAY_LEN(traits); i++) {
+        target.traits = traits[i];
+        assert_int_equal(dialect_quirks_edit(SLICE(X("\"input\":\"a\",\"max_tokens\":9000")),
+                                             DIALECT_EMBEDDINGS, NULL, &target, &o, &out),
+                         DIALECT_QUIRKS_EDITED);
+        assert_true(slice_eq_str(buf_slice(&out), X("\"input\":\"a\",\"max_tokens\":4096")));
+        assert_false(o.streams);
+        buf_clear(&out);
+    }
+    buf_done(&out);
+    arena_done(&a);
+}
+
 // Of a request that was translated the client's own words are named.
 static void names_of_the_client(void **state)
 {
@@ -515,6 +541,7 @@ int main(void)
         cmocka_unit_test(edits_are_final),
         cmocka_unit_test(refusals_can_be_drops),
         cmocka_unit_test(completions_of_old),
+        cmocka_unit_test(embeddings_never_stream),
         cmocka_unit_test(names_of_the_client),
     };
 

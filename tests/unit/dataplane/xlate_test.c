@@ -201,6 +201,13 @@ static const struct {
      "\"groundingChunkIndices\":[0]}]}}]}"},
     {&dialect_ollama, "{\"model\":\"m\",\"message\":{\"content\":\"a\"},\"done\":false}",
      "{\"model\":\"m\",\"message\":{\"content\":\"a\",\"thinking\":\"b\"},\"done\":false}"},
+    {&dialect_gemini,
+     "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}],\"responseId\":\"r\"}",
+     "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]},\"logprobsResult\":{"
+     "\"chosenCandidates\":[{\"token\":\"a\",\"logProbability\":-1}]}}]}"},
+    {&dialect_ollama, "{\"model\":\"m\",\"message\":{\"content\":\"a\"},\"done\":false}",
+     "{\"model\":\"m\",\"message\":{\"content\":\"a\"},\"logprobs\":[{\"token\":\"a\",\"logprob\":-1}],"
+     "\"done\":false}"},
 };
 
 static void stream_many(const struct dialect *client, size_t i)
@@ -472,6 +479,55 @@ static void a_schema_that_names_itself(void **state)
     buf_done(&body);
 }
 
+// A definition of many members that say nothing here, named a thousand times; members that are
+// there again and again: little or nothing is written, but it would take minutes.
+static void schemas_that_are_too_much(void **state)
+{
+    static const struct {
+        const char *member, *definition;
+    } cases[] = {{"{\"$ref\":\"#/$defs/d\"}", "\"x\":1"},
+                 {"{\"$ref\":\"#/$defs/d\"}", "\"const\":1"},
+                 {"{}", "\"const\":1"}};
+    const struct canon_target target = {.model = SLICE("m"), .gemini_schema = true};
+    uint64_t began = cpu_us();
+
+    (void)state;
+    for (size_t c = 0; c < ARRAY_LEN(cases); c++) {
+        struct xlate_refusal why;
+        struct dialect_request rq;
+        struct buf body;
+        struct xlate x;
+        struct err e;
+
+        buf_init(&body, OUT_MAX);
+        buf_append_str(
+            &body, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],"
+                   "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"s\","
+                   "\"schema\":{\"type\":\"object\",\"properties\":{\"p\":{");
+        for (int i = 0; i < 200000; i++) {
+            buf_printf(&body, "%s%s", i == 0 ? "" : ",", cases[c].definition);
+        }
+        buf_append_str(&body, "}");
+        for (int i = 0; i < 1000; i++) {
+            buf_printf(&body, ",\"p%d\":%s", i, cases[c].member);
+        }
+        buf_append_str(&body, "},\"$defs\":{\"d\":{");
+        for (int i = 0; i < 200000; i++) {
+            buf_printf(&body, "%s%s", i == 0 ? "" : ",", cases[c].definition);
+        }
+        buf_append_str(&body, "}}}}}}");
+        rq = parse(&dialect_openai, DIALECT_CHAT, buf_slice(&body));
+        xlate_init(&x, &dialect_openai, &arena, &rng);
+        buf_clear(&out);
+        assert_false(
+            xlate_request(&x, &dialect_gemini, &target, &rq, buf_slice(&body), &out, &why, &e));
+        assert_string_equal(why.code, "invalid_value");
+        assert_true(cpu_us() - began < 60 * 1000000ull);
+        xlate_done(&x);
+        buf_done(&body);
+    }
+}
+
 // Many small parts, and the provider's name of its model in each of the chunks they become.
 static void an_answer_that_grows_too_large(void **state)
 {
@@ -600,6 +656,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_request_that_grows_too_large, setup, teardown),
         cmocka_unit_test_setup_teardown(a_result_with_a_long_id, setup, teardown),
         cmocka_unit_test_setup_teardown(a_schema_that_names_itself, setup, teardown),
+        cmocka_unit_test_setup_teardown(schemas_that_are_too_much, setup, teardown),
         cmocka_unit_test_setup_teardown(an_answer_that_grows_too_large, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stream_outlives_its_provider, setup, teardown),
         cmocka_unit_test_setup_teardown(split_thoughts_are_kept, setup, teardown),
