@@ -116,7 +116,8 @@ static void pass_on(void *ctx, struct slice name, struct slice value)
     }
 }
 
-static void put_passed_on(struct buf *b, const struct req *r, bool trace, bool equal)
+// Bits of those that went.
+static unsigned put_passed_on(struct buf *b, const struct req *r, bool trace, bool equal)
 {
     bool to_anthropic = r->at.dialect == &dialect_anthropic;
     struct passing p = {.b = b,
@@ -127,6 +128,7 @@ static void put_passed_on(struct buf *b, const struct req *r, bool trace, bool e
                         .anthropic = equal && r->dialect == &dialect_anthropic};
 
     httpd_each_header(r->q, pass_on, &p);
+    return p.passed;
 }
 
 // And those that this provider has a use for.
@@ -137,12 +139,31 @@ static bool takes_header(const struct resource_provider *p, const struct httpd_r
            !slice_eq_nocase(slice_str(name), slice_str(p->auth_header));
 }
 
-static void put_taken(struct buf *b, const struct httpd_req *q, const struct resource_provider *p)
+// Was it among those that went, or earlier in the list?
+static bool went(const struct resource_quirks *q, size_t taken, unsigned passed)
+{
+    struct slice name = slice_str(q->takes_headers[taken]);
+
+    for (size_t i = 0; i < ARRAY_LEN(passed_on); i++) {
+        if ((passed & 1u << i) != 0 && slice_eq_nocase(name, slice_str(passed_on[i]))) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < taken; i++) {
+        if (slice_eq_nocase(name, slice_str(q->takes_headers[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void put_taken(struct buf *b, const struct httpd_req *q, const struct resource_provider *p,
+                      unsigned passed)
 {
     for (size_t i = 0; i < p->quirks.n_takes_headers; i++) {
         const char *name = p->quirks.takes_headers[i];
 
-        if (takes_header(p, q, name)) {
+        if (takes_header(p, q, name) && !went(&p->quirks, i, passed)) {
             attempt_head_put(b, slice_str(name), httpd_header(q, name));
         }
     }
@@ -224,8 +245,7 @@ void attempt_head_write(struct req *r, struct buf *b, const struct resource_prov
     buf_append_str(b, "content-type: application/json\r\n"
                       "accept-encoding: identity\r\n"
                       "user-agent: sluice/" SLUICE_VERSION "\r\n");
-    put_passed_on(b, r, !r->w->shared->conf.drop_trace, equal);
-    put_taken(b, r->q, p);
+    put_taken(b, r->q, p, put_passed_on(b, r, !r->w->shared->conf.drop_trace, equal));
     attempt_head_put_provider(r, b, p, equal);
     attempt_head_put_length(b, body_bytes);
     buf_append_str(b, "\r\n");

@@ -31,9 +31,11 @@
 #include "dataplane/metrics.h"
 #include "dataplane/req.h"
 
-#define MAILBOX_MAX      65536u
-#define SCRATCH_MAX      (256u * 1024) // an upstream head
-#define DAEMONS_MAX      512u          // of libmicrohttpd, made as they are needed
+#define MAILBOX_MAX 65536u
+// An upstream head: of the client's own at most header-memory (1 MiB), and of the provider's
+// resource.
+#define SCRATCH_MAX      ((size_t)2 * 1024 * 1024)
+#define DAEMONS_MAX      512u // of libmicrohttpd, made as they are needed
 #define CONNS_PER_DAEMON 16u
 #define END_US           MONO_SEC
 #define TICK_US          MONO_SEC

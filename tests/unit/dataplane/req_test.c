@@ -173,6 +173,34 @@ static void passes_a_plain_answer(void **state)
     fake_free(&q);
 }
 
+// As much of a head as header-memory allows at most.
+static void passes_on_long_headers(void **state)
+{
+    static const char *const taken[] = {"x-own", "X-Own", "traceparent", "x-absent"};
+    char *value = mem_zalloc(800001);
+    struct resource_quirks *quirks = &build.list[0]->u.provider->quirks;
+    struct httpd_req q;
+
+    (void)state;
+    memset(value, 'v', 800000);
+    quirks->takes_headers = taken;
+    quirks->n_takes_headers = ARRAY_LEN(taken);
+    go();
+    fake_prepare(&q, "POST", CHAT, ASK);
+    fake_header(&q, "traceparent", value);
+    fake_header(&q, "x-own", "o");
+    fake_send(&q);
+    assert_true(fake_call(0)->head.n > 800000);
+    assert_true(fake_call(0)->head.n < 801000); // once
+    assert_true(fake_has(&fake_call(0)->head, "\r\nx-own: o\r\n"));
+    assert_false(fake_has(&fake_call(0)->head, "X-Own"));
+    fake_answer(0, OK_HEAD, ANSWER);
+    assert_int_equal(q.status, 200);
+    fake_finish(&q);
+    fake_free(&q);
+    mem_free(value);
+}
+
 static void maps_the_model_and_removes_extensions(void **state)
 {
     struct httpd_req q;
@@ -1150,6 +1178,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(passes_a_plain_answer),
+        T(passes_on_long_headers),
         T(maps_the_model_and_removes_extensions),
         T(relays_a_large_answer_from_the_bound_on),
         T(checks_a_plain_answer),
