@@ -206,12 +206,20 @@ static unsigned base_resp_status(const struct slice top[TOP_N])
                : 0;
 }
 
+// Neither null nor false, 0 or an empty text, with which some say that nothing is wrong.
+static bool says_something(struct slice v)
+{
+    enum scan_type t = v.p == NULL ? SCAN_NULL : scan_type_of(v);
+
+    return t == SCAN_OBJECT || t == SCAN_ARRAY || (t == SCAN_STRING && v.n > 2);
+}
+
 // {"error": ...} or the flat {"object":"error", ...}.
 static bool find_error(struct slice data, const struct slice top[TOP_N], struct slice *ret)
 {
     struct slice v = top[TOP_ERROR];
 
-    if (v.p != NULL && scan_type_of(v) != SCAN_NULL) {
+    if (says_something(v)) {
         // Text where an object should be: what else there is stands beside it.
         *ret = scan_type_of(v) == SCAN_OBJECT ? v : data;
         return true;
@@ -231,8 +239,7 @@ static unsigned error_in_answer(struct slice body, const struct slice top[TOP_N]
     if (base_resp_status(top) != 0) {
         return base_resp_status(top);
     }
-    if (top[TOP_CHOICES].p != NULL || slice_eq(top[TOP_ERROR], SLICE("\"\"")) ||
-        !find_error(body, top, &error)) {
+    if (top[TOP_CHOICES].p != NULL || !find_error(body, top, &error)) {
         return 0;
     }
     return dialect_openai_answer_error_status(error);

@@ -160,8 +160,8 @@ struct resource_quirks {
     const char *greedy;              // set to false in place of a temperature of 0; NULL
     uint32_t user_min, user_max;     // characters of `user`; others go. 0 = no bound
     // What a request costs in a tier of service, in thousandths of the standard one; 0 = nobody
-    // knows. price_us: where it was bound to stay in the US; price_peak: in peak_hours; 0 = as
-    // ever.
+    // knows. price_us: where it was bound to stay in the US, the same; price_peak: in peak_hours;
+    // 0 = as ever.
     uint32_t price_flex, price_priority, price_batch, price_fast, price_us, price_peak;
     uint32_t price_write, price_write_long; // a token written to a cache, of input; 0 = as input
     const char *const *peak_hours;

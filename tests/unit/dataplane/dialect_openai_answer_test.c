@@ -139,6 +139,10 @@ static void after_the_first_content(void **state)
     assert_int_equal(s.usage.input, 10);
     ev = see(&s, "{\"error\":{\"message\":\"x\"}}");
     assert_true(ev.error);
+    ev = see(&s, "{\"error\":false,\"choices\":[]}");
+    assert_false(ev.error);
+    ev = see(&s, "{\"error\":\"\",\"choices\":[]}");
+    assert_false(ev.error);
     ev = see(&s, "{\"object\":\"error\",\"message\":\"x\"}");
     assert_true(ev.error);
     ev = see(&s, "[DONE]");
@@ -399,6 +403,8 @@ static void whole_answers(void **state)
         {"{\"error\":\"text\"}", false, 500},
         {"{\"error\":\"text\",\"code\":429}", false, 429},
         {"{\"error\":\"\"}", false, 0},
+        {"{\"error\":false,\"data\":[]}", false, 0}, // nothing is wrong
+        {"{\"error\":0}", false, 0},
         {"{\"error\":\"text\",\"choices\":[]}", false, 0},
         {"{\"object\":\"error\",\"message\":\"m\",\"code\":404}", false, 404},
         {"{\"object\":\"list\",\"data\":[]}", false, 0},
