@@ -31,6 +31,7 @@
 #include "controlplane/master.h"
 #include "controlplane/prober.h"
 #include "controlplane/publish.h"
+#include "controlplane/reader.h"
 #include "controlplane/reseal.h"
 #include "controlplane/usage.h"
 #include "proto/keys.h"
@@ -61,6 +62,7 @@ struct daemon {
     struct upstream *upstream;
     struct prober *prober;
     struct api *api;
+    struct reader *reader;
     struct config *wanted; // to be applied; NULL: nothing
     bool by_signal;        // ... because of SIGHUP
     bool applying, ready;
@@ -385,9 +387,18 @@ static void reload_keys(struct daemon *d)
     reseal_start(d->reseal);
 }
 
-static void reload(struct daemon *d)
+// The reader's thread.
+static struct config *read_config(void *arg)
 {
-    struct config *next = daemon_read_config(d->c, false);
+    const struct daemon *d = arg;
+
+    return daemon_read_config(d->c, false);
+}
+
+// SIGHUP: the file has been read.
+static void on_config(void *arg, struct config *next)
+{
+    struct daemon *d = arg;
 
     if (next == NULL) {
         LOG(ERROR, "config.refused", LOG_STR("file", d->c->config_file),
@@ -610,7 +621,7 @@ static void on_signal(void *arg, int signo)
 
     if (signo == SIGHUP) {
         reload_keys(d);
-        reload(d);
+        reader_start(d->reader);
     } else if ((signo == SIGTERM || signo == SIGINT) && !d->draining) {
         LOG(INFO, "control.stopping", LOG_INT("signal", signo));
         (void)proc_notify("STOPPING=1"); // see become_ready
@@ -624,6 +635,7 @@ static void on_signal(void *arg, int signo)
 static void daemon_done(struct daemon *d)
 {
     // First: it answers what is pending, and the commit of the file sets its timer to try again.
+    reader_free(&d->reader);
     prober_free(&d->prober);
     reseal_free(&d->reseal);
     store_free(&d->store);
@@ -770,7 +782,8 @@ static bool start(struct daemon *d, struct err *e)
 
     d->loop = loop_new(e);
     d->signals = d->loop == NULL ? NULL : proc_signals_new(d->loop, on_signal, d, e);
-    if (d->signals == NULL || !proc_mkdirs(d->c->data_dir, e)) {
+    d->reader = d->signals == NULL ? NULL : reader_new(d->loop, read_config, on_config, d, e);
+    if (d->reader == NULL || !proc_mkdirs(d->c->data_dir, e)) {
         return false;
     }
     egress_init(&d->egress, &config_boot(d->wanted)->egress);
