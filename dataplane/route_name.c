@@ -148,10 +148,9 @@ static const struct resource_model_at *entry_at(const struct route_name *w, stru
 
 // A suffix that the named provider understands itself (OpenRouter) is for it: what stands before it
 // still says which model it is.
-static void give_suffix(const struct snapshot *s, struct slice model, struct arena *a,
+static void give_suffix(const struct snapshot *s, struct slice suffix, struct arena *a,
                         struct route_name *w)
 {
-    struct slice suffix = slice_from(model, w->full.n);
     const struct resource_model_at *at;
     const struct resource_quirks *q;
 
@@ -174,13 +173,15 @@ static void give_suffix(const struct snapshot *s, struct slice model, struct are
 struct route_name route_name_resolve(const struct snapshot *s, struct slice model, struct arena *a)
 {
     struct route_name w = {.sort = 0};
+    struct slice suffix;
 
     w.full = strip_suffix(model, &w.sort);
+    suffix = slice_from(model, w.full.n);
     look_up(s, &w);
-    give_suffix(s, model, a, &w);
     if (w.known.res == NULL && decode_slashes(w.full, a, &w.full)) {
         look_up(s, &w);
     }
+    give_suffix(s, suffix, a, &w);
     return w;
 }
 

@@ -213,6 +213,8 @@ static void unified_names(void **state)
         {"together/meta-llama/Llama-3:nitro", "together/meta-llama/Llama-3:nitro[tg]"},
         {"together/llama-3:nitro", "together/meta-llama/Llama-3:nitro[tg]"},
         {"together/new:nitro", "together/new:nitro[tg]"},
+        {"together%2Fnew:nitro", "together/new:nitro[tg]"},
+        {"together/a%2Fnew:nitro", "together/a/new:nitro[tg]"},
         {"together/new:floor", "together/new[tg]"},
         {"openai/gpt-4o-mini:free", "openai/gpt-4o-mini:free[ok1] openai/gpt-4o-mini:free[ok2]"},
     };
