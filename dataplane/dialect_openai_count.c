@@ -3,6 +3,7 @@
 // call and its result an item each, tools are flat.
 #include "dataplane/dialect_openai_count.h"
 
+#include "dataplane/dialect_openai_write.h"
 #include "dataplane/jtext.h"
 
 // --- items -------------------------------------------------------------------------------------
@@ -24,19 +25,6 @@ static bool is_media(const struct canon_part *p)
            (p->kind == CANON_FILE && p->source == CANON_BASE64);
 }
 
-static void put_address(struct jwrite *w, const char *name, const struct canon_part *p)
-{
-    jwrite_name(w, name);
-    jwrite_text_begin(w);
-    if (p->source == CANON_BASE64) {
-        jwrite_text_more(w, SLICE("data:"));
-        jwrite_text_more(w, p->media_type);
-        jwrite_text_more(w, SLICE(";base64,"));
-    }
-    jwrite_text_more(w, p->data);
-    jwrite_text_end(w);
-}
-
 static void put_part(struct jwrite *w, const struct canon_part *p)
 {
     jwrite_object(w);
@@ -46,11 +34,11 @@ static void put_part(struct jwrite *w, const struct canon_part *p)
     } else if (p->kind == CANON_IMAGE) {
         jwrite_text_in(w, "type", SLICE("input_image"));
         jwrite_text_in(w, "detail", p->detail.n > 0 ? p->detail : SLICE("auto"));
-        put_address(w, "image_url", p);
+        dialect_openai_write_address(w, "image_url", p);
     } else {
         jwrite_text_in(w, "type", SLICE("input_file"));
         jwrite_text_in(w, "filename", p->name.n > 0 ? p->name : SLICE("document.pdf"));
-        put_address(w, "file_data", p);
+        dialect_openai_write_address(w, "file_data", p);
     }
     jwrite_object_end(w);
 }

@@ -8,6 +8,7 @@
 #include "dataplane/dialect_openai_history.h"
 
 #include "common/base/text.h"
+#include "dataplane/dialect_openai_write.h"
 #include "proto/resource.h"
 
 struct writer {
@@ -66,20 +67,6 @@ static void put_text(struct writer *s, const struct canon_part *p, struct slice 
     jwrite_object_end(s->w);
 }
 
-// The member of an open object that holds media as an address.
-static void put_address(struct jwrite *w, const char *name, const struct canon_part *p)
-{
-    jwrite_name(w, name);
-    jwrite_text_begin(w);
-    if (p->source == CANON_BASE64) {
-        jwrite_text_more(w, SLICE("data:"));
-        jwrite_text_more(w, p->media_type);
-        jwrite_text_more(w, SLICE(";base64,"));
-    }
-    jwrite_text_more(w, p->data);
-    jwrite_text_end(w);
-}
-
 static bool put_image(struct writer *s, const struct canon_part *p)
 {
     if (p->source == CANON_FILE_ID) {
@@ -89,7 +76,7 @@ static bool put_image(struct writer *s, const struct canon_part *p)
     jwrite_object(s->w);
     jwrite_string_in(s->w, "type", SLICE("image_url"));
     jwrite_object_in(s->w, "image_url");
-    put_address(s->w, "url", p);
+    dialect_openai_write_address(s->w, "url", p);
     jwrite_text_in(s->w, "detail", p->detail);
     jwrite_object_end(s->w);
     put_cache_control(s, p);
@@ -137,7 +124,7 @@ static bool put_file(struct writer *s, const struct canon_part *p)
         jwrite_text_in(s->w, "file_id", p->data);
     } else {
         jwrite_text_in(s->w, "filename", p->name.n > 0 ? p->name : SLICE("document.pdf"));
-        put_address(s->w, "file_data", p);
+        dialect_openai_write_address(s->w, "file_data", p);
     }
     jwrite_object_end(s->w);
     put_cache_control(s, p);

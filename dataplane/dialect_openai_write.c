@@ -95,12 +95,9 @@ void dialect_openai_write_google_signature(struct jwrite *w, struct slice signat
     }
 }
 
-void dialect_openai_write_image(struct jwrite *w, const struct canon_part *p)
+void dialect_openai_write_address(struct jwrite *w, const char *name, const struct canon_part *p)
 {
-    jwrite_object(w);
-    jwrite_string_in(w, "type", SLICE("image_url"));
-    jwrite_object_in(w, "image_url");
-    jwrite_name(w, "url");
+    jwrite_name(w, name);
     jwrite_text_begin(w);
     if (p->source == CANON_BASE64) {
         jwrite_text_more(w, SLICE("data:"));
@@ -109,6 +106,14 @@ void dialect_openai_write_image(struct jwrite *w, const struct canon_part *p)
     }
     jwrite_text_more(w, p->data);
     jwrite_text_end(w);
+}
+
+void dialect_openai_write_image(struct jwrite *w, const struct canon_part *p)
+{
+    jwrite_object(w);
+    jwrite_string_in(w, "type", SLICE("image_url"));
+    jwrite_object_in(w, "image_url");
+    dialect_openai_write_address(w, "url", p);
     jwrite_object_end(w);
     jwrite_object_end(w);
 }

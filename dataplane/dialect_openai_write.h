@@ -17,6 +17,8 @@ void dialect_openai_write_answer(const struct canon_answer *answer, const struct
 void dialect_openai_write_usage(struct jwrite *w, const struct dialect_usage *u,
                                 const struct canon_context *c);
 void dialect_openai_write_google_signature(struct jwrite *w, struct slice signature);
+// Media that are no file id, as an address: a data: URL where they are here.
+void dialect_openai_write_address(struct jwrite *w, const char *name, const struct canon_part *p);
 // Values of an open array.
 void dialect_openai_write_image(struct jwrite *w, const struct canon_part *p);
 void dialect_openai_write_citation(struct jwrite *w, const struct canon_citation *k);
