@@ -260,11 +260,16 @@ static void put_image(const struct writer *s, const struct canon_event *ev,
     end(c, SLICE_NULL, out);
 }
 
+// Sources that a vendor names behind its finish reason have no chunk to be in.
 static void put_citation(const struct writer *s, const struct canon_event *ev,
                          const struct canon_context *c, struct buf *out)
 {
-    struct jwrite w = begin(s, ev->choice, out);
+    struct jwrite w;
 
+    if (get_bit(s->finished, ev->choice)) {
+        return;
+    }
+    w = begin(s, ev->choice, out);
     jwrite_array_in(&w, "annotations");
     dialect_openai_write_citation(&w, ev->citation);
     jwrite_array_end(&w);

@@ -121,6 +121,7 @@ static void deltas(void **state)
          ROLE("1") CHOICE("1", "\"content\":\"b\"")},
         {{.kind = CANON_EV_FINISH, .finish = CANON_FINISH_STOP}, FINISH("0", "tool_calls")},
         {{.kind = CANON_EV_FINISH, .finish = CANON_FINISH_STOP}, ""},
+        {{.kind = CANON_EV_CITATION, .citation = &citation}, ""}, // too late
         {{.kind = CANON_EV_FINISH, .choice = 1, .finish = CANON_FINISH_NONE}, FINISH("1", "stop")},
         {{.kind = CANON_EV_FINISH, .choice = 2, .finish = CANON_FINISH_FILTER},
          ROLE("2") FINISH("2", "content_filter")},
