@@ -87,7 +87,7 @@ def test_client(results, client, provider):
 def test_every_provider_was_asked_in_its_own_words(results, mock):
     for f in results.values():
         f.result()
-    paths = {"openai": {"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses/input_tokens"}, "acme": {"/v1/chat/completions"},
+    paths = {"openai": {"/v1/chat/completions", "/v1/embeddings", "/v1/responses/input_tokens"}, "acme": {"/v1/chat/completions"},
              "anthropic": {"/v1/messages", "/v1/messages/count_tokens"}, "ollama": {"/api/chat", "/api/embed"}}
     for port, (name, _, _) in zip(mock.ports, PROVIDERS):
         asked = [a for a in mock.log(port=port) if a["method"] == "POST"]  # GET: probes
