@@ -2,7 +2,7 @@
 // A stream of OpenAI's dialect or a vendor of it, a line of data each, translated for either
 // client. Toward OpenAI's clients all chunks have one id, a choice begins with its role and
 // finishes once; toward Anthropic's blocks open and close one after the other. Nothing follows the
-// end.
+// end. And the same stream put together, as a whole answer for either.
 #include <stdint.h>
 #include <string.h>
 
@@ -61,7 +61,10 @@ static void check_chunk(struct watch *w, const struct tape *t, struct arena *a)
         uint64_t bit = (uint64_t)1 << index % 64;
         uint32_t delta = tape_get(t, first, "delta");
 
-        CHECK((w->finished[index / 64] & bit) == 0);
+        // But for sources, which xAI names behind it.
+        CHECK((w->finished[index / 64] & bit) == 0 ||
+              (tape_get(t, delta, "annotations") != TAPE_NONE &&
+               tape_given(t, first, "finish_reason") == TAPE_NONE));
         CHECK((w->seen[index / 64] & bit) != 0 ||
               tape_eq(t, tape_get(t, delta, "role"), "assistant"));
         w->seen[index / 64] |= bit;
@@ -132,6 +135,45 @@ static void run(const struct dialect *client, struct slice text, uint8_t flags, 
     xlate_done(&x);
 }
 
+static void run_together(const struct dialect *client, struct slice text, uint8_t flags,
+                         struct arena *a)
+{
+    struct dialect_answer seen;
+    struct slice error;
+    struct buf stream, out;
+    struct rng rng;
+    struct xlate x;
+
+    rng_init(&rng, 1);
+    xlate_init(&x, client, a, &rng);
+    x.provider = &dialect_openai;
+    x.context = (struct canon_context){.arena = a,
+                                       .rng = &rng,
+                                       .endpoint = client == &dialect_openai ? DIALECT_CHAT
+                                                                             : DIALECT_MESSAGES,
+                                       .model = SLICE("m"),
+                                       .functions = (flags & 1) != 0,
+                                       .quirks = (flags & 2) != 0 ? RESOURCE_SPLIT_THINK : 0};
+    buf_init(&stream, OUT_MAX);
+    buf_init(&out, OUT_MAX);
+    while (text.p != NULL) {
+        struct slice line;
+
+        text = slice_cut(text, '\n', &line);
+        buf_append(&stream, (flags & 4) != 0 ? SLICE("event: error\ndata: ") : SLICE("data: "));
+        buf_append(&stream, line);
+        buf_append(&stream, SLICE("\n\n"));
+    }
+    if (xlate_gather(&x, buf_slice(&stream), &out, &seen, &error)) {
+        CHECK(scan_validate(buf_slice(&out), NULL) && error.p == NULL);
+    } else {
+        CHECK(seen.malformed && (error.p == NULL) == (seen.error_status == 0));
+    }
+    buf_done(&stream);
+    buf_done(&out);
+    xlate_done(&x);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct slice text = {(const char *)data + 1, size - 1};
@@ -143,6 +185,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena_init(&a, 4096, 0);
     run(&dialect_openai, text, data[0], &a);
     run(&dialect_anthropic, text, data[0], &a);
+    run_together(&dialect_openai, text, data[0], &a);
+    run_together(&dialect_anthropic, text, data[0], &a);
     arena_done(&a);
     return 0;
 }

@@ -26,6 +26,10 @@ static const struct {
     {"POST", "/v1/chat/completions", "{\"mod"},
     {"GET", "/v1/models", ""},
     {"POST", "/nowhere", ""},
+    {"POST", "/v1/chat/completions", "{\"model\":\"qwq\",\"messages\":[],\"functions\":[]}"},
+    {"POST", "/v1/embeddings", "{\"model\":\"qwq\",\"input\":\"a\"}"},
+    {"POST", "/v1/completions", "{\"model\":\"qwq\",\"prompt\":\"a\",\"max_tokens\":9}"},
+    {"POST", "/v1/messages", "{\"model\":\"qwq\",\"max_tokens\":9,\"messages\":[]}"},
 };
 static const char *const heads[] = {
     "HTTP/1.1 200 OK\r\ncontent-type: application/json",
@@ -74,6 +78,8 @@ static void add_world(void)
         {.provider = "two",
          .id = "gpt",
          .price = {.input = 1, .cached = 1, .cache_write = 1, .output = 1}}};
+    static const struct resource_model_at streamed[] = {{.provider = "one", .id = "qwq"},
+                                                        {.provider = "two", .id = "qwq"}};
     static const struct resource_target targets[] = {{"one", NULL, 1000}, {"two", NULL, 1000}};
     static const struct resource_balance balance = {"chat", RESOURCE_PRIORITY, targets, 2};
     static const char *const names[] = {"one", "two"};
@@ -85,8 +91,11 @@ static void add_world(void)
         p->auth_header = "authorization";
         p->auth_scheme = "Bearer";
         p->needs_key = false;
+        p->quirks.flags = RESOURCE_NO_FILES;
     }
     (void)build_model(&build, "gpt", at, 2);
+    // Its answers are put together of streams.
+    build_model(&build, "qwq", streamed, 2)->traits.flags = RESOURCE_STREAM_ONLY;
     struct resource_router *router = build_add(&build, RESOURCE_ROUTER, "main")->u.router;
     router->balances = &balance;
     router->n_balances = 1;
