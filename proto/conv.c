@@ -101,6 +101,7 @@ static void field_to_pb(const struct conv_field *f, const char *from, char *to,
         break;
     }
     case CONV_U32:
+    case CONV_ENUM:
         memcpy(out, at, sizeof(uint32_t));
         break;
     case CONV_U64:
@@ -230,6 +231,13 @@ static bool field_from_pb(const struct conv_field *f, const char *from, char *to
         if (v < f->min || v > f->max) {
             return err_set(e, ERR_INVALID, "%s: %u is not in %u..%u", f->name, v, f->min, f->max);
         }
+        memcpy(at, &v, sizeof(v));
+        return true;
+    }
+    case CONV_ENUM: {
+        uint32_t v = *(const uint32_t *)in;
+
+        v = v > f->max ? 0 : v;
         memcpy(at, &v, sizeof(v));
         return true;
     }

@@ -26,6 +26,7 @@ enum conv_type {
     CONV_STRING,   // const char *, never NULL after decoding
     CONV_NULLABLE, // const char *, NULL <-> ""
     CONV_U32,      // bounded by min, max (also enums)
+    CONV_ENUM,     // one of 0..max; a value of a later version is read as 0: nothing known
     CONV_U64,
     CONV_BOOL,
     CONV_FIXED,    // uint8_t[max] <-> bytes of exactly that length, or none (zero)
@@ -81,6 +82,9 @@ MUST_CHECK bool conv_from_pb(const struct conv_table *t, const ProtobufCMessage 
 #define CONV_I(S, P, f, lo, hi)                                                                    \
     CONV_ROW(S, P, f, CONV_U32, sizeof(((struct S *)0)->f) == 4, CONV_IS(P, f, uint32_t),          \
              .min = (lo), .max = (hi))
+#define CONV_E(S, P, f, hi)                                                                        \
+    CONV_ROW(S, P, f, CONV_ENUM, sizeof(((struct S *)0)->f) == 4, CONV_IS(P, f, uint32_t),         \
+             .max = (hi))
 #define CONV_B(S, P, f)                                                                            \
     CONV_ROW(S, P, f, CONV_BOOL, CONV_IS(struct S, f, bool), CONV_IS(P, f, protobuf_c_boolean), )
 #define CONV_F(S, P, f)                                                                            \

@@ -46,9 +46,9 @@ static const struct conv_field quirks_fields[] = {
     CONV_SS(resource_quirks, Pb__Quirks, efforts),
     CONV_I(resource_quirks, Pb__Quirks, tool_choices, 0, ANY),
     CONV_I(resource_quirks, Pb__Quirks, formats, 0, ANY),
-    CONV_I(resource_quirks, Pb__Quirks, max_tokens_name, 0, RESOURCE_MAX_TOKENS_EITHER),
-    CONV_I(resource_quirks, Pb__Quirks, reasoning, 0, RESOURCE_REASONING_SPLIT),
-    CONV_I(resource_quirks, Pb__Quirks, reasoning_history, 0, RESOURCE_HISTORY_PARTS),
+    CONV_E(resource_quirks, Pb__Quirks, max_tokens_name, RESOURCE_MAX_TOKENS_EITHER),
+    CONV_E(resource_quirks, Pb__Quirks, reasoning, RESOURCE_REASONING_SPLIT),
+    CONV_E(resource_quirks, Pb__Quirks, reasoning_history, RESOURCE_HISTORY_PARTS),
     CONV_I(resource_quirks, Pb__Quirks, temperature_min, 0, ANY),
     CONV_I(resource_quirks, Pb__Quirks, temperature_max, 0, ANY),
     CONV_I(resource_quirks, Pb__Quirks, top_p_max, 0, ANY),
@@ -77,8 +77,8 @@ static const struct conv_table quirks_table =
 
 static const struct conv_field traits_fields[] = {
     CONV_U(resource_traits, Pb__Traits, flags),
-    CONV_I(resource_traits, Pb__Traits, thinking, 0, RESOURCE_THINKING_PROMPT),
-    CONV_I(resource_traits, Pb__Traits, thinking_off, 0, RESOURCE_OFF_NEVER),
+    CONV_E(resource_traits, Pb__Traits, thinking, RESOURCE_THINKING_PROMPT),
+    CONV_E(resource_traits, Pb__Traits, thinking_off, RESOURCE_OFF_NEVER),
     CONV_SS(resource_traits, Pb__Traits, efforts),
     CONV_SS(resource_traits, Pb__Traits, drop),
     CONV_I(resource_traits, Pb__Traits, max_output, 0, ANY),

@@ -471,6 +471,32 @@ static void damaged_input_is_refused(void **state)
     }
 }
 
+// What a later version knows of vendors and models and this one does not: nothing is known. Refused
+// settings would leave a proxy without any key.
+static void knowledge_of_a_later_version_is_none(void **state)
+{
+    const struct resource_family family = {
+        .match = two, .n_match = 2, .traits = {.thinking = 99, .thinking_off = 99}};
+    struct resource *r = resource_new(RESOURCE_SETTINGS, SLICE("global"), 2);
+
+    (void)state;
+    *r->u.settings = (struct resource_settings){.families = &family, .n_families = 1};
+    r = through(r);
+    assert_int_equal(r->u.settings->families[0].traits.thinking, 0);
+    assert_int_equal(r->u.settings->families[0].traits.thinking_off, 0);
+    resource_unref(&r);
+    r = sample_provider();
+    r->u.provider->quirks.max_tokens_name = 99;
+    r->u.provider->quirks.reasoning = 99;
+    r->u.provider->quirks.reasoning_history = 99;
+    r = through(r);
+    assert_int_equal(r->u.provider->quirks.max_tokens_name, 0);
+    assert_int_equal(r->u.provider->quirks.reasoning, 0);
+    assert_int_equal(r->u.provider->quirks.reasoning_history, 0);
+    assert_int_equal(r->u.provider->quirks.top_p_max, 990);
+    resource_unref(&r);
+}
+
 static void bounds_hold(void **state)
 {
     struct resource *r = sample_provider();
@@ -633,6 +659,7 @@ int main(void)
         cmocka_unit_test(later_fields_survive),
         cmocka_unit_test(damaged_input_is_refused),
         cmocka_unit_test(bounds_hold),
+        cmocka_unit_test(knowledge_of_a_later_version_is_none),
         cmocka_unit_test(unknown_fields_are_ignored),
         cmocka_unit_test(every_truncation_is_handled),
         cmocka_unit_test(a_key_is_small),
