@@ -1,54 +1,68 @@
 // SPDX-License-Identifier: Apache-2.0
 // The text is kept as runs of characters of one width, in UTF-8: "Été" is 2 1 2, so byte 3 is
-// behind two characters. English is one run, however long. Texts come escaped (jtext) and are not
-// decoded: an escape is one character. Each run knows where it begins, so that the one in which a
-// byte lies is found by halving: an answer may have a million places that are cited.
+// behind two characters. English is one run, however long; of other languages there are many, so
+// one takes four bytes. Texts come escaped (jtext) and are not decoded: an escape is one character.
+// A mark at every so many runs says where it begins, so that the one in which a byte lies is soon
+// found: an answer may have a million places that are cited.
 #include "dataplane/dialect_gemini_cite.h"
 
 #include <string.h>
 
 #define RUNS_MAX      65536u // of a text; what changes its widths more often is not cited
+#define STRIDE        64u    // runs from one mark to the next
 #define CITATIONS_MAX 256u   // of one answer or event
+#define CHARS_MAX     ((1u << 30) - 1)
 
 struct dialect_gemini_run {
-    uint64_t first_byte, first_char; // before it
-    uint64_t chars;
-    uint64_t width; // bytes of each
+    uint32_t code; // characters * 4 + bytes of each - 1
 };
 
-static uint64_t end_of(const struct dialect_gemini_run *r)
+struct dialect_gemini_mark {
+    uint64_t bytes, chars; // before the run
+};
+
+static uint32_t chars_of(struct dialect_gemini_run r)
 {
-    return r->first_byte + r->chars * r->width;
+    return r.code >> 2;
 }
 
-static void add(struct dialect_gemini_cite *s, uint64_t width, struct arena *a)
+static uint32_t width_of(struct dialect_gemini_run r)
 {
-    const struct dialect_gemini_run *last;
+    return (r.code & 3) + 1;
+}
 
-    if (s->n > 0 && s->runs[s->n - 1].width == width) {
-        s->runs[s->n - 1].chars++;
-        return;
-    }
-    if (s->n == RUNS_MAX) {
-        return;
-    }
-    if (s->n == s->cap) {
-        uint32_t cap = s->cap == 0 ? 4 : s->cap * 2;
-        struct dialect_gemini_run *more = arena_alloc(a, cap * sizeof(*more));
+static void grow(struct dialect_gemini_cite *s, struct arena *a)
+{
+    uint32_t cap = s->cap == 0 ? 4 : s->cap * 2;
+    struct dialect_gemini_run *runs = arena_alloc(a, cap * sizeof(*runs));
+    struct dialect_gemini_mark *marks = arena_alloc(a, (cap / STRIDE + 1) * sizeof(*marks));
 
-        if (s->n > 0) {
-            memcpy(more, s->runs, s->n * sizeof(*more));
+    if (s->n > 0) {
+        memcpy(runs, s->runs, s->n * sizeof(*runs));
+        memcpy(marks, s->marks, ((s->n - 1) / STRIDE + 1) * sizeof(*marks));
+    }
+    s->runs = runs;
+    s->marks = marks;
+    s->cap = cap;
+}
+
+static void add(struct dialect_gemini_cite *s, uint32_t width, struct arena *a)
+{
+    struct dialect_gemini_run *last = s->n == 0 ? NULL : &s->runs[s->n - 1];
+
+    if (last != NULL && width_of(*last) == width && chars_of(*last) < CHARS_MAX) {
+        last->code += 4;
+    } else if (s->n < RUNS_MAX) {
+        if (s->n == s->cap) {
+            grow(s, a);
         }
-        s->runs = more;
-        s->cap = cap;
+        if (s->n % STRIDE == 0) {
+            s->marks[s->n / STRIDE] = (struct dialect_gemini_mark){s->bytes, s->chars};
+        }
+        s->runs[s->n++].code = 4 + width - 1;
     }
-    last = s->n > 0 ? &s->runs[s->n - 1] : NULL;
-    s->runs[s->n++] = (struct dialect_gemini_run){
-        .first_byte = last == NULL ? 0 : end_of(last),
-        .first_char = last == NULL ? 0 : last->first_char + last->chars,
-        .chars = 1,
-        .width = width,
-    };
+    s->bytes += width;
+    s->chars++;
 }
 
 // "00e9" -> 0xe9. The text is valid JSON: four hex digits are there.
@@ -65,7 +79,7 @@ static unsigned code_unit(const char *p)
 }
 
 // Of the character at the front of the text: *ret_width in UTF-8, and its bytes in the text.
-static size_t character(struct slice text, uint64_t *ret_width)
+static size_t character(struct slice text, uint32_t *ret_width)
 {
     unsigned char c = (unsigned char)text.p[0];
     unsigned unit;
@@ -86,7 +100,7 @@ static size_t character(struct slice text, uint64_t *ret_width)
 void dialect_gemini_cite_text(struct dialect_gemini_cite *s, struct slice text, struct arena *a)
 {
     while (text.n > 0) {
-        uint64_t width;
+        uint32_t width;
         size_t n = character(text, &width);
 
         add(s, width, a);
@@ -97,24 +111,30 @@ void dialect_gemini_cite_text(struct dialect_gemini_cite *s, struct slice text, 
 // Characters that begin before so many bytes of the text.
 static uint64_t characters(const struct dialect_gemini_cite *s, uint64_t bytes)
 {
-    uint32_t low = 0, high = s->n;
-    const struct dialect_gemini_run *r;
+    uint32_t low = 0, high = s->n == 0 ? 0 : (s->n - 1) / STRIDE + 1;
+    struct dialect_gemini_mark at = {0, 0};
 
-    while (low + 1 < high) { // the last run that begins before byte number `bytes`
+    while (low + 1 < high) { // the last mark before that byte
         uint32_t middle = low + (high - low) / 2;
 
-        if (s->runs[middle].first_byte < bytes) {
+        if (s->marks[middle].bytes < bytes) {
             low = middle;
         } else {
             high = middle;
         }
     }
-    if (s->n == 0 || bytes == 0) {
-        return 0;
+    if (high > 0) {
+        at = s->marks[low];
     }
-    r = &s->runs[low];
-    return bytes >= end_of(r) ? r->first_char + r->chars
-                              : r->first_char + (bytes - r->first_byte + r->width - 1) / r->width;
+    for (uint32_t i = low * STRIDE; i < s->n && at.bytes < bytes; i++) {
+        uint32_t width = width_of(s->runs[i]), all = chars_of(s->runs[i]);
+        uint64_t here = (bytes - at.bytes + width - 1) / width;
+
+        here = here < all ? here : all;
+        at.chars += here;
+        at.bytes += here * width;
+    }
+    return at.chars;
 }
 
 static uint32_t element(const struct tape *t, uint32_t list, uint64_t index)

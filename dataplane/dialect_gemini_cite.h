@@ -13,9 +13,11 @@
 
 // A choice's text so far: how wide its characters are. Zero-initialise.
 struct dialect_gemini_cite {
-    struct dialect_gemini_run *runs; // arena
-    uint32_t n, cap;
-    uint64_t cited; // bytes of the text of which the sources were told
+    struct dialect_gemini_run *runs;   // arena
+    struct dialect_gemini_mark *marks; // arena
+    uint32_t n, cap;                   // runs
+    uint64_t bytes, chars;             // of all of it
+    uint64_t cited;                    // bytes of the text of which the sources were told
 };
 
 // More of the text (jtext; whole characters). Takes memory only where the width changes.

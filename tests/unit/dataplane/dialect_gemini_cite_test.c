@@ -74,6 +74,7 @@ static void many_places(void **state)
     for (int i = 0; i < 30000; i++) {
         dialect_gemini_cite_text(&s, SLICE("a\xc3\xa9"), &a);
     }
+    assert_true(a.used < 700000); // a stream in another language than English has as many
     buf_init(&meta, 64 * 1024 * 1024);
     buf_append_str(&meta, "{\"groundingMetadata\":{\"groundingChunks\":[{\"web\":{\"uri\":\"u\"}}],"
                           "\"groundingSupports\":[{\"segment\":{\"startIndex\":89997,"
@@ -92,11 +93,48 @@ static void many_places(void **state)
     arena_done(&a);
 }
 
+// Every byte of some hundred runs.
+static void every_place(void **state)
+{
+    struct dialect_gemini_cite s = {.n = 0};
+    struct tape t = {.tokens = NULL};
+    struct canon_citation *got;
+    struct buf meta;
+    struct arena a;
+
+    (void)state;
+    arena_init(&a, 4096, 0);
+    for (int i = 0; i < 200; i++) {
+        dialect_gemini_cite_text(&s, SLICE("a\xc3\xa9"), &a);
+    }
+    buf_init(&meta, 1 << 20);
+    buf_append_str(&meta, "{\"groundingMetadata\":{\"groundingChunks\":[{\"web\":{\"uri\":\"u\"}}],"
+                          "\"groundingSupports\":[");
+    for (unsigned i = 0; i < 250; i++) {
+        buf_printf(&meta,
+                   "%s{\"segment\":{\"startIndex\":%u,\"endIndex\":%u},"
+                   "\"groundingChunkIndices\":[0]}",
+                   i == 0 ? "" : ",", i, i + 300);
+    }
+    buf_append_str(&meta, "]}}");
+    assert_true(tape_parse(&t, buf_slice(&meta), NULL));
+    got = dialect_gemini_cite_sources(&s, &t, 0, &a);
+    for (unsigned i = 0; i < 250; i++, got = got->next) {
+        assert_int_equal(got->begin, i / 3 * 2 + i % 3);
+        assert_int_equal(got->end, (i + 300) / 3 * 2 + i % 3);
+    }
+    assert_null(got);
+    buf_done(&meta);
+    tape_done(&t);
+    arena_done(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(places),
         cmocka_unit_test(many_places),
+        cmocka_unit_test(every_place),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
