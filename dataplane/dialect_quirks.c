@@ -293,6 +293,10 @@ static void edit_top(struct dialect_quirks_editor *e)
             edit_member(e, i);
         }
     }
+    if (e->forced && tape_given(e->t, 0, "audio") != TAPE_NONE) { // gather.h has no place for it
+        e->failed = e->failed || !canon_refuse(e->o, e->target, "audio",
+                                               "audio is answered in streams only here");
+    }
     if (e->forced) {
         put_stream(e);
     }

@@ -154,6 +154,7 @@ static const struct edit_case {
      X("\"max_tokens\":9000,\"n\":null," STREAM), ""},
     {"less", &fireworks, NULL, X("\"max_tokens\":4096"), NULL, ""},
     {"streams only", &plain, &streams, X("\"stream\":false,\"x\":1"), X("\"x\":1," STREAM), ""},
+    {"audio in a stream only", &plain, &streams, X("\"audio\":{\"voice\":\"a\"}"), "400", ""},
     {"a stream of its own", &plain, &streams, X("\"stream\":true"), NULL, ""},
     {"max of a stream", &fireworks, NULL, X("\"stream\":true,\"max_tokens\":9000"), NULL, ""},
     {"hot", &zai, NULL, X("\"temperature\":1.7,\"top_p\":1"), X("\"temperature\":1,\"top_p\":0.99"),
