@@ -187,15 +187,16 @@ static bool apply_quirks(struct req *r, const struct route_candidate *c, const c
     return true;
 }
 
-// Equal dialects, but thoughts are to be told apart from the text, or a stream is put together: the
-// answer goes through the canonical model.
+// Equal dialects, but thoughts are to be told apart from the text, or all of it put into OpenAI's
+// own form, or a stream is put together: the answer goes through the canonical model.
 static void read_answer_too(struct req *r, const struct route_candidate *c)
 {
     const struct resource_quirks *q = &c->provider->res->u.provider->quirks;
     bool streams = r->at.outcome != NULL && r->at.outcome->streams;
     struct xlate *x;
 
-    if (((q->flags & RESOURCE_SPLIT_THINK) == 0 && !streams) || r->route.endpoint != DIALECT_CHAT) {
+    if (((q->flags & (RESOURCE_SPLIT_THINK | RESOURCE_NORMALIZE)) == 0 && !streams) ||
+        r->route.endpoint != DIALECT_CHAT) {
         return;
     }
     x = attempt_xlate(r);

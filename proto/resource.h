@@ -91,6 +91,7 @@ enum resource_quirk {
     RESOURCE_SPLIT_THINK = 1 << 14,          // <think>...</think> at the start of content
     RESOURCE_REPORTS_COST = 1 << 16,         // its own figure of what a request cost is believed
     RESOURCE_FORCED_UNREASONED = 1 << 17,    // a forced tool is refused while it reasons
+    RESOURCE_NORMALIZE = 1 << 18,            // answers are written anew in OpenAI's own form
 };
 
 enum resource_max_tokens { // the name of the bound of an answer

@@ -39,6 +39,7 @@ static const struct flag quirk_flags[] = {
     QUIRK(split_think, RESOURCE_SPLIT_THINK),
     QUIRK(reports_cost, RESOURCE_REPORTS_COST),
     QUIRK(forced_unreasoned, RESOURCE_FORCED_UNREASONED),
+    QUIRK(normalize, RESOURCE_NORMALIZE),
 };
 
 #define TRAIT(member, bit)                                                                         \

@@ -25,6 +25,7 @@ static const struct word quirk_flags[] = {
     {"split-think", RESOURCE_SPLIT_THINK},
     {"reports-cost", RESOURCE_REPORTS_COST},
     {"forced-unreasoned", RESOURCE_FORCED_UNREASONED},
+    {"normalize", RESOURCE_NORMALIZE},
 };
 
 static const struct word trait_flags[] = {

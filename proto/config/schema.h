@@ -51,7 +51,7 @@ struct schema_quirks { // int: enum schema_bool where it is no enum of resource.
     int schema_strict, no_tool_strict, no_developer_role, no_message_names, alternate_roles,
         last_user, flatten_text, no_images, image_data_only, no_files, no_audio, tool_id_exact,
         takes_cache_control, reasoning_cumulative, split_think, reports_cost,
-        forced_unreasoned;
+        forced_unreasoned, normalize;
 };
 
 struct schema_traits {

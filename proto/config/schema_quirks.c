@@ -158,6 +158,11 @@ static const struct conf_field quirks_fields[] = {
     FLAG("split-think", split_think,
          "`<think>...</think>` at the start of an answer is split off as reasoning. Off everywhere in the "
          "catalogue; for a server of your own whose reasoning parser is off."),
+    FLAG("normalize", normalize,
+         "Chats are answered in OpenAI's own form also to clients of OpenAI's dialect, whatever the vendor's is: "
+         "reasoning in `reasoning_content` (not `reasoning`, or parts of content), known finish reasons, usage at "
+         "the end. What the vendor adds of its own is lost. Off everywhere in the catalogue: answers pass byte for "
+         "byte."),
     FLAG("reports-cost", reports_cost,
          "The vendor's own figure of what a request cost is believed and goes before the catalogue's "
          "prices. OpenRouter, Perplexity, DeepInfra, xAI."),

@@ -54,7 +54,10 @@ class Thinker(http.server.BaseHTTPRequestHandler):
         else:
             opened = "" if body["model"] == "opened" else "<think>" # by the template, in the prompt
             message = {"role": "assistant", "content": opened + "why</think>\n\nso"}
-            data = json.dumps({**head, "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage})
+            if body["model"] == "odd":
+                message = {"role": "assistant", "content": [{"type": "text", "text": "so"}], "reasoning": "why"}
+            finish = "eos" if body["model"] == "odd" else "stop"
+            data = json.dumps({**head, "choices": [{"index": 0, "message": message, "finish_reason": finish}], "usage": usage, "own": 1})
         self.send_response(200)
         self.send_header("content-type", "text/event-stream" if body.get("stream") else "application/json")
         self.send_header("content-length", str(len(data)))
@@ -73,7 +76,9 @@ def thinker():
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory, mock, thinker):
-    config = "providers:\n  thinker: {base-url: 'http://127.0.0.1:%d/v1/', quirks: {split-think: true, price-flex: 0.5}}\n" % thinker + "".join("  %s: {base-url: 'http://127.0.0.1:%d/v1/', keys: [{value: %s}]}\n" % (n, mock.ports[0], KEY)
+    config = "providers:\n  thinker: {base-url: 'http://127.0.0.1:%d/v1/', quirks: {split-think: true, price-flex: 0.5}}\n" % thinker + \
+             "  normal: {base-url: 'http://127.0.0.1:%d/v1/', quirks: {normalize: true}}\n" % thinker + \
+             "  as-it-is: {base-url: 'http://127.0.0.1:%d/v1/'}\n" % thinker + "".join("  %s: {base-url: 'http://127.0.0.1:%d/v1/', keys: [{value: %s}]}\n" % (n, mock.ports[0], KEY)
                                       for n in NAMES) + MODELS
     s = Stack(tmp_path_factory.mktemp("up"), config)
     yield s
@@ -236,3 +241,12 @@ def test_models_of_another_endpoint(up, mock):
     assert len(mock.log()) == before, "something was sent"
     r = up.post("/router/passes-over/chat/completions", {"model": "openai/gpt-5-pro", "messages": HI})
     assert r.status == 200 and r.headers["x-sluice-provider"] == "groq", r
+
+
+def test_answers_in_openais_form(up):
+    ask = {"messages": HI}
+    r = up.post("/v1/chat/completions", {**ask, "model": "as-it-is/odd"}).json()
+    assert r["own"] == 1 and r["choices"][0]["finish_reason"] == "eos" and r["choices"][0]["message"]["reasoning"] == "why", r
+    r = up.post("/v1/chat/completions", {**ask, "model": "normal/odd"}).json()
+    assert "own" not in r and r["choices"][0]["finish_reason"] == "stop", r
+    assert r["choices"][0]["message"] == {"role": "assistant", "content": "so", "refusal": None, "reasoning_content": "why"}, r

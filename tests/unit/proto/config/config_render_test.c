@@ -43,7 +43,7 @@ static const char *const documents[] = {
     "no-images: true, stop-max: 4, temperature-min: 0.01, temperature-max: 1, top-p-max: 0.99, "
     "prefill: prefix, tool-id-length: 9, tool-id-exact: true, tool-id-punctuation: '_-', reasoning: "
     "thinking-budget, efforts: [high], reasoning-history: parts, reports-cost: true, "
-    "forced-unreasoned: true, greedy: do_sample, user-min: 6, user-max: 128, price-flex: 0.5, "
+    "forced-unreasoned: true, normalize: true, greedy: do_sample, user-min: 6, user-max: 128, price-flex: 0.5, "
     "price-priority: 1.8, price-batch: 0.25, price-fast: 2, price-us: 1.1, price-peak: 2, "
     "price-write: 1.25, price-write-long: 2, peak-hours: ['01:00-04:00'], takes-headers: "
     "[X-Title]}}}",
