@@ -13,7 +13,7 @@
 //   xlate_event*  ---> client events          a stream, event by event as they arrive
 //   xlate_end     ---> client events          its transfer ended well
 //
-// Used only where the dialects differ. Pure; belongs to the request's thread.
+// Used where the dialects differ (and see xlate_equal). Pure; belongs to the request's thread.
 #ifndef SLUICE_DATAPLANE_XLATE_H
 #define SLUICE_DATAPLANE_XLATE_H
 
@@ -76,8 +76,9 @@ MUST_CHECK bool xlate_request(struct xlate *x, const struct dialect *provider,
                               const struct canon_target *target, const struct dialect_request *rq,
                               struct slice body, struct buf *out, struct xlate_refusal *ret_why,
                               struct err *e);
-// The dialects are equal: only for xlate_answer as a stream, of a provider that answers with a
-// whole document where a stream was asked for (providers/README.md section 4).
+// The dialects are equal, and the answer is written anew all the same: a document where a stream
+// was asked for (providers/README.md section 4), a stream that is put together, or what a quirk of
+// the provider's wants (split-think, normalize).
 void xlate_equal(struct xlate *x, const struct dialect_request *rq, struct slice model);
 // The head came: `created` of what follows.
 void xlate_answered(struct xlate *x, uint64_t wall_s);
