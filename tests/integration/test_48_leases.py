@@ -136,7 +136,7 @@ def test_a_window_misses_little_of_a_proxy_that_does_not_return(mock, tmp_path):
 
 def test_a_small_window_is_used_up_by_the_others(mock, tmp_path):
     """The limit less what the provider saw of the dead proxy: all of it is admitted elsewhere, but one unit at most that was kept
-    ready and one for each request under way. And never one too many."""
+    ready, one that a question under way was granted and one for each request under way. And never one too many."""
     cluster = sluice.Cluster(tmp_path, mock, controls=1, proxies=3)
     try:
         amount = 90
@@ -148,7 +148,7 @@ def test_a_small_window_is_used_up_by_the_others(mock, tmp_path):
         before = mock.seen("small")
         rest = use_up(others, key, text="<<small>>")
         assert before + rest == mock.seen("small") <= amount
-        assert mock.seen("small") >= amount - 1 - stream.unknown, (before, rest, stream.unknown)
+        assert mock.seen("small") >= amount - 2 - stream.unknown, (before, rest, stream.unknown)
     finally:
         cluster.stop()
 
