@@ -328,7 +328,8 @@ static void *helper(void *arg)
         CHECK(pthread_mutex_unlock(&l->lock) == 0);
         write_one(l, keys, s);
         if (snapshot_count(s, RESOURCE_KEY) > TRIM_KEYS) {
-            mem_trim(); // of some 60 bytes a key that the file took, and what the last state left
+            mem_trim_later(); // of some 60 bytes a key that the file took, and what the last state
+                              // left
         }
         snapshot_unref(&s);
         keys_unref(&keys);

@@ -245,6 +245,7 @@ static void on_second(struct loop_timer *t)
     limit_set_live(p->shared.limits, ls.live);
     limit_tick(p->shared.limits, now);
     report_health(p, now);
+    mem_trim();
     loop_timer_set(p->loop, t, now + MONO_SEC);
 }
 

@@ -17,12 +17,15 @@
 
 #include <malloc.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+static atomic_bool trim_wanted;
 
 NORETURN static void mem_exhausted(size_t n)
 {
@@ -262,9 +265,16 @@ void mem_free(void *p)
     }
 }
 
+void mem_trim_later(void)
+{
+    atomic_store(&trim_wanted, true);
+}
+
 void mem_trim(void)
 {
-    (void)malloc_trim(0);
+    if (atomic_exchange(&trim_wanted, false)) {
+        (void)malloc_trim(0);
+    }
 }
 
 void mem_wipe(void *p, size_t n)

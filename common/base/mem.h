@@ -24,8 +24,11 @@ char *mem_strndup(const char *p, size_t n);
 char *mem_strdup(const char *s);
 // NULL allowed.
 void mem_free(void *p);
-// Gives free pages back to the system. Takes milliseconds and locks heaps meanwhile: after
-// something large, on a thread that nobody waits for.
+// Something large was freed: mem_trim has something to do. Any thread.
+void mem_trim_later(void);
+// Gives free pages back to the system if mem_trim_later was called. Takes milliseconds and locks
+// every thread's heap meanwhile: on a thread that nobody waits for, but none of low priority (it
+// would be stopped while others wait for what it has locked).
 void mem_trim(void);
 // Overwrites n bytes; not optimised away.
 void mem_wipe(void *p, size_t n);
