@@ -250,12 +250,13 @@ bool worker_on_accept(void *arg, int fd)
     struct worker_msg *m = mem_zalloc(sizeof(*m));
     m->kind = MSG_SOCKET;
     m->u.fd = fd;
+    // Counted at once, so that a burst is not handed to it as a whole, and before it can have the
+    // message: the end of its turn says how many there are, and that must not be before this.
+    (void)atomic_fetch_add_explicit(&to->connections, 1, memory_order_relaxed);
     if (!mbox_send(to->mbox, &m->base)) {
         mem_free(m);
-        return true;
+        return true; // it is swamped; the end of its turn corrects the count
     }
-    // Counted at once, so that a burst is not handed to it as a whole; its own next turn corrects.
-    (void)atomic_fetch_add_explicit(&to->connections, 1, memory_order_relaxed);
     return false;
 }
 
