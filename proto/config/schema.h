@@ -45,13 +45,13 @@ struct schema_quirks { // int: enum schema_bool where it is no enum of resource.
     int max_tokens, reasoning, reasoning_history;
     uint64_t max_tokens_plain, stop_max, tool_id_length, user_min, user_max;
     uint64_t temperature_min, temperature_max, top_p_max; // thousandths
-    uint64_t price_flex, price_priority, price_batch, price_fast, price_us, price_peak,
-        price_write, price_write_long;
+    uint64_t price_flex, price_priority, price_batch, price_fast, price_us, price_peak, price_write,
+        price_write_long;
     struct conf_text prefill, greedy, tool_id_punctuation;
     int schema_strict, no_tool_strict, no_developer_role, no_message_names, alternate_roles,
         last_user, flatten_text, no_images, image_data_only, no_files, no_audio, tool_id_exact,
-        takes_cache_control, reasoning_cumulative, split_think, reports_cost,
-        forced_unreasoned, normalize;
+        takes_cache_control, reasoning_cumulative, split_think, reports_cost, forced_unreasoned,
+        normalize;
 };
 
 struct schema_traits {
