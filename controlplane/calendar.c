@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A local midnight is asked of mktime(3) with tm_isdst = -1: it knows the days of 23 and 25 hours,
 // and where midnight does not exist it gives the first moment of the day.
+//
+// It goes by the environment's TZ, which stays there once it was set: setenv(3) of a variable that
+// exists only changes a pointer, while adding and removing one moves the whole under whoever reads
+// it meanwhile (the reader's thread imports it).
 #include "controlplane/calendar.h"
 
 #include <stdio.h>
@@ -12,6 +16,7 @@
 
 #define ZONES "/usr/share/zoneinfo/"
 #define USEC  UINT64_C(1000000)
+#define LOCAL ":/etc/localtime" // what no TZ at all means
 
 bool calendar_zone_known(struct slice zone)
 {
@@ -77,11 +82,7 @@ void calendar_bounds(enum resource_calendar calendar, const char *zone, uint64_t
     for (int i = 0; i < 4; i++) {
         ret[i] = start_of(calendar, &local, i - 1);
     }
-    if (saved == NULL) {
-        (void)unsetenv("TZ");
-    } else {
-        (void)setenv("TZ", saved, 1);
-    }
+    (void)setenv("TZ", saved == NULL ? LOCAL : saved, 1);
     tzset();
     mem_free(saved);
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "common/base/text.h"
 #include "controlplane/calendar.h"
@@ -103,7 +104,37 @@ static void the_process_keeps_its_zone(void **state)
     assert_string_equal(getenv("TZ"), "Asia/Tokyo");
     assert_int_equal(unsetenv("TZ"), 0);
     calendar_bounds(RESOURCE_DAY, "Europe/Berlin", us("2026-11-25T00:00:00Z"), got);
-    assert_null(getenv("TZ"));
+    assert_string_equal(getenv("TZ"), ":/etc/localtime"); // the same zone
+}
+
+static size_t count_variables(void)
+{
+    size_t n = 0;
+
+    while (environ[n] != NULL) {
+        n++;
+    }
+    return n;
+}
+
+// Another thread may be reading it.
+static void the_environment_stays_where_it_is(void **state)
+{
+    uint64_t got[4];
+    char **first;
+    size_t n;
+
+    (void)state;
+    (void)unsetenv("TZ");
+    calendar_bounds(RESOURCE_DAY, "Europe/Berlin", us("2026-11-25T00:00:00Z"), got);
+    assert_non_null(getenv("TZ")); // to be changed, not to be added again
+    first = environ;
+    n = count_variables();
+    for (int i = 0; i < 10; i++) {
+        calendar_bounds(RESOURCE_DAY, "Asia/Tokyo", us("2026-11-25T00:00:00Z"), got);
+        assert_ptr_equal(environ, first);
+        assert_int_equal(count_variables(), n);
+    }
 }
 
 static void zones(void **state)
@@ -129,6 +160,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bounds),
         cmocka_unit_test(the_process_keeps_its_zone),
+        cmocka_unit_test(the_environment_stays_where_it_is),
         cmocka_unit_test(zones),
     };
 
