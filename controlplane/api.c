@@ -441,6 +441,9 @@ static void on_done(void *arg, struct httpd_req *q, enum httpd_end how)
         loop_timer_cancel(c->api->loop, c->deadline);
         c->pending--;
     }
+    if (api_write_forget(c)) {
+        c->pending--;
+    }
     api_events_gone(c);
     call_free_if_done(c);
 }

@@ -402,9 +402,7 @@ static void on_again(struct loop_timer *t)
     struct api_file *f = container_of(t, struct api_file, again);
     struct api_call *c = f->again_arg;
 
-    if (c->q != NULL) { // else nobody waits for it, and nothing was changed
-        api_file_commit(c);
-    }
+    api_file_commit(c);
     api_release(c);
 }
 

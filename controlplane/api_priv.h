@@ -210,6 +210,9 @@ MUST_CHECK bool api_write_matches(struct api_call *c, uint64_t version);
 bool api_write_names(struct slice if_match, uint64_t version);
 // {"at","actor","peer","action"...: the beginning of an audit entry, for more members and '}'.
 void api_write_audit_head(struct api_call *c, struct json_out *o, const char *action);
+// The client is gone: what was to be looked at again is not. True: something was, and what was held
+// for it (api_hold) is the caller's to let go.
+MUST_CHECK bool api_write_forget(struct api_call *c);
 // The script's answer to c->w; for api_file.c.
 void api_write_on_commit(void *arg, const struct store_result *r);
 // The parts of a change that do not depend on what is changed; b holds the audit entry.

@@ -324,17 +324,27 @@ static void on_look(struct loop_timer *t)
 {
     struct api_call *c = container_of(t, struct api_call, w.next_look);
 
-    if (c->q != NULL) { // else nobody waits for it, and nothing was changed
-        c->w.look_again(c);
-    }
+    c->w.look_again(c);
     api_release(c);
+}
+
+bool api_write_forget(struct api_call *c)
+{
+    struct loop_timer *file = c->w.file == NULL ? NULL : &c->w.file->again;
+    bool waits = c->w.next_look.due_us != 0 || (file != NULL && file->due_us != 0);
+
+    loop_timer_cancel(c->api->loop, &c->w.next_look);
+    if (file != NULL) {
+        loop_timer_cancel(c->api->loop, file);
+    }
+    return waits;
 }
 
 // Something has changed since the look. False: that is for the caller to hear.
 static bool goes_on(struct api_call *c, const struct store_result *r)
 {
-    if (r->outcome != STORE_CONFLICT || r->message[0] != '\0') {
-        return false;
+    if (r->outcome != STORE_CONFLICT || r->message[0] != '\0' || c->q == NULL) {
+        return false; // (of a client that left: nothing was changed)
     }
     if (c->w.file != NULL) {
         return api_file_again(c);

@@ -745,6 +745,9 @@ static bool turn_until(struct fixture *f, int fd, const char *text)
 #define EVENTS_HEAD                                                                                \
     "GET /admin/v1/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer " TOKEN "\r\n"
 
+#define DELETE_MINE                                                                                \
+    "DELETE /admin/v1/providers/mine HTTP/1.1\r\nhost: x\r\nauthorization: Bearer " TOKEN "\r\n\r\n"
+
 #define MANY_PROXIES 21
 #define MANY_TARGETS 500 // of each: more than 10,000 together
 
@@ -832,9 +835,42 @@ static void streams_of_events_end_with_the_drain(void **state)
     give_loop(f);
 }
 
+// A change that is to be tried again a moment later, when its client leaves or this control plane
+// ends: teardown finds a timer that is left.
+static void nothing_is_tried_again_for_nobody(void **state)
+{
+    struct sockaddr_un redis = {.sun_family = AF_UNIX};
+    struct fixture *f = *state;
+    int ours = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), left, stays;
+    uint64_t end_us;
+    char part[512];
+
+    EXPECT(f, 201, "PUT", "/admin/v1/providers/mine", "{\"base-url\":\"http://127.0.0.1:1/v1/\"}");
+    memcpy(redis.sun_path, f->server.socket, strlen(f->server.socket) + 1);
+    assert_int_equal(connect(ours, (const struct sockaddr *)&redis, sizeof(redis)), 0);
+    write_text(ours, "INCR {sluice}:seq\r\n"); // somebody's change that has not come here
+    assert_true(recv(ours, part, sizeof(part), 0) > 0);
+    take_loop(f);
+    left = dial(f);
+    stays = dial(f);
+    write_text(left, DELETE_MINE);
+    write_text(stays, DELETE_MINE);
+    end_us = mono_now_us() + 100 * MONO_MS; // it is tried for 240 ms
+    while (mono_now_us() < end_us) {
+        loop_turn(f->loop, 5 * MONO_MS);
+    }
+    (void)close(left);
+    for (int i = 0; i < 4; i++) {
+        loop_turn(f->loop, 5 * MONO_MS);
+    }
+    (void)close(ours);
+    give_loop(f); // the other one waits until teardown ends it
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(nothing_is_tried_again_for_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(health_events_of_many_targets, setup, teardown),
         cmocka_unit_test_setup_teardown(streams_of_events_end_with_the_drain, setup, teardown),
         cmocka_unit_test_setup_teardown(a_key_from_birth_to_death, setup, teardown),
