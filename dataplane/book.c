@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//   | header: magic, boot, count, holder | line 1 | line 2 | ...     512 bytes each
+//   | header: magic, boot, count, inode, holder | line 1 | line 2 | ...     512 bytes each
 //
 // A line is free while its first byte of the id is 0. Each store is one instruction; a process that
 // dies leaves what it has stored, whatever was on its way to the disk. The order makes every state
@@ -28,14 +28,15 @@
 #include "common/base/mem.h"
 #include "common/io/crypto.h"
 
-#define MAGIC "SLULEAS2" // the last byte is the version
+#define MAGIC "SLULEAS3" // the last byte is the version
 
 struct header {
     char magic[8];
     char boot[64];
     uint64_t lines;
+    uint64_t inode; // of the file that it was made as: a copy is of another one
     char holder[BOOK_HOLDER + 1];
-    char rest[512 - 8 - 64 - 8 - BOOK_HOLDER - 1];
+    char rest[512 - 8 - 64 - 8 - 8 - BOOK_HOLDER - 1];
 };
 
 struct line {
@@ -45,6 +46,7 @@ struct line {
 
 struct book {
     int fd;
+    uint64_t inode;
     struct header *h;
     struct line *lines; // [0] is line 1
     pthread_mutex_t lock;
@@ -66,6 +68,7 @@ static bool map_file(struct book *b, const char *path, struct err *e)
     if (b->fd < 0 || fstat(b->fd, &st) != 0) {
         return err_set(e, ERR_IO, "%s: %s", path, strerror(errno));
     }
+    b->inode = (uint64_t)st.st_ino;
     if (flock(b->fd, LOCK_EX | LOCK_NB) != 0) {
         return err_set(e, ERR_CONFLICT, "%s: another process has it open", path);
     }
@@ -93,7 +96,7 @@ static void let_go(struct book *b)
 }
 
 // Why what is in the file does not count; NULL: it does. "": nothing is in it.
-static const char *unfit(const struct header *h, const char *boot)
+static const char *unfit(const struct header *h, const char *boot, uint64_t inode)
 {
     if (h->magic[0] == '\0') {
         return "";
@@ -107,6 +110,9 @@ static const char *unfit(const struct header *h, const char *boot)
     if (boot[0] == '\0' || strncmp(h->boot, boot, sizeof(h->boot)) != 0) {
         return "it is of another boot of this machine";
     }
+    if (h->inode != inode) { // older than what was spent since, or in use under the same name
+        return "it is a copy";
+    }
     return h->lines == BOOK_LINES && strnlen(h->holder, sizeof(h->holder)) == BOOK_HOLDER
                ? NULL
                : "it is damaged";
@@ -114,7 +120,7 @@ static const char *unfit(const struct header *h, const char *boot)
 
 static void begin(struct book *b, const char *boot, const char *path)
 {
-    const char *why = unfit(b->h, boot);
+    const char *why = unfit(b->h, boot, b->inode);
 
     if (why == NULL) {
         for (size_t i = 0; i < BOOK_LINES; i++) { // damaged ids end all the same
@@ -129,6 +135,7 @@ static void begin(struct book *b, const char *boot, const char *path)
     memset(b->h, 0, file_bytes());
     (void)snprintf(b->h->boot, sizeof(b->h->boot), "%s", boot); // cut ones are never the same
     b->h->lines = BOOK_LINES;
+    b->h->inode = b->inode;
     crypto_random_id(b->h->holder, BOOK_HOLDER);
     memcpy(b->h->magic, MAGIC, sizeof(b->h->magic));
 }

@@ -6,7 +6,8 @@
 // spent.
 //
 // Not of the machine: after a crash of the kernel the file may be older than the last unit spent,
-// so it counts for the boot it was written in only.
+// so it counts for the boot it was written in only. Nor does a copy of it count: what the copied
+// one spends is not in it, and two proxies of one name would each take back what the other has.
 #ifndef SLUICE_DATAPLANE_BOOK_H
 #define SLUICE_DATAPLANE_BOOK_H
 
@@ -35,8 +36,8 @@ struct book_line {
 };
 
 // Opens DIR/leases.book or makes it. boot: names this boot of the machine; what was written in
-// another one, by an earlier version or damaged is dropped, which is logged. NULL with *e: cannot
-// be made, or another process has it open (ERR_CONFLICT).
+// another one, by an earlier version, copied or damaged is dropped, which is logged. NULL with *e:
+// cannot be made, or another process has it open (ERR_CONFLICT).
 MUST_CHECK struct book *book_open(const char *dir, const char *boot, struct err *e);
 // Names who has what is in it: made with the file, and as long as what is in it counts. Borrowed.
 const char *book_holder(const struct book *b);

@@ -146,6 +146,31 @@ static void the_holder_goes_with_the_file(void **state)
     book_close(&b);
 }
 
+// Two proxies on copies of one directory, or one on a directory that was brought back.
+static void a_copy_is_another_holder_s(void **state)
+{
+    struct place *p = *state;
+    struct book *b = book_open(p->dir, "boot", NULL);
+    char first[BOOK_HOLDER + 1], aside[160], command[512];
+
+    (void)snprintf(first, sizeof(first), "%s", book_holder(b));
+    book_write(b, book_add(b, "k:1:0"), &(const struct book_line){.window = 7, .taken = 30});
+    book_close(&b);
+    (void)snprintf(aside, sizeof(aside), "%s.aside", p->file);
+    assert_int_equal(rename(p->file, aside), 0);
+    (void)snprintf(command, sizeof(command), "cp -a %s %s", aside, p->file);
+    assert_int_equal(system(command), 0);
+    b = book_open(p->dir, "boot", NULL);
+    assert_string_not_equal(book_holder(b), first);
+    assert_int_equal(look(b).n, 0);
+    book_close(&b);
+    assert_int_equal(rename(aside, p->file), 0);
+    b = book_open(p->dir, "boot", NULL); // the one itself, wherever it is moved
+    assert_string_equal(book_holder(b), first);
+    assert_int_equal(look(b).last.taken, 30);
+    book_close(&b);
+}
+
 // What a window has of this proxy is said to the next process even when nothing is in hand: its
 // last question may have been granted something.
 static void what_is_taken_is_kept(void **state)
@@ -233,6 +258,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_killed_process_leaves_its_lines, setup, teardown),
         cmocka_unit_test_setup_teardown(another_boot_finds_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(the_holder_goes_with_the_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_copy_is_another_holder_s, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_taken_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(another_version_s_file_is_begun_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(one_process_at_a_time, setup, teardown),
