@@ -250,7 +250,7 @@ bool lease_question(struct lease *l, uint64_t need, uint64_t now_us, struct limi
     count_taken(l, ret, now_us);
     l->open++;
     if (want > 0) {
-        l->asked_at_us = now_us;
+        l->asked_at_us = l->sent_us = now_us;
         l->wanted = ret->want;
         l->pace = pace(l, now_us);
         l->paced_us = now_us;
@@ -293,7 +293,7 @@ void lease_not_asked(struct lease *l, const struct limit_ask *q)
     owe_again(l, q);
     if (is_window(l)) {
         l->taken += q->returned;
-        l->tell = q->want == 0 && q->returned == 0 && q->debt == 0;
+        l->tell = l->window != 0; // it may have been for that
     }
 }
 
@@ -357,7 +357,7 @@ static void add(struct lease *l, const struct limit_grant *g, uint64_t asked_us,
 
 void lease_granted(struct lease *l, const struct limit_grant *g, uint64_t now_us)
 {
-    uint64_t asked_us = l->asked_at_us == 0 ? now_us : l->asked_at_us;
+    uint64_t asked_us = l->sent_us == 0 ? now_us : l->sent_us;
     uint64_t reset_us = at_most(g->reset_us, TIME_MAX_US);
 
     lease_expire(l, now_us);

@@ -68,7 +68,8 @@ struct lease {
     uint64_t paced_us;    // the last question
     uint64_t unmet;       // what the waiting requests are short of; kept by limit.c
     uint64_t asked_at_us; // 0 = no question open
-    uint64_t wanted;      // by the last question
+    uint64_t sent_us;     // the last question that wanted some; 0 = there was none
+    uint64_t wanted;      // by it
     uint64_t heard_us;    // last answer
     uint32_t stuck;       // times that it was too little since somebody could take of it
     bool scarce;          // it gave all there was, and less than was wanted

@@ -310,6 +310,34 @@ static void a_slow_answer_is_a_short_lease(void **state)
     }
 }
 
+// Whatever else has been answered, lost or changed meanwhile.
+static void an_answer_is_as_old_as_its_question(void **state)
+{
+    static const struct resource_limit day = {
+        .unit = RESOURCE_TOKENS, .amount = 100, .calendar = RESOURCE_DAY};
+    static const struct resource_limit more = {
+        .unit = RESOURCE_TOKENS, .amount = 500, .calendar = RESOURCE_DAY};
+    struct limit_grant g = {.granted = 50, .lease_us = 50 * MONO_MS, .window = 7}, none = {0};
+    struct lease l = {.unit = 0};
+    struct limit_ask q;
+
+    (void)state;
+    lease_configure(&l, &day);
+    asked(&l, NOW);
+    lease_configure(&l, &more);
+    lease_granted(&l, &g, NOW + 80 * MONO_MS); // the window ended 30 ms ago
+    assert_int_equal(l.until_us, NOW + 50 * MONO_MS);
+
+    l = fresh();
+    grant(&l, 10, NOW);
+    lease_end(&l);
+    assert_true(lease_question(&l, 0, NOW + 1, &q));
+    asked(&l, NOW + 2);
+    lease_granted(&l, &none, NOW + 3); // to what was given back
+    grant(&l, 10, NOW + 1500 * MONO_MS);
+    assert_int_equal(l.until_us, NOW + 2 + 2000 * MONO_MS);
+}
+
 // Units of yesterday are worth nothing today: nothing of them goes back.
 static void a_window_that_is_over_is_forgotten(void **state)
 {
@@ -404,6 +432,28 @@ static void unsent_is_undone_lost_is_not_given_twice(void **state)
     lease_lost(&l, &q, NOW);
     assert_int_equal(l.owed, 0);
     assert_false(lease_is_asked_for(&l, NOW));
+}
+
+// An answer got lost; the question after it, which would have said so, could not be sent.
+static void what_was_to_be_told_stays_so(void **state)
+{
+    static const struct resource_limit day = {
+        .unit = RESOURCE_TOKENS, .amount = 100, .calendar = RESOURCE_DAY};
+    struct limit_grant g = {.granted = 10, .lease_us = 5 * MONO_SEC, .remaining = 90, .window = 7};
+    struct lease l = {.unit = 0};
+    struct limit_ask q;
+
+    (void)state;
+    lease_configure(&l, &day);
+    asked(&l, NOW);
+    lease_granted(&l, &g, NOW);
+    assert_true(lease_take(&l, 10));
+    asked(&l, NOW + MONO_SEC);
+    lease_lost(&l, &(struct limit_ask){.want = 1}, NOW + MONO_SEC);
+    assert_true(lease_question(&l, 1, NOW + 2 * MONO_SEC, &q));
+    lease_not_asked(&l, &q);
+    assert_true(lease_question(&l, 0, NOW + 3 * MONO_SEC, &q)); // by the tick
+    assert_int_equal(q.taken, 10);
 }
 
 static void changed_configuration(void **state)
@@ -889,6 +939,8 @@ int main(void)
         cmocka_unit_test(grants_do_not_lengthen_a_lease),
         cmocka_unit_test(grants_of_a_window_lengthen_it),
         cmocka_unit_test(a_slow_answer_is_a_short_lease),
+        cmocka_unit_test(an_answer_is_as_old_as_its_question),
+        cmocka_unit_test(what_was_to_be_told_stays_so),
         cmocka_unit_test(a_window_that_is_over_is_forgotten),
         cmocka_unit_test(scarce_means_nothing_is_left),
         cmocka_unit_test(debt_is_sent_once),
