@@ -28,7 +28,8 @@
 -- as it likes, but not after that: a batch is named by k at its end, at most k - batch units are
 -- younger than it, so that at least a + b + r less those are of it, or older.
 --
--- A window is   w its start   u units used   and for each holder p:<name> "<own> <no> <end of window>":
+-- A window is   w its start   x its end   u units used   and for each holder p:<name>
+-- "<own> <no> <end of window>":
 -- what it has of `u`, and the last question that said so. What a holder says it has taken replaces
 -- `own`: it knows, since it asks one question at a time, and an answer that it did not get is worth
 -- nothing to it. A question that comes after a later one (it was held up, and given up) says nothing.
@@ -186,9 +187,12 @@ local function bucket(key, amount, per, lease, q)
 end
 
 local function window(key, amount, starts, ends, lease, q)
-  local saved = redis.call('HMGET', key, 'w', 'u', own_field, 'f')
+  local saved = redis.call('HMGET', key, 'w', 'u', own_field, 'f', 'x')
   local used = tonumber(saved[2] or '0')
-  if tonumber(saved[1] or '-1') ~= starts then
+  local begun, over = tonumber(saved[1] or '-1'), tonumber(saved[5] or '-1')
+  if begun ~= starts and begun <= clock and clock < over then
+    starts, ends = begun, over -- what is counted goes on, whoever has other bounds by now
+  elseif begun ~= starts then
     used = 0
   end
   local own, last, e = string.match(saved[3] or '', '^(%S+) (%S+) (%S+)$')
@@ -206,13 +210,16 @@ local function window(key, amount, starts, ends, lease, q)
     want = 0
   elseif q.window == starts then
     used, own = math.max(0, used + q.taken - own), q.taken
+  elseif q.window > 0 and q.window < starts then
+    -- Its last answer was of an earlier window: of none in this one.
+    used, own = math.max(0, used - own) + q.debt, q.debt
   else
     -- It does not know this window yet: what it may have had of it before stays used.
     used, own = used + q.debt, q.debt
   end
   local granted = math.max(0, math.floor(math.min(want, amount - used)))
   used, own = used + granted, own + granted
-  redis.call('HSET', key, 'w', fmt(starts), 'u', fmt(used), own_field,
+  redis.call('HSET', key, 'w', fmt(starts), 'x', fmt(ends), 'u', fmt(used), own_field,
              fmt(own) .. ' ' .. fmt(math.max(last, q.no)) .. ' ' .. fmt(ends))
   if redis.call('HLEN', key) > tonumber(saved[4] or PROXIES_MIN) + 4 then
     forget_proxies(key)

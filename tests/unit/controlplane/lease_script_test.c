@@ -516,6 +516,52 @@ static void calendar_windows_need_the_right_bounds(void **state)
     assert_int_equal(lease_rig_ask(rig, &q).granted, -1);
 }
 
+// Two control planes of which one has no zones, or whose limit got another zone a moment earlier,
+// name different windows of one day: what is counted goes on until the window that it is counted in
+// is over.
+static void other_bounds_begin_nothing_anew(void **state)
+{
+    struct lease_rig *rig = *state;
+    const struct resource_limit limit = {
+        .unit = RESOURCE_TOKENS, .amount = 100, .calendar = RESOURCE_DAY};
+    const uint64_t day = 86400 * MONO_SEC, hour = 3600 * MONO_SEC, t = rig->redis_us;
+    char bounds[2][120];
+    int64_t granted = 0, first = 0;
+    uint64_t no = 1;
+
+    for (int i = 0; i < 2; i++) {
+        uint64_t from = t - 10 * hour - (uint64_t)i * hour;
+
+        (void)snprintf(bounds[i], sizeof(bounds[i]), "%llu,%llu,%llu,%llu",
+                       (unsigned long long)(from - day), (unsigned long long)from,
+                       (unsigned long long)(from + day), (unsigned long long)(from + 2 * day));
+    }
+    for (int i = 0; i < 40; i++) {
+        struct lease_question q = {.key = "{sluice}:c",
+                                   .limit = &limit,
+                                   .want = 10,
+                                   .no = no++,
+                                   .window = (uint64_t)first,
+                                   .taken = (uint64_t)granted,
+                                   .bounds = bounds[i % 2]};
+        struct lease_answer a = lease_rig_ask(rig, &q);
+
+        first = i == 0 ? a.window : first;
+        granted += a.granted;
+        assert_int_equal(a.window, first);
+        lease_rig_advance(rig, MONO_SEC);
+    }
+    assert_int_equal(granted, 100);
+    // Then theirs begins.
+    lease_rig_advance(rig, 14 * hour);
+    for (int i = 0; i < 4; i++) {
+        struct lease_question q = {
+            .key = "{sluice}:c", .limit = &limit, .want = 60, .no = no++, .bounds = bounds[i % 2]};
+
+        assert_int_equal(lease_rig_ask(rig, &q).granted, i == 0 ? 60 : i == 1 ? 40 : 0);
+    }
+}
+
 // What a proxy has of a window, told with each question: whatever was lost on the way, in either
 // direction, is made good by the next one that arrives.
 static void what_is_taken_is_told(void **state)
@@ -614,12 +660,16 @@ static void a_new_account_gives_nothing_back(void **state)
     q.debt = 7;
     q.want = 3;
     assert_int_equal(lease_rig_ask(rig, &q).remaining, 90);
+    for (int i = 0; i < 5; i++) { // the answers get lost: it still knows the one before only
+        q.no++;
+        assert_int_equal(lease_rig_ask(rig, &q).remaining, 90);
+    }
     q = (struct lease_question){.key = q.key,
                                 .proxy = "a",
                                 .limit = &limit,
                                 .anchor_us = start,
                                 .window = start + 86400 * MONO_SEC,
-                                .no = 24,
+                                .no = 40,
                                 .taken = 8};
     assert_int_equal(lease_rig_ask(rig, &q).remaining, 92);
 }
@@ -824,6 +874,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_new_account_gives_nothing_back, setup, teardown),
         cmocka_unit_test_setup_teardown(a_store_that_forgot_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(calendar_windows_need_the_right_bounds, setup, teardown),
+        cmocka_unit_test_setup_teardown(other_bounds_begin_nothing_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(adopting_pauses_for_a_lease, setup, teardown),
         cmocka_unit_test_setup_teardown(debt_is_taken_during_a_pause, setup, teardown),
         cmocka_unit_test_setup_teardown(jumps_of_the_clock_grant_nothing_early, setup, teardown),
