@@ -10,8 +10,9 @@
 // Lines that are no keys (comments, the cluster's name) stay where they are. Files are replaced at
 // once or not at all, and a step may be interrupted anywhere and run again:
 //
-//   use    puts a comment (MARK) above the key that it has replaced. The newest is the last one
-//          without it; when that is the first already, nothing is left to be done.
+//   use    puts a comment (MARK) above the key that it has replaced, and above those that are older
+//          than the new one and were never used. The newest is the last one without it; when that
+//          is the first already, nothing is left to be done.
 //   signing-key has its public halves in a second file. `use` writes that one first: as long as it
 //          names another first key than signing-key does, `use` was interrupted, and run again it
 //          goes on with that key. `add` and `drop` refuse to work on such files.
@@ -42,7 +43,7 @@ static const char usage[] =
 
 enum step { STEP_ADD, STEP_USE, STEP_DROP };
 
-#define MARK "# in use before the first:"
+#define MARK "# in use before the first:" // or never
 #define NONE SIZE_MAX
 
 // Lines of a file; keys among them are counted, not looked at.
@@ -57,7 +58,7 @@ struct lines {
 struct edit {
     size_t first;      // line of the key that comes first; NONE: they stay as they are
     bool only;         // and no other is kept
-    bool mark;         // the one that was first is marked as used before
+    bool mark;         // those behind it are marked as older
     const char *fresh; // a key that is not in the file: comes last, or first with put_first
     bool put_first;
 };
@@ -162,9 +163,10 @@ static void put_lines(const struct lines *l, const struct edit *ed, struct buf *
             put_line(out, slice_str(ed->fresh));
         } else if (i == first && moved != NONE) {
             put_line(out, l->line[moved]);
-            if (ed->mark && !gone) {
-                put_line(out, SLICE(MARK));
-            }
+        }
+        if (ed->mark && moved != NONE && l->is_key[i] && !gone &&
+            (i == first || !is_marked(l, i))) {
+            put_line(out, SLICE(MARK));
         }
         if (i != key && key == first && (moved != NONE || ed->put_first)) {
             continue; // would mark what is put before it

@@ -596,3 +596,22 @@ def test_a_step_done_twice_is_done_once(keys):
             done(keys, what, "drop")
             assert lines() == [third]
         assert "before" not in path.read_text()
+
+
+def test_use_does_not_go_back_to_a_key_that_was_passed_over(keys):
+    """`add` that was done twice, too: the older one of both is not the newest once the other is used."""
+    for what in ("cluster-secret", "signing-key", "master-key"):
+        path = keys / what
+        done(keys, what, "add")
+        done(keys, what, "add")
+        first, second, third = key_lines(path)
+        for _ in range(3):
+            done(keys, what, "use")
+            assert key_lines(path) == [third, first, second]
+        done(keys, what, "add")
+        fourth = key_lines(path)[-1]
+        for _ in range(3):
+            done(keys, what, "use")
+            assert key_lines(path) == [fourth, third, first, second]
+        done(keys, what, "drop")
+        assert key_lines(path) == [fourth] and "before" not in path.read_text()
