@@ -66,6 +66,7 @@ struct daemon {
     struct config *wanted; // to be applied; NULL: nothing
     bool by_signal;        // ... because of SIGHUP
     bool applying, ready;
+    bool newer; // than what is being applied: the file is to be read again behind it
     int tries;
     unsigned watched; // times, without having reached Redis
     size_t changes;
@@ -269,6 +270,10 @@ static void on_applied(void *arg, const struct store_result *r)
     struct daemon *d = arg;
 
     d->applying = false;
+    if (d->newer && d->reader != NULL) { // NULL: this is the end
+        d->newer = false;
+        reader_start(d->reader);
+    }
     switch (r->outcome) {
     case STORE_DONE:
         LOG(INFO, "config.applied", LOG_STR("file", d->c->config_file), LOG_UINT("seq", r->seq),
@@ -407,7 +412,8 @@ static void on_config(void *arg, struct config *next)
     }
     log_set_level((enum log_level)config_boot(next)->logging.level);
     if (d->applying) {
-        LOG(WARN, "config.busy", LOG_STR("effect", "the file is being applied: send SIGHUP again"));
+        LOG(INFO, "config.busy", LOG_STR("effect", "the file is read again once it was applied"));
+        d->newer = true;
         config_free(&next);
         return;
     }

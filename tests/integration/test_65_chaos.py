@@ -256,6 +256,24 @@ def test_two_writers_of_one_resource(cluster):
         assert answers[winner].json()["name"] == f"by-{winner}-{round}"
 
 
+def test_a_file_that_comes_while_another_is_being_applied(cluster):
+    """Redis holds up the one; the other, which was read meanwhile, is not lost."""
+    c = cluster(controls=1, proxies=0)
+    control = c.controls[0]
+
+    def new(name):
+        c.config.write_text(sluice.PLAIN + f"  {name}: {{load-balance: {{chat: {{strategy: latency, providers: [openai]}}}}}}\n")
+        control.process.signal(signal.SIGHUP)
+    c.redis.process.signal(signal.SIGSTOP)
+    new("early")
+    time.sleep(0.3)  # its change waits for Redis by now
+    new("late")
+    time.sleep(0.3)
+    c.redis.process.signal(signal.SIGCONT)
+    wait_for(lambda: control.admin("GET", "/routers/late").status == 200, 20, "the later file to be in force")
+    wait_for(lambda: control.admin("GET", "/routers/early").status == 404, 20, "the earlier one to be replaced")
+
+
 def frozen(redis):
     redis.process.signal(signal.SIGSTOP)
     return lambda: redis.process.signal(signal.SIGCONT)
