@@ -37,7 +37,7 @@ static void grow(struct dialect_gemini_cite *s, struct arena *a)
     struct dialect_gemini_run *runs = arena_alloc(a, cap * sizeof(*runs));
     struct dialect_gemini_mark *marks = arena_alloc(a, (cap / STRIDE + 1) * sizeof(*marks));
 
-    if (s->n > 0) {
+    if (s->runs != NULL) {
         memcpy(runs, s->runs, s->n * sizeof(*runs));
         memcpy(marks, s->marks, ((s->n - 1) / STRIDE + 1) * sizeof(*marks));
     }
@@ -48,12 +48,12 @@ static void grow(struct dialect_gemini_cite *s, struct arena *a)
 
 static void add(struct dialect_gemini_cite *s, uint32_t width, struct arena *a)
 {
-    struct dialect_gemini_run *last = s->n == 0 ? NULL : &s->runs[s->n - 1];
+    struct dialect_gemini_run *last = s->runs == NULL ? NULL : &s->runs[s->n - 1];
 
     if (last != NULL && width_of(*last) == width && chars_of(*last) < CHARS_MAX) {
         last->code += 4;
     } else if (s->n < RUNS_MAX) {
-        if (s->n == s->cap) {
+        if (s->runs == NULL || s->n == s->cap) {
             grow(s, a);
         }
         if (s->n % STRIDE == 0) {
