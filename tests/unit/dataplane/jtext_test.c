@@ -98,10 +98,37 @@ static void splits_data_urls(void **state)
     assert_false(jtext_data_url(SLICE("data:image/png;base64"), &arena, &type, &data));
 }
 
+static void counts_characters(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t characters, bytes;
+    } cases[] = {
+        {"", 0, 0},
+        {"plain", 5, 5},
+        {"\xc3\xa9t\xc3\xa9", 3, 5},
+        {"\\u00e9t\\u00e9 \\n\\\"", 6, 8},
+        {"\\ud83d\\ude00", 1, 4},
+        {"a\xf0\x9f\x98\x80\\u20ac-", 4, 9},
+        {"\\ud83dx", 2, 4}, // a lone half is U+FFFD
+        {"ends\\", 5, 5},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t bytes = 99;
+
+        assert_int_equal(jtext_count(slice_str(cases[i].text), &bytes), cases[i].characters);
+        assert_int_equal(bytes, cases[i].bytes);
+        assert_int_equal(jtext_decode(slice_str(cases[i].text), &arena).n, bytes);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(decodes, setup, teardown),
+        cmocka_unit_test_setup_teardown(counts_characters, setup, teardown),
         cmocka_unit_test_setup_teardown(knows_blanks, setup, teardown),
         cmocka_unit_test_setup_teardown(finds_json_inside, setup, teardown),
         cmocka_unit_test_setup_teardown(splits_data_urls, setup, teardown),
