@@ -70,7 +70,7 @@ def wait_for(fact, timeout=10.0, what="the expected state", step=0.005):
             value = fact()
             if value:
                 return value
-        except (OSError, http.client.HTTPException, AssertionError, KeyError, ValueError) as e:
+        except (OSError, http.client.HTTPException, AssertionError, LookupError, StopIteration, ValueError) as e:
             last = e
         now = time.monotonic()
         if now > end:
