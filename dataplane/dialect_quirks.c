@@ -442,7 +442,8 @@ static bool may_touch_messages(const struct canon_target *t, const struct scan_o
         {(q->flags & (RESOURCE_NO_IMAGES | RESOURCE_IMAGE_DATA_ONLY)) != 0, "\"image_url\""},
         {(q->flags & RESOURCE_NO_AUDIO) != 0, "\"input_audio\""},
         {(q->flags & RESOURCE_NO_FILES) != 0, "\"file\""},
-        {q->tool_id_length != 0 || dialect_quirks_editor_signs(q, t->traits), "\"tool_calls\""},
+        {q->tool_id_length != 0 || dialect_quirks_editor_signs(q, t->traits),
+         "\"tool_call"}, // ..s, .._id
         {q->prefill != NULL || no_prefill, "\"assistant\""},
     };
     static const struct slice names[] = {SLICE("cache_control"),   SLICE("reasoning_content"),

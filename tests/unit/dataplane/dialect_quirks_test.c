@@ -286,6 +286,9 @@ static const struct edit_case {
        "\"id\":\"toolu01A2\"},{\"id\":\"abcDEF123\"}]},{\"role\":\"tool\",\"tool_call_id\":"
        "\"toolu01A2\"},{\"role\":\"tool\",\"tool_call_id\":\"toolu01Ab\"}"),
      ""},
+    {"the id of a result alone", &mistral, NULL,
+     M("{\"role\":\"tool\",\"tool_call_id\":\"toolu_01Abc-8\"}"),
+     M("{\"role\":\"tool\",\"tool_call_id\":\"toolu01Ab\"}"), ""},
     {"ids that collide", &short_ids, NULL,
      M("{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"a.b\"},{\"id\":\"a:b\"},{\"id\":\"a;b\"},{"
        "\"id\":\"long_name_1\"},{\"id\":\"long_name_2\"},{\"id\":\"long_name_3\"}]}"),
