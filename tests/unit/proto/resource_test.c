@@ -621,6 +621,28 @@ static void keys_of_every_size_survive(void **state)
     }
 }
 
+// An aligned piece behind a string at the very end of what is measured.
+static void keys_at_the_edge_survive(void **state)
+{
+    static const struct resource_pair pair = {"note", "v"};
+    char text[2200];
+
+    (void)state;
+    for (size_t n = 1500; n < sizeof(text); n++) {
+        struct resource *r = resource_new(RESOURCE_KEY, SLICE("k"), 1);
+
+        memset(text, 'x', n);
+        text[n] = '\0';
+        r->u.key->name = text;
+        r->u.key->metadata = &pair;
+        r->u.key->n_metadata = 1;
+        r = through(r);
+        assert_int_equal(strlen(r->u.key->name), n);
+        assert_string_equal(r->u.key->metadata[0].value, "v");
+        resource_unref(&r);
+    }
+}
+
 static void the_hash_before_a_rotation(void **state)
 {
     struct resource *r = sample_key();
@@ -664,6 +686,7 @@ int main(void)
         cmocka_unit_test(every_truncation_is_handled),
         cmocka_unit_test(a_key_is_small),
         cmocka_unit_test(keys_of_every_size_survive),
+        cmocka_unit_test(keys_at_the_edge_survive),
         cmocka_unit_test(the_hash_before_a_rotation),
         cmocka_unit_test(digests_are_fixed),
     };
