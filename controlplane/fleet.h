@@ -23,7 +23,7 @@ struct fleet;
 struct fleet_proxy {
     const char *id, *version, *ops;
     uint8_t epoch[16];
-    uint64_t seq; // applied by all its workers
+    uint64_t seq; // in force there
     uint64_t digest, in_flight, started_wall_us;
     uint64_t seen_us; // monotonic
     bool live;
