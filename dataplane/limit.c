@@ -61,6 +61,7 @@ struct limit_store {
     struct shard shards[SHARDS];
     _Atomic uint64_t live;     // proxies
     _Atomic uint64_t heard_us; // last answer to any question
+    atomic_bool hushed;        // set for good; looked at under the shard's lock
 };
 
 // One limit that applies to a request.
@@ -652,9 +653,10 @@ void limit_settle(struct limit_store *s, struct limit_pass *p, bool refund, uint
 
 // --- answers ----------------------------------------------------------------------------------
 
-static void wake_all(struct entry *e)
+// Hushed ones find out by their deadlines.
+static void wake_all(const struct limit_store *s, struct entry *e)
 {
-    while (e->waiting.count > 0) {
+    while (e->waiting.count > 0 && !atomic_load(&s->hushed)) {
         struct limit_pass *p = container_of(list_pop_front(&e->waiting), struct limit_pass, node);
 
         p->wake(p);
@@ -671,7 +673,7 @@ void limit_granted(struct limit_store *s, const struct limit_grant *g, size_t n,
         struct entry *e = map_get(&sh->entries, g[i].limit_id);
         if (e != NULL) {
             lease_granted(&e->lease, &g[i], now_us);
-            wake_all(e);
+            wake_all(s, e);
         }
         unlock(sh, e);
     }
@@ -687,7 +689,7 @@ void limit_lost(struct limit_store *s, const struct limit_ask *items, size_t n, 
         struct entry *e = map_get(&sh->entries, id);
         if (e != NULL) {
             lease_lost(&e->lease, &items[i], now_us);
-            wake_all(e);
+            wake_all(s, e);
         }
         unlock(sh, e);
     }
@@ -745,16 +747,24 @@ static bool is_forgotten(const struct entry *e, uint64_t now_us)
            !e->lease.tell && now_us > e->used_at_us + FORGET_US;
 }
 
-// One batch of what a shard has to say; true when there may be more.
-static bool tick_shard(struct limit_store *s, struct shard *sh, uint64_t now_us, bool end)
+// What a look at a shard has found.
+struct looked {
+    bool more; // there may be more to say
+    bool open; // questions without an answer yet
+};
+
+// One batch of what a shard has to say.
+static struct looked tick_shard(struct limit_store *s, struct shard *sh, uint64_t now_us, bool end)
 {
     struct question q = {.n = 0};
+    struct looked found = {false, false};
 
     pthread_mutex_lock(&sh->lock);
     map_foreach (it, &sh->entries) {
         struct entry *e = it->value;
         size_t before = q.n;
 
+        found.open = found.open || e->lease.open > 0;
         if (end) {
             lease_end(&e->lease);
         }
@@ -771,21 +781,41 @@ static bool tick_shard(struct limit_store *s, struct shard *sh, uint64_t now_us,
         }
     }
     pthread_mutex_unlock(&sh->lock);
-    return send(s, &q) && q.n == LIMIT_PER_REQUEST_MAX;
+    if (send(s, &q) && q.n > 0) {
+        found.open = true;
+        found.more = q.n == LIMIT_PER_REQUEST_MAX;
+    }
+    return found;
 }
 
 void limit_tick(struct limit_store *s, uint64_t now_us)
 {
     for (size_t i = 0; i < SHARDS; i++) {
-        while (tick_shard(s, &s->shards[i], now_us, false)) {
+        while (tick_shard(s, &s->shards[i], now_us, false).more) {
         }
     }
 }
 
-void limit_end(struct limit_store *s, uint64_t now_us)
+void limit_hush(struct limit_store *s)
 {
-    for (size_t i = 0; i < SHARDS; i++) {
-        while (tick_shard(s, &s->shards[i], now_us, true)) {
-        }
+    atomic_store(&s->hushed, true);
+    for (size_t i = 0; i < SHARDS; i++) { // whoever has begun to wake has a lock
+        pthread_mutex_lock(&s->shards[i].lock);
+        pthread_mutex_unlock(&s->shards[i].lock);
     }
+}
+
+bool limit_end(struct limit_store *s, uint64_t now_us)
+{
+    bool open = false;
+
+    for (size_t i = 0; i < SHARDS; i++) {
+        struct looked found;
+
+        do {
+            found = tick_shard(s, &s->shards[i], now_us, true);
+            open = open || found.open;
+        } while (found.more);
+    }
+    return !open;
 }

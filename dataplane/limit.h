@@ -149,7 +149,12 @@ void limit_left_out(struct limit_store *s, const struct limit_ask *items, size_t
 // Once a second from one thread: gives back leases that are over, reports debt, forgets old
 // entries.
 void limit_tick(struct limit_store *s, uint64_t now_us);
-// No request will come any more: gives back everything.
-void limit_end(struct limit_store *s, uint64_t now_us);
+// Wakes nobody from now on; when it returns no wake() is running. At the end, before those go who
+// are woken.
+void limit_hush(struct limit_store *s);
+// No request will come any more: gives back everything. False: some questions have no answer yet,
+// and until then what they grant cannot be given back; call again. True: all was heard, or nobody
+// is there to be told.
+bool limit_end(struct limit_store *s, uint64_t now_us);
 
 #endif

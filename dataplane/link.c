@@ -47,9 +47,6 @@ struct link {
     void (*on_snapshot)(void *arg, struct snapshot *s);
     void (*on_probes)(void *arg, const struct message_probe *probes, size_t n, uint64_t now_us);
     void (*on_heard)(void *arg, uint64_t now_us);
-    void (*on_lease)(void *arg, const struct message_grant *grants, size_t n, uint64_t now_us);
-    void (*on_lease_lost)(void *arg, const struct message_lease_item *items, size_t n,
-                          bool answered);
     char *data_dir, *version, *ops, *proxy, *holder; // owned
     uint64_t lkg_after_us, started_wall_us;
     unsigned n_workers;
@@ -122,27 +119,6 @@ static void call_probes(struct link *l, const struct message_probe *probes, size
 {
     if (may_call(l) && l->on_probes != NULL) {
         l->on_probes(l->arg, probes, n, loop_now_us(l->loop));
-    }
-    called(l);
-}
-
-static void call_lease(void *arg, const struct message_grant *grants, size_t n, uint64_t now_us)
-{
-    struct link *l = arg;
-
-    if (may_call(l) && l->on_lease != NULL) {
-        l->on_lease(l->arg, grants, n, now_us);
-    }
-    called(l);
-}
-
-static void call_lease_lost(void *arg, const struct message_lease_item *items, size_t n,
-                            bool answered)
-{
-    struct link *l = arg;
-
-    if (may_call(l) && l->on_lease_lost != NULL) {
-        l->on_lease_lost(l->arg, items, n, answered);
     }
     called(l);
 }
@@ -640,8 +616,6 @@ static void copy_config(struct link *l, const struct link_config *c)
     l->on_snapshot = c->on_snapshot;
     l->on_heard = c->on_heard;
     l->on_probes = c->on_probes;
-    l->on_lease = c->on_lease;
-    l->on_lease_lost = c->on_lease_lost;
     l->keys = keys_ref(c->keys);
     l->data_dir = mem_strdup(c->data_dir);
     l->version = mem_strdup(c->version == NULL ? "" : c->version);
@@ -667,9 +641,10 @@ static struct journal *open_journal(const char *dir)
     return j;
 }
 
-static void init_parts(struct link *l)
+static void init_parts(struct link *l, const struct link_config *c)
 {
-    const struct asks_config ac = {l->loop, l->proxy, l->holder, l, call_lease, call_lease_lost};
+    const struct asks_config ac = {l->loop, l->proxy,    l->holder,
+                                   c->arg,  c->on_lease, c->on_lease_lost};
 
     l->journal = open_journal(l->data_dir);
     l->outbox = outbox_new(l->journal);
@@ -705,7 +680,7 @@ struct link *link_new(const struct link_config *c, struct err *e)
     copy_config(l, c);
     l->proxy = vitals_proxy_id(c->proxy_id, l->data_dir, e);
     l->loop = l->proxy == NULL ? NULL : loop_new(e);
-    init_parts(l);
+    init_parts(l, c);
     if (l->loop != NULL) {
         l->roster = roster_new(l->loop, &l->peer_conf, c->endpoints, c->n_endpoints, e);
     }

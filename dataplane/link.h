@@ -52,8 +52,10 @@ struct link_config {
 // Not started yet. NULL with *e: bad endpoint, data directory not writable, no fds.
 MUST_CHECK struct link *link_new(const struct link_config *c, struct err *e);
 MUST_CHECK bool link_start(struct link *l, struct err *e);
-// When it returns no callback is running and none will be made any more; usage is still taken and
-// sent. For the end: before what the callbacks use is taken down. Any thread; NULL allowed.
+// When it returns no callback is running and none will be made any more, but for those of leases,
+// which come until the link is stopped: what is granted last wants to be given back. Usage is still
+// taken and sent. For the end: before what the callbacks use is taken down. Any thread; NULL
+// allowed.
 void link_mute(struct link *l);
 // Sends what usage and lease questions it still can for at most flush_us, ends the thread, frees
 // everything. Call when no other thread uses the link any more. *l becomes NULL; NULL allowed.

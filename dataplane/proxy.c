@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/cidr.h"
@@ -37,6 +38,8 @@
 #define LEASES_AT_ONCE     256u
 #define PARK_US            (50 * MONO_MS)
 #define FLUSH_US           (500 * MONO_MS) // for usage records, at the end
+#define GIVE_BACK_US       (400 * MONO_MS) // for leases, before that: three questions that get lost
+#define GIVE_BACK_POLL_US  (5 * MONO_MS)
 #define READY_POLL_US      (2 * MONO_MS)
 #define DRAIN_POLL_US      (10 * MONO_MS)
 #define FDS_PER_CONNECTION 2u // a client's and its upstream's
@@ -589,10 +592,24 @@ static bool start(struct proxy *p, struct err *e)
     return worker_start(&p->shared, e) && link_start(p->shared.link, e);
 }
 
+// Of a window a question is often open: it says how much there is to be given back.
+static void give_back(struct proxy *p)
+{
+    const struct timespec poll = {.tv_nsec = (long)(GIVE_BACK_POLL_US * 1000)};
+    uint64_t until_us = mono_now_us() + GIVE_BACK_US;
+
+    while (!limit_end(p->shared.limits, mono_now_us()) && mono_now_us() < until_us) {
+        (void)nanosleep(&poll, NULL); // a signal may end it early
+    }
+}
+
 // In this order: no worker may outlive what it calls. Works on what is half made.
 static void unmake(struct proxy *p)
 {
-    link_mute(p->shared.link); // no snapshot or lease for workers that are going
+    link_mute(p->shared.link); // no snapshot for workers that are going
+    if (p->shared.limits != NULL) {
+        limit_hush(p->shared.limits);
+    }
     if (p->shared.workers != NULL) {
         atomic_store(&p->shared.phase, WORKER_LEAVING);
         worker_set_phase(&p->shared, WORKER_ENDING);
@@ -600,7 +617,7 @@ static void unmake(struct proxy *p)
     }
     ops_free(&p->ops);
     if (p->shared.link != NULL && p->shared.limits != NULL) {
-        limit_end(p->shared.limits, mono_now_us()); // the link sends it before it stops
+        give_back(p);
     }
     link_stop(&p->shared.link, FLUSH_US);
     snapshot_reap();

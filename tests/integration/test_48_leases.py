@@ -7,6 +7,7 @@ import time
 import pytest
 
 import sluice
+from slowredis import SlowRedis
 from sluice import chat, wait_for
 
 HOUR2 = "2h"
@@ -163,6 +164,27 @@ def test_a_proxy_that_ends_gives_everything_back(cluster, mock):
     each = int(ask(cluster.proxies[0], key, text="<<end>>").json()["usage"]["total_tokens"])
     cluster.proxies.pop(0).stop()
     assert used(cluster, key, unit=2) == each * mock.seen("end")
+
+
+def test_a_proxy_that_ends_waits_for_what_it_has_asked(mock, tmp_path):
+    """SIGTERM with a question open, since Redis takes its time: what is granted in it goes back as well."""
+    c = sluice.Cluster(tmp_path, mock, controls=0, proxies=0)
+    slow = SlowRedis(c.redis)
+    try:
+        c.controls.append(sluice.Control(tmp_path, "control0", slow, c.keys, c.config, c.env))
+        c.add_proxy("proxy0")
+        keys = [new_key(c, f"open-{i}", limit("tokens", 1000000, HOUR2)) for i in range(5)]
+        slow.delay = 0.03  # each way; a question may take 0.1 s
+        each = 0
+        for k in keys:  # the answer is there, more is asked for
+            r = wait_for(lambda k=k: (lambda r: r if r.status == 200 else None)(ask(c.proxies[0], k, text="<<open>>")), 20, "a lease")
+            each = int(r.json()["usage"]["total_tokens"])
+        c.proxies.pop(0).stop()
+        assert [used(c, k, unit=2) for k in keys] == [each] * len(keys)
+    finally:
+        slow.delay = 0
+        c.stop()
+        slow.stop()
 
 
 def test_answers_that_get_lost_cost_nothing(cluster, mock):

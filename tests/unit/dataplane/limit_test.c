@@ -647,9 +647,79 @@ static void the_end_gives_everything_back(void **state)
     assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
     answer(&w.control, w.store, NOW);
     limit_settle(w.store, &a.pass, false, 4, 0);
-    limit_end(w.store, NOW);
+    assert_false(limit_end(w.store, NOW)); // until it was heard
     answer(&w.control, w.store, NOW);
+    assert_true(limit_end(w.store, NOW));
     assert_int_equal(w.control.limits[0].left, 996);
+    end(&w);
+}
+
+// Of a window one question is open at a time: what is granted in it goes back when it has come, and
+// what was said in one that got lost is said again. Then nothing is left to wait for.
+static void the_end_waits_for_questions(void **state)
+{
+    static const struct resource_limit tokens[] = {
+        {.unit = RESOURCE_TOKENS, .amount = 10000, .per_us = 86400 * MONO_SEC}};
+    struct world w;
+    struct caller a = caller();
+
+    (void)state;
+    begin(&w, tokens, 1, 1000);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
+    limit_settle(w.store, &a.pass, false, 4, 0);
+    assert_int_equal(w.control.n, 1); // for more
+    assert_false(limit_end(w.store, NOW));
+    assert_int_equal(w.control.n, 1);
+    answer(&w.control, w.store, NOW);
+    assert_false(limit_end(w.store, NOW));
+    lose(&w.control, w.store, NOW);
+    assert_false(limit_end(w.store, NOW));
+    assert_int_equal(w.control.n, 1);
+    assert_int_equal(w.control.asked[0].taken, 4);
+    w.control.limits[0].taken = 4;
+    w.control.limits[0].left = 996;
+    answer(&w.control, w.store, NOW);
+    assert_true(limit_end(w.store, NOW));
+    end(&w);
+}
+
+// Nobody is there to be told: nothing to wait for either.
+static void the_end_does_not_wait_for_nobody(void **state)
+{
+    static const struct resource_limit tokens[] = {
+        {.unit = RESOURCE_TOKENS, .amount = 10000, .per_us = 86400 * MONO_SEC}};
+    struct world w;
+    struct caller a = caller();
+
+    (void)state;
+    begin(&w, tokens, 1, 1000);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+    answer(&w.control, w.store, NOW);
+    w.control.down = true;
+    assert_true(limit_end(w.store, NOW));
+    end(&w);
+}
+
+// Workers go before the last answers come.
+static void nobody_is_woken_after_a_hush(void **state)
+{
+    static const struct resource_limit tokens[] = {
+        {.unit = RESOURCE_TOKENS, .amount = 10000, .per_us = 86400 * MONO_SEC}};
+    struct world w;
+    struct caller a = caller();
+
+    (void)state;
+    begin(&w, tokens, 1, 1000);
+    assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
+    limit_hush(w.store);
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(a.woken, 0);
+    assert_true(limit_unpark(w.store, &a.pass));
+    assert_false(limit_end(w.store, NOW));
+    answer(&w.control, w.store, NOW);
+    assert_int_equal(w.control.limits[0].left, 1000);
     end(&w);
 }
 
@@ -1209,6 +1279,9 @@ int main(void)
         cmocka_unit_test(one_lost_answer_is_no_loss),
         cmocka_unit_test(left_out_is_told_again),
         cmocka_unit_test(the_end_gives_everything_back),
+        cmocka_unit_test(the_end_waits_for_questions),
+        cmocka_unit_test(the_end_does_not_wait_for_nobody),
+        cmocka_unit_test(nobody_is_woken_after_a_hush),
         cmocka_unit_test(the_own_share_comes_first),
         cmocka_unit_test(lease_outlasts_the_link),
         cmocka_unit_test(slow_is_not_lost),
