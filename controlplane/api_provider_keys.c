@@ -200,7 +200,6 @@ static void test_start(struct api_call *c, const struct resource_provider *p,
         c->api->upstream,
         &(const struct upstream_request){.origin = origin,
                                          .head = buf_slice(&head),
-                                         .idempotent_reuse = true,
                                          .connect_timeout_us = TEST_TIMEOUT_US,
                                          .on = {on_test_head, on_test_data, on_test_end},
                                          .arg = t});

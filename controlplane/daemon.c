@@ -765,7 +765,7 @@ static bool start_api(struct daemon *d, struct err *e)
             .fill_gauges = fill_gauges,
             .fill_arg = d},
         e);
-    secret_unref(&token);
+    secret_free(&token);
     return d->api != NULL;
 }
 

@@ -70,7 +70,7 @@ static void read_value(struct resource *res, const struct json_at *body, struct 
             return;
         }
     }
-    secret_unref(&res->u.provider_key->value);
+    secret_free(&res->u.provider_key->value);
     res->u.provider_key->value = secret_new(s);
     secret_hint(res->u.provider_key->value, hint);
     res->u.provider_key->hint = arena_strdup(&res->arena, hint);

@@ -160,7 +160,6 @@ static void ask_models(struct watch *w, const struct resource_provider *r, const
     w->call = upstream_start(w->p->conf.upstream,
                              &(const struct upstream_request){.origin = origin,
                                                               .head = buf_slice(&head),
-                                                              .idempotent_reuse = true,
                                                               .connect_timeout_us = TIMEOUT_US,
                                                               .on = {on_head, on_data, on_end},
                                                               .arg = w});

@@ -258,7 +258,6 @@ static void launch(struct req *r, struct slice origin, struct buf *head, struct 
 {
     u->origin = arena_strndup(&r->arena, origin.p, origin.n);
     u->head = buf_slice(head);
-    u->idempotent_reuse = true;
     u->connect_timeout_us = r->timeouts.connect_us;
     u->on_write = on_write;
     u->on.on_head = on_head;

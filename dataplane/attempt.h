@@ -45,7 +45,7 @@ struct attempt {
     char message[120];           // for logs, when ended badly
     struct buf in;               // bytes that came and no step has looked at
 
-    uint64_t started_us, head_us, progress_us;
+    uint64_t started_us, head_us;
     struct upstream_times times;
 
     // The provider's head, when head_in.

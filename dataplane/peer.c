@@ -540,8 +540,3 @@ bool peer_has_session(const struct peer *p)
 {
     return p->session;
 }
-
-uint64_t peer_heard_us(const struct peer *p)
-{
-    return p->heard_us;
-}

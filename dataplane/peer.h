@@ -53,8 +53,6 @@ void peer_free(struct peer **p);
 
 const struct endpoint *peer_endpoint(const struct peer *p);
 bool peer_has_session(const struct peer *p);
-// Time of the last authentic message within the session, monotonic.
-uint64_t peer_heard_us(const struct peer *p);
 
 // m NULL: no answer (too late, session over). Otherwise the answer, which may be a refusal; strings
 // are valid during the call. The peer may be freed in it.

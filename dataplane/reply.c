@@ -293,7 +293,9 @@ static void add_dropped(struct req *r, struct reply_head *h)
     buf_done(&b);
 }
 
-void reply_head_common(struct req *r, struct reply_head *h)
+// Everything our answers carry beside content-type: ids, who served it, cache state, limits, cost,
+// overhead, the provider's own headers where one answered.
+static void add_common(struct req *r, struct reply_head *h)
 {
     bool failed = r->fail.code != REPLY_NONE || (r->best.present && r->provider.p == NULL);
     struct slice provider = failed ? r->best.provider : r->provider;
@@ -360,7 +362,7 @@ static void begin_head(struct req *r, struct reply_head *h, struct slice content
     if (content_type.n > 0) {
         reply_head_add(h, "content-type", content_type);
     }
-    reply_head_common(r, h);
+    add_common(r, h);
 }
 
 static void send_whole(struct req *r, unsigned status, struct reply_head *h, struct buf *body)

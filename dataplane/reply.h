@@ -74,9 +74,6 @@ void reply_head_printf(struct reply_head *h, const char *name, const char *fmt, 
 // The x-ratelimit-*, RateLimit and (anthropic) anthropic-ratelimit-* headers of a view.
 void reply_head_limits(struct reply_head *h, const struct limit_view *v, bool anthropic,
                        uint64_t wall_us);
-// Everything our answers carry beside content-type: ids, who served it, cache state, limits, cost,
-// overhead, the provider's own headers where one answered.
-void reply_head_common(struct req *r, struct reply_head *h);
 
 // Whole answers. *body is taken.
 void reply_plain(struct req *r, unsigned status, struct slice content_type, struct buf *body);

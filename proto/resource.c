@@ -372,7 +372,7 @@ void resource_unref(struct resource **r)
         return;
     }
     if (old->kind == RESOURCE_PROVIDER_KEY) {
-        secret_unref(&old->u.provider_key->value);
+        secret_free(&old->u.provider_key->value);
     } else if (old->kind == RESOURCE_SETTINGS) {
         mem_wipe(old->u.settings->key_hash_key, sizeof(old->u.settings->key_hash_key));
     }

@@ -79,30 +79,3 @@ bool err_prefix(struct err *e, const char *fmt, ...)
     memcpy(e->message, text, sizeof(text));
     return false;
 }
-
-const char *err_code_name(enum err_code code)
-{
-    switch (code) {
-    case ERR_NONE:
-        return "none";
-    case ERR_INVALID:
-        return "invalid";
-    case ERR_TOO_LARGE:
-        return "too_large";
-    case ERR_NOT_FOUND:
-        return "not_found";
-    case ERR_CONFLICT:
-        return "conflict";
-    case ERR_DENIED:
-        return "denied";
-    case ERR_UNAVAILABLE:
-        return "unavailable";
-    case ERR_TIMEOUT:
-        return "timeout";
-    case ERR_IO:
-        return "io";
-    case ERR_INTERNAL:
-        return "internal";
-    }
-    return "unknown";
-}

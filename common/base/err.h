@@ -34,7 +34,4 @@ bool err_set(struct err *e, enum err_code code, const char *fmt, ...) PRINTF_LIK
 // Puts "<prefix>: " in front of the message of *e (if not NULL) and returns false.
 bool err_prefix(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-// "invalid", "not_found", ...: static string.
-const char *err_code_name(enum err_code code);
-
 #endif

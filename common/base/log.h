@@ -17,7 +17,7 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
-enum log_kind { LOG_KIND_SLICE, LOG_KIND_INT, LOG_KIND_UINT, LOG_KIND_DOUBLE, LOG_KIND_BOOL };
+enum log_kind { LOG_KIND_SLICE, LOG_KIND_INT, LOG_KIND_UINT, LOG_KIND_BOOL };
 
 struct log_field {
     const char *name;
@@ -26,18 +26,16 @@ struct log_field {
         struct slice s;
         int64_t i;
         uint64_t u;
-        double d;
         bool b;
     } v;
 };
 
-#define LOG_STR(k, x)    ((struct log_field){(k), LOG_KIND_SLICE, {.s = slice_str(x)}})
-#define LOG_SLICE(k, x)  ((struct log_field){(k), LOG_KIND_SLICE, {.s = (x)}})
-#define LOG_INT(k, x)    ((struct log_field){(k), LOG_KIND_INT, {.i = (int64_t)(x)}})
-#define LOG_UINT(k, x)   ((struct log_field){(k), LOG_KIND_UINT, {.u = (uint64_t)(x)}})
-#define LOG_DOUBLE(k, x) ((struct log_field){(k), LOG_KIND_DOUBLE, {.d = (x)}})
-#define LOG_BOOL(k, x)   ((struct log_field){(k), LOG_KIND_BOOL, {.b = (x)}})
-#define LOG_ERR(e)       LOG_STR("error", (e)->message)
+#define LOG_STR(k, x)   ((struct log_field){(k), LOG_KIND_SLICE, {.s = slice_str(x)}})
+#define LOG_SLICE(k, x) ((struct log_field){(k), LOG_KIND_SLICE, {.s = (x)}})
+#define LOG_INT(k, x)   ((struct log_field){(k), LOG_KIND_INT, {.i = (int64_t)(x)}})
+#define LOG_UINT(k, x)  ((struct log_field){(k), LOG_KIND_UINT, {.u = (uint64_t)(x)}})
+#define LOG_BOOL(k, x)  ((struct log_field){(k), LOG_KIND_BOOL, {.b = (x)}})
+#define LOG_ERR(e)      LOG_STR("error", (e)->message)
 
 #define LOG(level, event, ...)                                                                     \
     do {                                                                                           \
@@ -50,8 +48,6 @@ struct log_field {
 // program: put into every line, borrowed for ever. Default before any call: INFO, text.
 void log_setup(const char *program, enum log_level level, bool json);
 void log_set_level(enum log_level level);
-// "debug" "info" "warn" "error".
-MUST_CHECK bool log_level_parse(struct slice s, enum log_level *ret);
 bool log_enabled(enum log_level level);
 void log_write(enum log_level level, const char *event, const struct log_field *f, size_t n);
 // Access lines go to stdout by default or to `fd`; same format, no level filter, buffered per

@@ -4,14 +4,12 @@
 // of their own, because unlocking a page would unlock every other secret in it.
 #include "common/base/secret.h"
 
-#include <stdatomic.h>
 #include <sys/mman.h>
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
 
 struct secret {
-    atomic_uint refs;
     size_t n;      // bytes of the value
     size_t mapped; // bytes of the mapping at p
     char *p;       // owned mapping; NUL behind the value
@@ -26,7 +24,6 @@ struct secret *secret_new(struct slice value)
     }
     CHECK(value.n < SIZE_MAX / 4);
     s = mem_zalloc(sizeof(*s));
-    atomic_init(&s->refs, 1);
     s->n = value.n;
     s->mapped = value.n + 1;
     s->p = mmap(NULL, s->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -40,21 +37,12 @@ struct secret *secret_new(struct slice value)
     return s;
 }
 
-struct secret *secret_ref(struct secret *s)
-{
-    if (s != NULL) {
-        // Relaxed: whoever hands the pointer over orders it.
-        CHECK(atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed) > 0);
-    }
-    return s;
-}
-
-void secret_unref(struct secret **s)
+void secret_free(struct secret **s)
 {
     struct secret *old = *s;
 
     *s = NULL;
-    if (old == NULL || atomic_fetch_sub_explicit(&old->refs, 1, memory_order_acq_rel) != 1) {
+    if (old == NULL) {
         return;
     }
     mem_wipe(old->p, old->mapped);

@@ -7,13 +7,12 @@
 
 #include "common/base/slice.h"
 
-struct secret; // immutable, ref-counted (atomic)
+struct secret; // immutable
 
 // Copies the bytes; the caller wipes its own copy. NULL for an absent slice.
 struct secret *secret_new(struct slice value);
-struct secret *secret_ref(struct secret *s); // NULL stays NULL
-// Wipes at the last reference; *s becomes NULL.
-void secret_unref(struct secret **s);
+// Wipes and frees; *s becomes NULL; NULL allowed.
+void secret_free(struct secret **s);
 // Borrowed while s lives; NUL behind it. SLICE_NULL for NULL.
 struct slice secret_reveal(const struct secret *s);
 // "...abcd" (last 4 of a value of at least 12 bytes, else "..."): what may be shown. Writes at most

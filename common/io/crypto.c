@@ -95,20 +95,6 @@ void crypto_sha256(uint8_t out[CRYPTO_SHA256_BYTES], const struct slice *parts, 
     crypto_sha256_end(&h, out);
 }
 
-void crypto_hmac_sha256(uint8_t out[CRYPTO_SHA256_BYTES], struct slice key,
-                        const struct slice *parts, size_t n_parts)
-{
-    crypto_auth_hmacsha256_state h;
-
-    init();
-    CHECK(crypto_auth_hmacsha256_init(&h, bytes(key), key.n) == 0);
-    for (size_t i = 0; i < n_parts; i++) {
-        CHECK(crypto_auth_hmacsha256_update(&h, bytes(parts[i]), parts[i].n) == 0);
-    }
-    CHECK(crypto_auth_hmacsha256_final(&h, out) == 0);
-    mem_wipe(&h, sizeof(h));
-}
-
 void crypto_seal(uint8_t *out, struct slice text, struct slice associated,
                  const uint8_t nonce[CRYPTO_NONCE_BYTES], const uint8_t key[CRYPTO_KEY_BYTES])
 {
@@ -198,9 +184,4 @@ void crypto_locked_free(void **p)
 {
     sodium_free(*p); // wipes; NULL allowed
     *p = NULL;
-}
-
-const char *crypto_version(void)
-{
-    return sodium_version_string();
 }

@@ -43,10 +43,6 @@ void crypto_sha256_begin(struct crypto_sha256 *h);
 void crypto_sha256_add(struct crypto_sha256 *h, struct slice s);
 void crypto_sha256_end(struct crypto_sha256 *h, uint8_t out[CRYPTO_SHA256_BYTES]);
 
-// HMAC-SHA256 (for the signatures some providers want). key of any length.
-void crypto_hmac_sha256(uint8_t out[CRYPTO_SHA256_BYTES], struct slice key,
-                        const struct slice *parts, size_t n_parts);
-
 // Encrypts and authenticates text; associated data is authenticated only. out has room for text.n +
 // CRYPTO_TAG_BYTES and may be text.p itself. A nonce is random and used once.
 void crypto_seal(uint8_t *out, struct slice text, struct slice associated,
@@ -81,8 +77,5 @@ MUST_CHECK bool crypto_unbase64(struct slice s, uint8_t *out, size_t n);
 void *crypto_locked_new(size_t n);
 // Wipes and frees; *p becomes NULL; NULL allowed.
 void crypto_locked_free(void **p);
-
-// "1.0.18": of the library in use.
-const char *crypto_version(void);
 
 #endif

@@ -597,11 +597,6 @@ int dial_fd(const struct dial_conn *c)
     return c->fd;
 }
 
-bool dial_is_tls(const struct dial_conn *c)
-{
-    return c->tls;
-}
-
 bool dial_is_plain(const struct dial_conn *c)
 {
     return c->taken;

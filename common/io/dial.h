@@ -51,7 +51,6 @@ MUST_CHECK struct dial_conn *dial_start(struct dial *d, const char *origin, uint
                                         void *arg, struct err *e);
 // Connected socket, for the caller's own loop_watch; dial does not watch it any more.
 int dial_fd(const struct dial_conn *c);
-bool dial_is_tls(const struct dial_conn *c);
 // True: plain TCP without a TLS proxy: the caller may use send(2)/recv(2) on dial_fd directly.
 bool dial_is_plain(const struct dial_conn *c);
 

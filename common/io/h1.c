@@ -99,12 +99,6 @@ void h1_done(struct h1 *h)
     h1_drop_head(h);
 }
 
-void h1_reset(struct h1 *h, bool head_request)
-{
-    h1_drop_head(h);
-    h1_init(h, head_request);
-}
-
 static bool fail(struct h1 *h, struct err *e, enum err_code code, const char *what)
 {
     h->state = H1_FAILED;

@@ -34,7 +34,7 @@ enum h1_state {
 };
 
 // Embedded in its owner; zero-initialise with h1_init. It owns memory only from the first byte of a
-// head until h1_drop_head (or h1_reset, h1_done), so a body being streamed costs only this struct.
+// head until h1_drop_head (or h1_done), so a body being streamed costs only this struct.
 struct h1 {
     enum h1_state state;
     unsigned status;
@@ -54,10 +54,10 @@ struct h1 {
     struct h1_header *headers; // owned; n_headers of them, of the final response
 };
 
+// Ready for one response; head_request: it answers HEAD and has no body.
 void h1_init(struct h1 *h, bool head_request);
+// Frees what it owns; for another response on the same connection: h1_init again.
 void h1_done(struct h1 *h);
-// Ready for the next response on the same connection.
-void h1_reset(struct h1 *h, bool head_request);
 
 // Frees head bytes and header table of a complete head (n_headers becomes 0); the rest stays.
 void h1_drop_head(struct h1 *h);

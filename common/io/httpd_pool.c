@@ -14,7 +14,8 @@ static unsigned class_of(size_t size)
     return size <= SMALLEST ? 0 : (unsigned)(64 - __builtin_clzll(size - 1)) - 9; // 512 = 1 << 9
 }
 
-char *httpd_pool_take(struct httpd_pool *p, size_t want, size_t *ret_cap)
+// At least `want` bytes; *ret_cap = the real size, to be handed back. NULL on exhaustion.
+static char *take(struct httpd_pool *p, size_t want, size_t *ret_cap)
 {
     unsigned k;
     char *buf;
@@ -34,7 +35,7 @@ char *httpd_pool_take(struct httpd_pool *p, size_t want, size_t *ret_cap)
     return buf;
 }
 
-void httpd_pool_give(struct httpd_pool *p, char *buf, size_t cap)
+static void give(struct httpd_pool *p, char *buf, size_t cap)
 {
     unsigned k;
 
@@ -81,20 +82,20 @@ bool httpd_bytes_reserve(struct httpd_pool *p, struct httpd_bytes *b, size_t ext
     if (want > LARGEST && want < 2 * b->cap) {
         want = 2 * b->cap; // doubling, so that growing stays linear
     }
-    buf = httpd_pool_take(p, want, &cap);
+    buf = take(p, want, &cap);
     if (buf == NULL) {
         return false;
     }
     if (b->n > 0) {
         memcpy(buf, b->p + b->off, b->n);
     }
-    httpd_pool_give(p, b->p, b->cap);
+    give(p, b->p, b->cap);
     *b = (struct httpd_bytes){.p = buf, .n = b->n, .cap = cap};
     return true;
 }
 
 void httpd_bytes_done(struct httpd_pool *p, struct httpd_bytes *b)
 {
-    httpd_pool_give(p, b->p, b->cap);
+    give(p, b->p, b->cap);
     *b = (struct httpd_bytes){0};
 }

@@ -36,10 +36,6 @@ struct httpd_pool {
     size_t held;                    // bytes in the lists
 };
 
-// At least `want` bytes; *ret_cap = the real size, to be handed back. NULL on exhaustion.
-MUST_CHECK char *httpd_pool_take(struct httpd_pool *p, size_t want, size_t *ret_cap);
-// NULL allowed.
-void httpd_pool_give(struct httpd_pool *p, char *buf, size_t cap);
 void httpd_pool_done(struct httpd_pool *p);
 
 // A run of bytes in a pooled buffer; zero-initialised = empty without storage.

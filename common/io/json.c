@@ -498,17 +498,12 @@ void json_out_close(struct json_out *o, char bracket)
     o->comma = true;
 }
 
-void json_out_key_slice(struct json_out *o, struct slice name)
-{
-    separate(o);
-    text_json_string(o->b, name);
-    buf_append_char(o->b, ':');
-    o->comma = false;
-}
-
 void json_out_key(struct json_out *o, const char *name)
 {
-    json_out_key_slice(o, slice_str(name));
+    separate(o);
+    text_json_string(o->b, slice_str(name));
+    buf_append_char(o->b, ':');
+    o->comma = false;
 }
 
 void json_out_text(struct json_out *o, struct slice s)
@@ -525,12 +520,6 @@ void json_out_u64(struct json_out *o, uint64_t v)
 {
     separate(o);
     buf_printf(o->b, "%llu", (unsigned long long)v);
-}
-
-void json_out_i64(struct json_out *o, int64_t v)
-{
-    separate(o);
-    buf_printf(o->b, "%lld", (long long)v);
 }
 
 void json_out_double(struct json_out *o, double v)

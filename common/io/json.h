@@ -112,10 +112,8 @@ struct json_out json_out_to(struct buf *b);
 void json_out_open(struct json_out *o, char bracket); // '{' or '['
 void json_out_close(struct json_out *o, char bracket);
 void json_out_key(struct json_out *o, const char *name);
-void json_out_key_slice(struct json_out *o, struct slice name);
 void json_out_text(struct json_out *o, struct slice s); // SLICE_NULL: null
 void json_out_u64(struct json_out *o, uint64_t v);
-void json_out_i64(struct json_out *o, int64_t v);
 // Shortest of up to 15 digits that says it; NaN and infinity: null.
 void json_out_double(struct json_out *o, double v);
 void json_out_bool(struct json_out *o, bool v);

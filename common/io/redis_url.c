@@ -143,8 +143,8 @@ void redis_url_done(struct redis_url *u)
 {
     mem_free(u->path);
     mem_free(u->host);
-    secret_unref(&u->user);
-    secret_unref(&u->password);
+    secret_free(&u->user);
+    secret_free(&u->password);
     *u = (struct redis_url){0};
 }
 

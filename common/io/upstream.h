@@ -51,9 +51,7 @@ struct upstream_request {
     struct slice body[UPSTREAM_BODY_PIECES]; // sent after the head, in order; BORROWED until
                                              // on_head, on_end or cancel, whichever is first
     size_t n_body;
-    bool head_request;     // method is HEAD
-    bool idempotent_reuse; // unused connections may be retried (always true for us: nothing was
-                           // answered)
+    bool head_request; // method is HEAD
     uint64_t connect_timeout_us;
     struct upstream_handlers on;
     // The next instruction gives the first bytes of the request to the kernel; again when a reused

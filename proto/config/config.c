@@ -25,7 +25,7 @@ static void drop_resources(struct config *c)
         resource_unref(&c->resources[i]);
     }
     for (size_t i = 0; i < c->n_keys; i++) {
-        secret_unref(&c->keys[i].secret);
+        secret_free(&c->keys[i].secret);
     }
     mem_free(c->resources);
     mem_free(c->where);
@@ -99,51 +99,6 @@ void config_hash_keys(struct config *c, const uint8_t key_hash_key[32])
 
         crypto_keyed_hash(hash, 32, key_hash_key, &secret, 1);
     }
-}
-
-// {routers: {router: <body>}}
-static struct node *wrap_router(struct arena *a, struct node *body)
-{
-    struct node *root = node_new(a, NODE_MAP), *routers = node_new(a, NODE_MAP);
-
-    root->file = routers->file = body->file;
-    routers->key = SLICE("routers");
-    body->key = SLICE("router");
-    node_append(routers, body);
-    node_append(root, routers);
-    return root;
-}
-
-bool config_validate_router(struct slice text, struct buf *why)
-{
-    struct env *env = env_new();
-    const struct config_options o = {.env = env, .read = document_no_files, .any_provider = true};
-    const struct document_env from = {env, document_no_files};
-    struct config *c = config_new();
-    struct node *body = document_parse(&c->arena, "router", text, &from, &c->problems);
-    struct buf all;
-    bool ok;
-
-    c->root = body == NULL ? NULL : wrap_router(&c->arena, body);
-    if (body != NULL) {
-        build(c, &o);
-    }
-    ok = config_ok(c);
-    buf_init(&all, (size_t)1 << 20);
-    for (const struct problem *p = c->problems.first; p != NULL && !ok; p = p->next) {
-        if (p->level == PROBLEM_ERROR) {
-            buf_clear(&all);
-            problem_render(p, &all);
-            if ((why->n > 0 && !buf_try_append(why, SLICE("\n"))) ||
-                !buf_try_append(why, buf_slice(&all))) {
-                break;
-            }
-        }
-    }
-    buf_done(&all);
-    config_free(&c);
-    env_free(&env);
-    return ok;
 }
 
 bool config_check(const char *file, const struct env *env, struct buf *report)

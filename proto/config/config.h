@@ -30,7 +30,6 @@ struct config_options {
                              // For texts that come over the network: document_no_files.
     const char *catalog_dir; // NULL: the built-in catalogue
     const struct catalog *catalog; // loaded already; outlives the config; NULL: the built-in one
-    bool any_provider;             // routers may name providers that nobody has described
     // Is there a provider of this name besides the document and the catalogue (made through the
     // API)? NULL: none.
     bool (*has_provider)(void *ctx, struct slice name);
@@ -82,11 +81,6 @@ static inline const struct boot *config_boot(const struct config *c)
 // Fills in the hashes of the virtual keys that the document declares, with the settings'
 // key_hash_key (32 bytes).
 void config_hash_keys(struct config *c, const uint8_t key_hash_key[32]);
-
-// One router as YAML or JSON, as /validate-router-config takes it: names of providers are not
-// looked up, files and variables are not read. *why gets the problems, a line each, as far as they
-// fit. Any thread.
-bool config_validate_router(struct slice text, struct buf *why);
 
 // --check-config: every problem of the file, a line each ("file:line:col: path: message"), and a
 // last line that says how it ends. env NULL: the process's environment. True if it may be used.

@@ -71,7 +71,7 @@ struct config_provider *config_provider_want(struct config_compile *k, const str
     struct slice known[128];
     size_t count = 0;
 
-    if (p == NULL && name.n > 0 && (k->options->any_provider || config_provider_outside(k, name))) {
+    if (p == NULL && config_provider_outside(k, name)) {
         p = arena_zalloc(k->ctx->arena, sizeof(*p)); // only for its name
         p->name = arena_strndup(k->ctx->arena, name.p, name.n);
     }

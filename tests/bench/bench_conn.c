@@ -107,7 +107,8 @@ void bench_conn_send(struct bench_conn *c, struct slice request, unsigned expect
     c->head_seen = false;
     c->first_us = 0;
     c->expected = expected_status;
-    h1_reset(&c->h1, false);
+    h1_done(&c->h1);
+    h1_init(&c->h1, false);
     (void)push(c); // a failure has been reported
 }
 

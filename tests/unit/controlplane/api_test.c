@@ -145,7 +145,7 @@ static int setup(void **state)
         loop_turn(f.loop, 20 * MONO_MS);
     }
     apply_file(&f);
-    secret_unref(&token);
+    secret_free(&token);
     buf_init(&f.text, 1u << 24);
     assert_int_equal(pthread_create(&f.thread, NULL, run_loop, f.loop), 0);
     *state = &f;

@@ -72,7 +72,7 @@ static void models_are_asked_for(void **state)
     egress_ask_models(&p, SLICE("h"), SLICE("/api/"), NULL, &b);
     assert_true(slice_starts(buf_slice(&b), SLICE("GET /api/tags HTTP/1.1\r\n")));
     buf_done(&b);
-    secret_unref(&key);
+    secret_free(&key);
 }
 
 static void settings_arrive(void **state)

@@ -89,30 +89,6 @@ static void test_long_prefixes(void **state)
     }
 }
 
-static void test_code_names(void **state)
-{
-    static const struct {
-        enum err_code code;
-        const char *name;
-    } cases[] = {
-        {ERR_NONE, "none"},
-        {ERR_INVALID, "invalid"},
-        {ERR_TOO_LARGE, "too_large"},
-        {ERR_NOT_FOUND, "not_found"},
-        {ERR_CONFLICT, "conflict"},
-        {ERR_DENIED, "denied"},
-        {ERR_UNAVAILABLE, "unavailable"},
-        {ERR_TIMEOUT, "timeout"},
-        {ERR_IO, "io"},
-        {ERR_INTERNAL, "internal"},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        assert_string_equal(err_code_name(cases[i].code), cases[i].name);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,7 +96,6 @@ int main(void)
         cmocka_unit_test(test_newlines_become_spaces),
         cmocka_unit_test(test_cut_keeps_characters_whole),
         cmocka_unit_test(test_long_prefixes),
-        cmocka_unit_test(test_code_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

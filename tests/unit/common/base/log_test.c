@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -79,7 +78,6 @@ static void test_formats(void **state)
         LOG_STR("s", "word"),  LOG_STR("q", "two \"words\"\n\x01\xff"),
         LOG_STR("none", NULL), LOG_STR("empty", ""),
         LOG_INT("i", -5),      LOG_UINT("u", UINT64_MAX),
-        LOG_DOUBLE("d", 0.25), LOG_DOUBLE("inf", INFINITY),
         LOG_BOOL("b", true),   LOG_SLICE("utf", SLICE("\xc3\xa9")),
         LOG_STR("eq", "a=b"),
     };
@@ -87,47 +85,28 @@ static void test_formats(void **state)
     (void)state;
     log_setup("prog", LOG_INFO, true);
     (void)log_captured(LOG_WARN, "some.event", fields, ARRAY_LEN(fields));
-    assert_string_equal(
-        after_time("{\"ts\":\""),
-        "\",\"level\":\"warn\",\"program\":\"prog\",\"event\":\"some.event\","
-        "\"s\":\"word\",\"q\":\"two \\\"words\\\"\\n\\u0001\xef\xbf\xbd\","
-        "\"none\":null,\"empty\":\"\",\"i\":-5,\"u\":18446744073709551615,"
-        "\"d\":0.25,\"inf\":null,\"b\":true,\"utf\":\"\xc3\xa9\",\"eq\":\"a=b\"}\n");
+    assert_string_equal(after_time("{\"ts\":\""),
+                        "\",\"level\":\"warn\",\"program\":\"prog\",\"event\":\"some.event\","
+                        "\"s\":\"word\",\"q\":\"two \\\"words\\\"\\n\\u0001\xef\xbf\xbd\","
+                        "\"none\":null,\"empty\":\"\",\"i\":-5,\"u\":18446744073709551615,"
+                        "\"b\":true,\"utf\":\"\xc3\xa9\",\"eq\":\"a=b\"}\n");
     log_setup("prog", LOG_INFO, false);
     (void)log_captured(LOG_ERROR, "some.event", fields, ARRAY_LEN(fields));
     assert_string_equal(
         after_time(""),
         " ERROR prog some.event s=word q=\"two \\\"words\\\"\\n\\u0001\xef\xbf\xbd\" "
-        "none=- empty=\"\" i=-5 u=18446744073709551615 d=0.25 inf=null b=true "
+        "none=- empty=\"\" i=-5 u=18446744073709551615 b=true "
         "utf=\"\xc3\xa9\" eq=\"a=b\"\n");
 }
 
 static void test_levels(void **state)
 {
-    static const struct {
-        const char *name;
-        bool ok;
-        enum log_level level;
-    } cases[] = {
-        {"debug", true, LOG_DEBUG}, {"info", true, LOG_INFO},     {"warn", true, LOG_WARN},
-        {"error", true, LOG_ERROR}, {"warning", false, LOG_INFO}, {"", false, LOG_INFO},
-        {"INFO", false, LOG_INFO},
-    };
-
     (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        enum log_level level = LOG_INFO;
-
-        assert_int_equal(log_level_parse(slice_str(cases[i].name), &level), cases[i].ok);
-        assert_int_equal(level, cases[i].level);
-        if (cases[i].ok) {
-            log_setup("p", level, true);
-            for (int l = LOG_DEBUG; l <= LOG_ERROR; l++) {
-                bool want = l >= (int)level;
-
-                assert_int_equal(log_enabled((enum log_level)l), want);
-                assert_int_equal(log_captured((enum log_level)l, "e", NULL, 0) > 0, want);
-            }
+    for (int level = LOG_DEBUG; level <= LOG_ERROR; level++) {
+        log_setup("p", (enum log_level)level, true);
+        for (int l = LOG_DEBUG; l <= LOG_ERROR; l++) {
+            assert_int_equal(log_enabled((enum log_level)l), l >= level);
+            assert_int_equal(log_captured((enum log_level)l, "e", NULL, 0) > 0, l >= level);
         }
     }
     log_set_level(LOG_WARN);

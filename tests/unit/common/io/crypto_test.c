@@ -24,7 +24,6 @@ static void assert_hex(const uint8_t *p, size_t n, const char *hex)
 static void known_hashes(void **state)
 {
     const struct slice abc[] = {SLICE("a"), SLICE(""), SLICE("bc")};
-    const struct slice what[] = {SLICE("what do ya want "), SLICE("for nothing?")};
     uint8_t out[64];
 
     (void)state;
@@ -34,8 +33,6 @@ static void known_hashes(void **state)
                "7d87c5392aab792dc252d5de4533cc9518d38aa8dbf1925ab92386edd4009923");
     crypto_sha256(out, abc, 3); // FIPS 180-2
     assert_hex(out, 32, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    crypto_hmac_sha256(out, SLICE("Jefe"), what, 2); // RFC 4231, case 2
-    assert_hex(out, 32, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 }
 
 static void a_key_changes_the_hash(void **state)
@@ -173,7 +170,6 @@ static void locked_memory(void **state)
     crypto_locked_free(&p);
     assert_null(p);
     crypto_locked_free(&p);
-    assert_non_null(crypto_version());
 }
 
 int main(void)

@@ -182,7 +182,7 @@ static void writes(void **state)
     json_out_field_bool(&o, "b", true);
     json_out_key(&o, "list");
     json_out_open(&o, '[');
-    json_out_i64(&o, -4);
+    json_out_double(&o, -4);
     json_out_double(&o, 0.5);
     json_out_double(&o, 1e9);
     json_out_double(&o, NAN);

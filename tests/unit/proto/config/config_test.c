@@ -15,6 +15,7 @@
 #include "common/io/crypto.h"
 #include "common/io/document.h"
 #include "proto/config/config.h"
+#include "proto/router_check.h"
 
 #define SAMPLES SLUICE_SOURCE_DIR "/tests/config"
 
@@ -726,19 +727,23 @@ static void places_are_kept(void **state)
     assert_string_equal(router("p")->where, "f.yaml:2");
 }
 
-static void a_router_alone_can_be_validated(void **state)
+static void a_router_alone_can_be_checked(void **state)
 {
     static const struct {
         const char *text, *why; // NULL: fine
     } cases[] = {
-        {"{\"load-balance\":{\"chat\":{\"strategy\":\"latency\",\"providers\":[\"openai\",\"mine\"]}}}",
+        {"{\"load-balance\":{\"chat\":{\"strategy\":\"latency\",\"providers\":[\"openai\"]}}}",
          NULL},
         {"{}", NULL},
-        {"cache: {directive: max-age=5}", NULL},
+        {"cache: {directive: max-age=5}\nload-balance: {chat: {strategy: latency, providers: [openai]}}\n",
+         NULL},
         {"{\"load-balance\":{\"chat\":{\"strategy\":\"x\",\"providers\":[\"openai\"]}}}",
-         "router:1:37: routers.router.load-balance.chat.strategy: expected one of"},
-        {"[]", "expected a map of sections"},
+         "line 1: routers.checked.load-balance.chat.strategy: expected one of"},
+        {"cache:\n  seed: x\n  sead: y\n", "line 3: "},
+        {"{\"load-balance\":{\"chat\":{\"providers\":[\"mine\"]}}}", "mine"},
+        {"[]", "routers.checked: "},
         {"{", "not YAML"},
+        {"", "empty"},
         {"{\"cach\":{}}", "unknown key (did you mean \"cache\"?)"},
         {"{\"cache\":{\"seed\":\"file:/etc/hostname\"}}", "files are not read"},
         {"{\"cache\":{\"seed\":\"${HOME}\"}}", "HOME is not set"},
@@ -749,7 +754,7 @@ static void a_router_alone_can_be_validated(void **state)
         bool ok;
 
         buf_clear(&report);
-        ok = config_validate_router(slice_str(cases[i].text), &report);
+        ok = router_check(slice_str(cases[i].text), &report);
         if (ok != (cases[i].why == NULL) ||
             (!ok && strstr(buf_cstr(&report), cases[i].why) == NULL)) {
             fail_msg("case %zu: %s", i, buf_cstr(&report));
@@ -836,7 +841,7 @@ int main(void)
         T(virtual_keys_keep_their_secret_apart),
         T(hashes_are_filled_in_with_the_stores_key),
         T(places_are_kept),
-        T(a_router_alone_can_be_validated),
+        T(a_router_alone_can_be_checked),
         T(settings_come_from_their_sections),
         T(resources_survive_their_encoding),
         T(check_config_prints_every_problem),
