@@ -163,6 +163,12 @@ struct dialect_call {
 
 struct dialect {
     const char *name; // "openai"
+    // Provider side: names of tools are letters, digits and name_extra, at most name_max (0: any
+    // name); with name_letter they begin with a letter or '_'. Others go under made names
+    // (canon_names.h).
+    const char *name_extra;
+    size_t name_max;
+    bool name_letter;
     // Body -> what routing needs. Errors: ERR_INVALID; *ret_code is the error code of interfaces.md
     // section 4
     // ("invalid_json", "missing_field"), *ret_param the field.

@@ -144,6 +144,8 @@ static void write_error_event(const struct dialect_error *er, struct buf *out)
 
 const struct dialect dialect_anthropic = {
     .name = "anthropic",
+    .name_extra = "_-",
+    .name_max = 64, // 128 in its newest version: not the one that we send
     .parse_request = parse_request,
     .edit_request = edit_request,
     .strip_request = dialect_anthropic_strip,

@@ -122,11 +122,20 @@ static void read_details(const struct tape *t, uint32_t error, struct details *r
     }
 }
 
-// The object that holds `error`: the body, or the first of a list (a stream that is no SSE, and
-// sometimes elsewhere).
-static uint32_t error_of(const struct tape *t)
+// The object that holds `error`: the body, or one of a list (a stream that is no SSE: maybe behind
+// what came before it; and sometimes elsewhere). TAPE_NONE: there is none.
+static uint32_t holder_of(const struct tape *t)
 {
-    return tape_given(t, tape_is(t, 0, SCAN_ARRAY) ? tape_first(t, 0) : 0, "error");
+    if (!tape_is(t, 0, SCAN_ARRAY)) {
+        return tape_given(t, 0, "error") == TAPE_NONE ? TAPE_NONE : 0;
+    }
+    TAPE_ITEMS(t, 0, i)
+    {
+        if (tape_given(t, i, "error") != TAPE_NONE) {
+            return i;
+        }
+    }
+    return TAPE_NONE;
 }
 
 void dialect_gemini_read_error(unsigned status, struct slice body, struct arena *a,
@@ -138,8 +147,9 @@ void dialect_gemini_read_error(unsigned status, struct slice body, struct arena 
     struct err e;
 
     if (tape_parse(&t, body, &e)) {
-        uint32_t error = error_of(&t);
+        uint32_t holder = holder_of(&t), error = tape_given(&t, holder, "error");
 
+        body = holder == TAPE_NONE ? body : tape_raw(&t, holder);
         read_details(&t, error, &d);
         if (status < 400 && tape_u64(&t, tape_get(&t, error, "code"), &code) && code >= 400 &&
             code < 600) {
@@ -165,16 +175,17 @@ void dialect_gemini_read_error(unsigned status, struct slice body, struct arena 
 
 #define ERROR_HEAD 64u // an error is the first member, if there is one
 
-// An error where an answer was due, as an object or as the list it comes in.
+// An error where an answer was due, as an object or in the list it comes in.
 static struct dialect_answer observe_answer(struct slice body)
 {
     struct dialect_answer a = {.malformed = false};
     struct tape t = {.tokens = NULL};
     uint64_t code = 0;
 
-    if (slice_find(slice_head(body, ERROR_HEAD), SLICE("\"error\"")) != SIZE_MAX &&
-        tape_parse(&t, body, NULL) && error_of(&t) != TAPE_NONE) {
-        (void)!tape_u64(&t, tape_get(&t, error_of(&t), "code"), &code);
+    if ((slice_find(slice_head(body, ERROR_HEAD), SLICE("\"error\"")) != SIZE_MAX ||
+         slice_starts(slice_trim(body), SLICE("["))) &&
+        tape_parse(&t, body, NULL) && holder_of(&t) != TAPE_NONE) {
+        (void)!tape_u64(&t, tape_get(&t, tape_get(&t, holder_of(&t), "error"), "code"), &code);
         a.error_status = code >= 400 && code < 600 ? (unsigned)code : 500;
     }
     tape_done(&t);
@@ -183,6 +194,9 @@ static struct dialect_answer observe_answer(struct slice body)
 
 const struct dialect dialect_gemini = {
     .name = "gemini",
+    .name_extra = "_.:-",
+    .name_max = 128,
+    .name_letter = true,
     .serves = serves,
     .write_path = write_path,
     .write_request = dialect_gemini_write_request,

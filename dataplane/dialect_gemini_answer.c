@@ -8,6 +8,7 @@
 
 #include "common/base/text.h"
 #include "dataplane/dialect_gemini.h"
+#include "dataplane/gather.h"
 
 // --- pieces ------------------------------------------------------------------------------------
 
@@ -264,6 +265,29 @@ static bool read_generated(const struct tape *t, const struct canon_context *c,
     return ret->choices != NULL;
 }
 
+static bool read_response(struct dialect_gemini_reader *r, const struct tape *t, uint32_t top,
+                          const struct canon_context *c, struct canon_sink to);
+
+// A stream that is no SSE (without alt=sse): the list of all its events, put together.
+static bool read_list(const struct tape *t, const struct canon_context *c, struct canon_answer *ret)
+{
+    struct dialect_gemini_reader *r = arena_zalloc(c->arena, sizeof(*r));
+    bool ok = true;
+    struct gather g;
+
+    gather_init(&g, c->arena);
+    TAPE_ITEMS(t, 0, i)
+    {
+        ok = ok && read_response(r, t, i, c, (struct canon_sink){gather_tell, &g});
+    }
+    if (ok) {
+        dialect_gemini_read_end(r, c, (struct canon_sink){gather_tell, &g});
+    }
+    ok = ok && gather_finish(&g, ret);
+    gather_done(&g);
+    return ok;
+}
+
 static bool read_vectors(const struct tape *t, const struct canon_context *c,
                          struct canon_answer *ret)
 {
@@ -290,6 +314,10 @@ static bool read_vectors(const struct tape *t, const struct canon_context *c,
 bool dialect_gemini_read_answer(const struct tape *t, const struct canon_context *c,
                                 struct canon_answer *ret)
 {
+    if (tape_is(t, 0, SCAN_ARRAY) && c->endpoint != DIALECT_COUNT_TOKENS &&
+        c->endpoint != DIALECT_EMBEDDINGS) {
+        return read_list(t, c, ret);
+    }
     if (!tape_is(t, 0, SCAN_OBJECT)) {
         return false;
     }
@@ -451,28 +479,33 @@ static bool read_response(struct dialect_gemini_reader *r, const struct tape *t,
     return true;
 }
 
+static bool read_one(struct dialect_gemini_reader *r, const struct tape *t, uint32_t top,
+                     const struct canon_context *c, struct canon_sink to)
+{
+    if (tape_given(t, top, "error") != TAPE_NONE) {
+        tell_error(t, c, to);
+        return true;
+    }
+    return read_response(r, t, top, c, to);
+}
+
 bool dialect_gemini_read_event(void *reader, struct tape *t, struct slice event, struct slice data,
                                const struct canon_context *c, struct canon_sink to)
 {
     struct dialect_gemini_reader *r = reader;
-    bool list, ok = true;
+    bool ok = true;
     struct err e;
 
     (void)event; // Google names no events
     if (!tape_parse(t, data, &e)) {
         return false;
     }
-    list = tape_is(t, 0, SCAN_ARRAY);
-    if (tape_given(t, list ? tape_first(t, 0) : 0, "error") != TAPE_NONE) {
-        tell_error(t, c, to);
-        return true;
-    }
-    if (!list) {
-        return read_response(r, t, 0, c, to);
+    if (!tape_is(t, 0, SCAN_ARRAY)) {
+        return read_one(r, t, 0, c, to);
     }
     TAPE_ITEMS(t, 0, i)
     {
-        ok = ok && read_response(r, t, i, c, to);
+        ok = ok && read_one(r, t, i, c, to);
     }
     return ok;
 }

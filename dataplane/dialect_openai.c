@@ -429,6 +429,8 @@ static void write_error_event(const struct dialect_error *er, struct buf *out)
 
 const struct dialect dialect_openai = {
     .name = "openai",
+    .name_extra = "_-",
+    .name_max = 64,
     .parse_request = parse_request,
     .edit_request = edit_request,
     .serves = serves,

@@ -28,6 +28,7 @@ void xlate_reset(struct xlate *x)
     x->provider = NULL;
     x->reader = x->writer = NULL;
     x->ended = x->failed = false;
+    x->names = (struct canon_names){.any = false};
 }
 
 // --- requests ----------------------------------------------------------------------------------
@@ -61,6 +62,8 @@ bool xlate_request(struct xlate *x, const struct dialect *provider,
                    const struct canon_target *target, const struct dialect_request *rq,
                    struct slice body, struct buf *out, struct xlate_refusal *ret_why, struct err *e)
 {
+    bool written;
+
     *ret_why = (struct xlate_refusal){NULL, NULL};
     xlate_reset(x);
     if (!read_request(x, rq, body, &ret_why->code, &ret_why->param, e)) {
@@ -68,7 +71,11 @@ bool xlate_request(struct xlate *x, const struct dialect *provider,
     }
     x->provider = provider;
     x->outcome = (struct canon_outcome){.arena = x->arena};
-    if (!provider->write_request(&x->request, target, &x->outcome, out)) {
+    canon_names_make(&x->names, &x->request, provider, x->arena);
+    canon_names_put(&x->names, &x->request);
+    written = provider->write_request(&x->request, target, &x->outcome, out);
+    canon_names_take(&x->names, &x->request); // the next attempt may want others
+    if (!written) {
         *ret_why = (struct xlate_refusal){x->outcome.code, x->outcome.param};
         return err_set(e, ERR_INVALID, "%s", x->outcome.message);
     }
@@ -182,6 +189,13 @@ static void tell(void *ctx, const struct canon_event *ev)
         return; // a reader that tells more than it may
     }
     note(x, ev);
+    if (ev->kind == CANON_EV_TOOL && x->names.any) {
+        struct canon_event named = *ev;
+
+        named.name = canon_names_client(&x->names, ev->name);
+        x->client->write_event(x->writer, &named, &x->context, x->out);
+        return;
+    }
     x->client->write_event(x->writer, ev, &x->context, x->out);
 }
 
@@ -262,6 +276,7 @@ bool xlate_answer(struct xlate *x, struct slice body, bool as_stream, struct buf
 
         canon_tell_answer(&answer, x->arena, sink(x, &s, &seen, out));
     } else {
+        canon_names_answer(&x->names, &answer);
         x->client->write_answer(&answer, &x->context, out);
     }
     if (out->over) {
@@ -331,6 +346,7 @@ bool xlate_gather(struct xlate *x, struct slice stream, struct buf *out, struct 
     ok = read_stream(&s, stream) && gather_finish(&s.g, &answer);
     *ret = (struct dialect_answer){.malformed = !ok};
     if (ok) {
+        canon_names_answer(&x->names, &answer);
         x->client->write_answer(&answer, &x->context, out);
         ret->usage = answer.usage;
         ok = !out->over;

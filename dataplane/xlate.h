@@ -28,6 +28,7 @@
 #include "common/base/rng.h"
 #include "common/base/slice.h"
 #include "dataplane/canon.h"
+#include "dataplane/canon_names.h"
 #include "dataplane/dialect.h"
 #include "dataplane/tape.h"
 
@@ -53,7 +54,8 @@ struct xlate {
     // of the attempt
     struct canon_outcome outcome;
     struct canon_context context;
-    struct tape tape; // of its answer or current event
+    struct canon_names names; // of tools, where the provider wants others
+    struct tape tape;         // of its answer or current event
     void *reader, *writer;
     bool ended, failed;            // END or ERROR was told
     struct buf *out;               // of the call under way

@@ -164,6 +164,8 @@ def run(tool, v):
     if "provider_stream" not in v:
         got = tool.run(**command)
         check_request(v, got, provider)
+        if "openai_stream" in v or "anthropic_stream" in v:
+            check_stream(v, got, client)  # a document where a stream was asked for
         if want is not None:
             check("answer" in got, "no answer: %s", json.dumps(got)[:400])
             same(want["status"], got["status"], "status")

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names of tools that a provider does not take: made ones, one to one, and back.
+#include "dataplane/canon_names.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define A50 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define A64 A50 "aaaaaaaaaaaaaa"
+
+static struct arena arena;
+
+static int setup(void **state)
+{
+    (void)state;
+    arena_init(&arena, 4096, 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    arena_done(&arena);
+    return 0;
+}
+
+static struct canon_request request_of(struct canon_tool *tools, const char *const *names, size_t n)
+{
+    memset(tools, 0, n * sizeof(*tools));
+    for (size_t i = 0; i < n; i++) {
+        tools[i].name = slice_str(names[i]);
+        tools[i].next = i + 1 < n ? &tools[i + 1] : NULL;
+    }
+    return (struct canon_request){.tools = tools};
+}
+
+static void names_are_made(void **state)
+{
+    static const struct {
+        const struct dialect *provider;
+        const char *in, *out;
+    } cases[] = {
+        {&dialect_openai, "get_tide-2", "get_tide-2"},
+        {&dialect_openai, "fs.read", "fs_read"},
+        {&dialect_openai, "\\u00e9\xc3\xa9\\/", "___"},
+        {&dialect_openai, A64, A64},
+        {&dialect_openai, A64 "b", A50 "aaaaa_3e63da2d"},
+        {&dialect_openai, A64 "\xc3\xa9", A50 "aaaaa_a8570b55"},
+        {&dialect_gemini, A64 "b", A64 "b"},
+        {&dialect_gemini, "fs.read:1", "fs.read:1"},
+        {&dialect_gemini, "2nd", "_2nd"},
+        {&dialect_gemini, "-2nd", "_-2nd"},
+        {&dialect_ollama, "any thing", "any thing"},
+        {&dialect_openai, "", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct canon_tool tools[1];
+        struct canon_request r = request_of(tools, &cases[i].in, 1);
+        struct canon_names n;
+
+        canon_names_make(&n, &r, cases[i].provider, &arena);
+        canon_names_put(&n, &r);
+        if (!slice_eq_str(tools[0].name, cases[i].out)) {
+            fail_msg("%s: " SLICE_FMT, cases[i].in, SLICE_ARG(tools[0].name));
+        }
+        assert_true(slice_eq_str(canon_names_client(&n, tools[0].name), cases[i].in));
+        canon_names_take(&n, &r);
+        assert_true(slice_eq_str(tools[0].name, cases[i].in));
+    }
+}
+
+// Two that come to the same, one of which fits; and two that are cut to the same.
+static void no_two_are_one(void **state)
+{
+    static const char *const in[] = {"a.b", "a:b", "a_b", A64 "1", A64 "2", "a.b"};
+    static const char *const other[] = {"a_b", "a:b", "a.b"};
+    struct canon_tool tools[ARRAY_LEN(in)];
+    struct canon_request r = request_of(tools, in, ARRAY_LEN(in));
+    struct canon_names n, again;
+    struct slice made;
+
+    (void)state;
+    canon_names_make(&n, &r, &dialect_openai, &arena);
+    canon_names_put(&n, &r);
+    assert_true(slice_eq_str(tools[2].name, "a_b"));
+    for (size_t i = 0; i < 5; i++) {
+        for (size_t k = i + 1; k < 5; k++) {
+            assert_false(slice_eq(tools[i].name, tools[k].name));
+        }
+        assert_true(tools[i].name.n <= 64);
+    }
+    assert_true(slice_eq(tools[0].name, tools[5].name)); // one name, one other
+    made = tools[0].name;
+    canon_names_take(&n, &r);
+    for (size_t i = 0; i < ARRAY_LEN(in); i++) {
+        assert_true(slice_eq_str(tools[i].name, in[i]));
+    }
+    // in another request, in another order
+    r = request_of(tools, other, ARRAY_LEN(other));
+    canon_names_make(&again, &r, &dialect_openai, &arena);
+    canon_names_put(&again, &r);
+    assert_true(slice_eq(tools[2].name, made));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(names_are_made, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_two_are_one, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
