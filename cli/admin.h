@@ -12,7 +12,7 @@
 #include "common/base/slice.h"
 #include "common/io/json.h"
 
-// Zero-initialise, then admin_option for each option, then admin_open.
+// Zero-initialise, set what options say, then admin_open.
 struct admin {
     const char *url;        // borrowed; NULL: $SLUICE_ADMIN_URL, else DATA_DIR/run/control.json
     const char *token_file; // borrowed; NULL: $SLUICE_ADMIN_TOKEN, $SLUICE_ADMIN_TOKEN_FILE, else

@@ -58,7 +58,7 @@ void egress_ask_models(const struct resource_provider *p, struct slice host, str
 {
     bool scheme = p->auth_scheme != NULL && p->auth_scheme[0] != '\0';
 
-    // Ollama calls what it has tags (openai-compatible.md section 5).
+    // Ollama calls what it has tags.
     buf_printf(out, "GET " SLICE_FMT "%s", SLICE_ARG(path),
                strcmp(p->dialect, "ollama") == 0 ? "tags" : "models");
     for (size_t i = 0; i < p->n_query; i++) {

@@ -81,7 +81,7 @@ static struct slice get_header(void *ctx, const char *name)
     return h1_header(g->head, name);
 }
 
-// Headers of the provider that its answer does not keep on its way (interfaces.md section 3).
+// Headers of the provider that its answer does not keep on its way.
 static bool is_dropped(const struct req *r, struct slice name)
 {
     static const struct slice always[] = {

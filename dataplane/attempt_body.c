@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an attempt sends. Equal dialects: the client's bytes with a few splices (rule 2 of
-// architecture.md). Different ones: a body that the provider's dialect writes from the canonical
-// request, which is read from the client's body once and kept for further attempts.
+// What an attempt sends. Equal dialects: the client's bytes with a few splices. Different
+// ones: a body that the provider's dialect writes from the canonical request, which is read from
+// the client's body once and kept for further attempts.
 #include <string.h>
 
 #include "dataplane/attempt.h"
@@ -81,7 +81,7 @@ bool attempt_streams(const struct req *r)
     return r->stream || (r->at.outcome != NULL && r->at.outcome->streams);
 }
 
-// Signed reasoning is bound to the model that made it (providers/README.md G7c).
+// Signed reasoning is bound to the model that made it.
 static bool is_other_model(const struct req *r, const struct route_candidate *c)
 {
     return r->attempts > 0 && r->tries[0].candidate != NULL &&

@@ -17,7 +17,7 @@ size_t attempt_pieces(struct req *r, const struct route_candidate *c, struct sli
 // The provider's own path for an endpoint; SLICE_NULL: the dialect's; "": it has no such endpoint.
 struct slice attempt_own_path(const struct resource_provider *p, enum dialect_endpoint ep);
 // Is a completion of old asked of a provider of the client's dialect, or of a model at OpenAI, that
-// only chats? Then it is translated into a chat (providers/openai.md section 9).
+// only chats? Then it is translated into a chat.
 bool attempt_by_chat(const struct req *r, const struct route_candidate *c);
 
 #endif

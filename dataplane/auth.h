@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who calls: interfaces.md section 3, Callers. Pure apart from libsodium's hash by
-// common/io/crypto.
+// Who calls: a virtual key, nobody in particular, or nobody we let in. Pure apart from the hash
+// (common/io/crypto).
 #ifndef SLUICE_DATAPLANE_AUTH_H
 #define SLUICE_DATAPLANE_AUTH_H
 

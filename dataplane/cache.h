@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Response cache in memory: bounded in bytes, LRU + TTL, sharded, shared by all workers.
-// interfaces.md section 7, Cache. Streams are stored as their bytes and replayed as streams. Pure
-// apart from the hash (common/io/crypto).
+// Response cache in memory: bounded in bytes, LRU + TTL, sharded, shared by all workers. Streams
+// are stored as their bytes and replayed as streams. Pure apart from the hash (common/io/crypto).
 #ifndef SLUICE_DATAPLANE_CACHE_H
 #define SLUICE_DATAPLANE_CACHE_H
 

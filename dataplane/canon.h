@@ -155,7 +155,7 @@ struct canon_extra {
     struct canon_extra *next;
     struct slice name; // jtext
     struct slice raw;
-    bool hint; // README G9: named in x-sluice-dropped-params when a provider cannot take it; else
+    bool hint; // named in x-sluice-dropped-params when a provider cannot take it; else
                // it is passed on only under forward-unknown, and silently dropped otherwise
 };
 
@@ -306,7 +306,7 @@ enum canon_thinking_off {
 // a translator (tests/vectors/FORMAT.md `config` has the same).
 struct canon_target {
     struct slice model;          // provider's model id, characters
-    uint64_t default_max_tokens; // for providers that need one (README G11): the model's maximum,
+    uint64_t default_max_tokens; // for providers that need one: the model's maximum,
                                  // else 4096
     uint64_t max_output;         // 0: unknown
     bool no_sampling;            // refuses temperature, top_p, top_k
@@ -329,7 +329,7 @@ struct canon_target {
     bool forward_unknown, drop_unsupported; // of the router
     const struct resource_quirks *quirks;   // of the provider; NULL: none
     const struct resource_traits *traits;   // of the model; NULL: none
-    bool strip_signatures; // this is a fallback to another model than the conversation's (G7c)
+    bool strip_signatures; // this is a fallback to another model than the conversation's
 };
 
 #define CANON_DROPS_MAX 32u
@@ -340,7 +340,7 @@ struct canon_outcome {
     struct arena *arena;
     const char *dropped[CANON_DROPS_MAX];
     size_t n_dropped;
-    bool json_tool; // the JSON schema went as the tool `json_output` (anthropic.md 9.3)
+    bool json_tool; // the JSON schema went as the tool `json_output`
     bool streams;   // a stream is asked for though the client wants a plain answer: it is put
                     // together (gather.h)
     // failure
@@ -353,8 +353,8 @@ struct canon_context {
     struct arena *arena; // of the request
     struct rng *rng;     // for ids that are made here
     enum dialect_endpoint endpoint;
-    uint64_t created;   // Unix seconds (README G2)
-    struct slice model; // sent upstream (G3), characters
+    uint64_t created;   // Unix seconds
+    struct slice model; // sent upstream, characters
     bool include_usage; // stream: the client asked for the usage chunk (and "usage":null before it)
     bool json_tool;     // from the outcome
     bool gemini3;
@@ -369,7 +369,7 @@ struct canon_context {
 
 // --- helpers of translators --------------------------------------------------------------------
 
-// Appends to a list whose tail the caller keeps: canon_add(a, &tail) returns a zeroed part, linked.
+// Appends to a list whose tail the caller keeps: returns a zeroed part, linked.
 //   struct canon_part *list = NULL, **tail = &list;
 struct canon_part *canon_add_part(struct arena *a, struct canon_part ***tail,
                                   enum canon_part_kind kind);
@@ -382,8 +382,8 @@ void canon_drop(struct canon_outcome *o, const char *name);
 void canon_drop_params(struct canon_outcome *o, const struct canon_param *const *params, size_t n);
 // canon_drop for every extra that is a hint.
 void canon_drop_hints(struct canon_outcome *o, const struct canon_request *r);
-// A contract parameter the provider cannot take (G10): under drop_unsupported it is dropped and
-// true returned; else the outcome gets code unsupported_parameter, param and message, and false.
+// A contract parameter the provider cannot take: under drop_unsupported it is dropped and true
+// returned; else the outcome gets code unsupported_parameter, param and message, and false.
 MUST_CHECK bool canon_refuse(struct canon_outcome *o, const struct canon_target *t,
                              const char *param, const char *fmt, ...) PRINTF_LIKE(4, 5);
 // History that cannot be read (tool arguments that are no JSON object, an unknown tool id): code
@@ -394,9 +394,9 @@ bool canon_bad_request(struct canon_outcome *o, const char *param, const char *f
 void canon_write_unknown(struct jwrite *w, const struct canon_request *r,
                          const struct canon_target *t);
 
-// "call_" or another prefix and 24 random base62 characters, in the arena (README G1, G12).
+// "call_" or another prefix and 24 random base62 characters, in the arena.
 struct slice canon_make_id(const char *prefix, struct rng *rng, struct arena *a);
-// README G12: a tool-call id that fits a target's pattern: characters outside [A-Za-z0-9] and
+// A tool-call id that fits a target's pattern: characters outside [A-Za-z0-9] and
 // `extra` become '_', cut to max. Unchanged ids are borrowed. Two ids that collide are told apart
 // by the table, which lives for one request.
 struct canon_ids {
@@ -407,7 +407,7 @@ struct canon_ids {
 };
 struct slice canon_fit_id(struct canon_ids *ids, struct slice id);
 
-// JSON without white space between its tokens; borrowed where it has none (README G13).
+// JSON without white space between its tokens; borrowed where it has none.
 struct slice canon_compact(struct slice json, struct arena *a);
 // All texts of the parts, joined by `between`; SLICE_NULL when there is no text part.
 struct slice canon_join_texts(const struct canon_part *parts, const char *between, struct arena *a);
@@ -418,7 +418,7 @@ void canon_index_tools(struct canon_request *r, struct arena *a);
 struct slice canon_tool_name(const struct canon_request *r, struct slice id);
 bool canon_has_tool_calls(const struct canon_part *parts);
 enum canon_effort canon_effort_of(struct slice text); // NOT_GIVEN: unknown
-// What a budget of thinking comes to (anthropic.md 10.1).
+// What a budget of thinking comes to.
 enum canon_effort canon_effort_by_budget(uint64_t tokens);
 
 // Tells a whole answer as the events of a stream (a provider that answered a stream request with

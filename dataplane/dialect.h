@@ -48,7 +48,7 @@ struct dialect_request {
     uint64_t max_tokens;   // 0 = not given
     uint64_t prompt_bytes; // length of messages/input/prompt values, for estimates
     uint32_t n;            // choices asked for, >= 1
-    // extensions (interfaces.md section 3), all removed before a provider sees the request
+    // extensions, all removed before a provider sees the request
     const struct slice *models;
     size_t n_models; // body models[]
     const struct slice *order;
@@ -92,7 +92,7 @@ enum dialect_tier {
 // STANDARD for all others.
 enum dialect_tier dialect_tier_of(struct slice word);
 
-// Counters of providers/README.md section 5. known = the provider said so.
+// What an answer used. known = the provider said so.
 struct dialect_usage {
     bool known;
     bool has_cached, has_cache_write, has_reasoning; // the provider's member was there, be it 0
@@ -107,7 +107,7 @@ struct dialect_usage {
 
 // What one SSE event means.
 struct dialect_event {
-    bool content;          // "first content" of architecture.md rule 4
+    bool content;          // carries what must not be told twice: nothing is retried after it
     bool finish;           // some choice has a finish reason
     bool terminator;       // [DONE], message_stop
     bool malformed;        // the data is not JSON this dialect can read
@@ -169,8 +169,7 @@ struct dialect {
     const char *name_extra;
     size_t name_max;
     bool name_letter;
-    // Body -> what routing needs. Errors: ERR_INVALID; *ret_code is the error code of interfaces.md
-    // section 4
+    // Body -> what routing needs. Errors: ERR_INVALID; *ret_code is the error's code
     // ("invalid_json", "missing_field"), *ret_param the field.
     bool (*parse_request)(struct slice body, enum dialect_endpoint ep, struct arena *a,
                           struct dialect_request *ret, const char **ret_code,
@@ -181,10 +180,9 @@ struct dialect {
     size_t (*edit_request)(const struct dialect_request *r, struct slice body,
                            struct slice upstream_model, bool want_usage, struct arena *a,
                            struct dialect_splice *out, size_t max);
-    // What a fallback to another model leaves out beside (providers/README.md G7c): signed
-    // reasoning. `edits` are those of edit_request; returns the number of all splices, merged and
-    // sorted, in the arena at *ret; n: there is nothing to leave out. NULL: this dialect's requests
-    // hold none.
+    // What a fallback to another model leaves out beside: signed reasoning. `edits` are those of
+    // edit_request; returns the number of all splices, merged and sorted, in the arena at *ret; n:
+    // there is nothing to leave out. NULL: this dialect's requests hold none.
     size_t (*strip_request)(struct slice body, const struct dialect_splice *edits, size_t n,
                             struct arena *a, struct dialect_splice **ret);
     // Provider side: is there a request of this dialect for the endpoint? MESSAGES and CHAT are one
@@ -239,7 +237,7 @@ struct dialect {
     void (*read_end)(void *reader, const struct canon_context *c, struct canon_sink to);
     bool ndjson; // streams are lines of JSON, not SSE
     // An error body of whatever shape, with the provider's status -> status, type, code and message
-    // for the client (providers/README.md section 3). Strings in the arena.
+    // for the client. Strings in the arena.
     void (*read_error)(unsigned status, struct slice body, struct arena *a,
                        struct dialect_error *ret);
     // Is the error body what this dialect itself would have said, so that between equal dialects it

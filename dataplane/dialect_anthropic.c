@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Anthropic's wire format (providers/anthropic.md): Messages and count_tokens, on both sides.
+// Anthropic's wire format: Messages and count_tokens, on both sides.
 //
 //   here                          the vtable, what passes through, error bodies
 //   dialect_anthropic_answer.c    looking at answers and events that pass through
@@ -82,7 +82,7 @@ static const char *error_type(unsigned status)
     }
 }
 
-// Anthropic's own statuses for what other dialects say otherwise (providers/README.md section 3).
+// Anthropic's own statuses for what other dialects say otherwise.
 static unsigned error_status(const struct dialect_error *er)
 {
     if (er->status == 503) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Looking at answers in Anthropic's wire format (providers/anthropic.md sections 4 to 6).
+// Looking at answers in Anthropic's wire format.
 //
 //   message_start  ( content_block_start  content_block_delta*  content_block_stop )*
 //        |                    |                    |

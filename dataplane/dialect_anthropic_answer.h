@@ -15,8 +15,7 @@ struct dialect_answer dialect_anthropic_answer_whole(struct slice body);
 // Takes a `usage` object (JSON; anything else says nothing) into *u. Its numbers are cumulative: a
 // later object replaces what it names, null means no news.
 void dialect_anthropic_answer_usage(struct slice usage, struct dialect_usage *u);
-// HTTP status that an error object's `type` stands for (anthropic.md section 6); 500: unknown type.
-// type: without quotes.
+// HTTP status that an error object's `type` stands for; 500: unknown type. type: without quotes.
 unsigned dialect_anthropic_answer_status(struct slice type);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Content blocks of an Anthropic client's messages -> canonical parts (providers/anthropic.md
-// section 3). Private to the dialect. Pure.
+// Content blocks of an Anthropic client's messages -> canonical parts. Private to the dialect.
+// Pure.
 #ifndef SLUICE_DATAPLANE_DIALECT_ANTHROPIC_BLOCKS_H
 #define SLUICE_DATAPLANE_DIALECT_ANTHROPIC_BLOCKS_H
 

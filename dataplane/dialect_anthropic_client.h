@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Body of an Anthropic client's request -> canonical request (providers/anthropic.md sections 2, 3
-// and 10.1). Private to the dialect. Pure.
+// Body of an Anthropic client's request -> canonical request. Private to the dialect. Pure.
 #ifndef SLUICE_DATAPLANE_DIALECT_ANTHROPIC_CLIENT_H
 #define SLUICE_DATAPLANE_DIALECT_ANTHROPIC_CLIENT_H
 

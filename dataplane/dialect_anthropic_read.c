@@ -545,7 +545,7 @@ bool dialect_anthropic_read_event(void *reader, struct tape *t, struct slice eve
 
 void dialect_anthropic_read_end(void *reader, const struct canon_context *c, struct canon_sink to)
 {
-    // Without message_stop it is cut, whatever was told before (providers/anthropic.md 9.5).
+    // Without message_stop it is cut, whatever was told before.
     (void)reader;
     (void)c;
     (void)to;

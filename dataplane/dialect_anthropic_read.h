@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Anthropic's answers, events and errors -> the canonical model (providers/anthropic.md sections
-// 9.4, 9.5 and 6). Private to the dialect. Pure.
+// Anthropic's answers, events and errors -> the canonical model. Private to the dialect. Pure.
 #ifndef SLUICE_DATAPLANE_DIALECT_ANTHROPIC_READ_H
 #define SLUICE_DATAPLANE_DIALECT_ANTHROPIC_READ_H
 

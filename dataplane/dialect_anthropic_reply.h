@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Canonical answers and events -> an Anthropic client's (providers/anthropic.md sections 10.2 and
-// 10.3). Private to the dialect. Pure.
+// Canonical answers and events -> an Anthropic client's. Private to the dialect. Pure.
 #ifndef SLUICE_DATAPLANE_DIALECT_ANTHROPIC_REPLY_H
 #define SLUICE_DATAPLANE_DIALECT_ANTHROPIC_REPLY_H
 

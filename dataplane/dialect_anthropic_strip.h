@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Signed reasoning taken out of an Anthropic request (providers/README.md G7c): it is bound to the
-// model that made it, so a fallback to another one goes without. Pure.
+// Signed reasoning taken out of an Anthropic request: it is bound to the model that made it, so a
+// fallback to another one goes without. Pure.
 #ifndef SLUICE_DATAPLANE_DIALECT_ANTHROPIC_STRIP_H
 #define SLUICE_DATAPLANE_DIALECT_ANTHROPIC_STRIP_H
 

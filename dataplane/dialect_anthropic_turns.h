@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A canonical conversation in the order in which Anthropic takes it (providers/anthropic.md
-// sections 2 and 9.1). Private to the dialect. Pure; everything is in the outcome's arena and
-// borrows the canonical request.
+// A canonical conversation in the order in which Anthropic takes it. Private to the dialect. Pure;
+// everything is in the outcome's arena and borrows the canonical request.
 #ifndef SLUICE_DATAPLANE_DIALECT_ANTHROPIC_TURNS_H
 #define SLUICE_DATAPLANE_DIALECT_ANTHROPIC_TURNS_H
 

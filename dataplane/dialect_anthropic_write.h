@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Canonical request -> body of POST /v1/messages and /v1/messages/count_tokens
-// (providers/anthropic.md section 9). Private to the dialect. Pure.
+// Canonical request -> body of POST /v1/messages and /v1/messages/count_tokens. Private to the
+// dialect. Pure.
 #ifndef SLUICE_DATAPLANE_DIALECT_ANTHROPIC_WRITE_H
 #define SLUICE_DATAPLANE_DIALECT_ANTHROPIC_WRITE_H
 

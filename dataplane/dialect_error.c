@@ -150,8 +150,7 @@ void dialect_error_upgrade(struct dialect_error *ret, bool quota)
     }
 }
 
-// Codes and types of vendors that say more than their status (providers/openai-compatible.md
-// section 3); MiniMax's and Zhipu's are numbers.
+// Codes and types of vendors that say more than their status; MiniMax's and Zhipu's are numbers.
 enum meaning { MEANS_NOTHING, MEANS_QUOTA, MEANS_LENGTH, MEANS_POLICY };
 
 static enum meaning meaning_of(struct slice word)
@@ -340,7 +339,7 @@ static bool take_title(struct found *f, uint32_t top)
            take_message(f, tape_get(f->t, top, "title"));
 }
 
-// The first match of the list in providers/openai-compatible.md section 3.
+// Every shape of error that vendors were seen to send; the first that fits.
 static bool take_any(struct found *f, uint32_t top)
 {
     uint32_t first;

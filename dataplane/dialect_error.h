@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Errors of providers in the words of providers/README.md section 3: status, type and code toward
-// the client from whatever a provider sent. Pure; strings of the result are static or in the arena.
+// Errors of providers in our words: status, type and code toward the client from whatever a
+// provider sent. Pure; strings of the result are static or in the arena.
 #ifndef SLUICE_DATAPLANE_DIALECT_ERROR_H
 #define SLUICE_DATAPLANE_DIALECT_ERROR_H
 
@@ -26,9 +26,10 @@ void dialect_error_context_length(struct dialect_error *ret);
 void dialect_error_quota(struct dialect_error *ret);
 void dialect_error_policy(struct dialect_error *ret); // content_policy_violation
 
-// struct dialect.read_error of OpenAI's dialect and its vendors: the normaliser of
-// providers/openai-compatible.md section 3. A status below 400 (a vendor that says 200) is taken
-// from the body, else 500. *ret is set as a whole; request_id and attempts are the caller's to add.
+// struct dialect.read_error of OpenAI's dialect and its vendors: a text, OpenAI's
+// object, or any of the flat and nested ones that vendors send instead. A status below 400 (a
+// vendor that says 200) is taken from the body, else 500. *ret is set as a whole; request_id and
+// attempts are the caller's to add.
 void dialect_error_read(unsigned status, struct slice body, struct arena *a,
                         struct dialect_error *ret);
 // The same of a body, or an event of a stream, that is on a tape.

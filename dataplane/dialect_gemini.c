@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Google's Gemini API (providers/gemini.md), as a provider: generateContent, its stream,
-// countTokens and batchEmbedContents. The request is in dialect_gemini_request.c, answers and
-// events in dialect_gemini_answer.c; here are addresses and errors.
+// Google's Gemini API, as a provider: generateContent, its stream, countTokens and
+// batchEmbedContents. The request is in dialect_gemini_request.c, answers and events in
+// dialect_gemini_answer.c; here are addresses and errors.
 #include "dataplane/dialect_gemini.h"
 
 #include <string.h>

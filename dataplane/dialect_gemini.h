@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parts of Google's Gemini dialect, for dialect_gemini*.c only (providers/gemini.md).
+// Parts of Google's Gemini dialect, for dialect_gemini*.c only.
 #ifndef SLUICE_DATAPLANE_DIALECT_GEMINI_H
 #define SLUICE_DATAPLANE_DIALECT_GEMINI_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gemini's answers and stream events -> canonical (providers/gemini.md sections 3, 4 and 10).
+// Gemini's answers and stream events -> canonical.
 //
 // Each event of a stream is a whole GenerateContentResponse with the new parts only; calls come
 // whole. The body just ends: finish reasons, usage and END are told then (read_end), and only when

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where an answer of Gemini's has its sources from, for dialect_gemini*.c only: Google counts bytes
-// of the choice's text, clients want characters (providers/gemini.md section 10).
+// of the choice's text, clients want characters.
 #ifndef SLUICE_DATAPLANE_DIALECT_GEMINI_CITE_H
 #define SLUICE_DATAPLANE_DIALECT_GEMINI_CITE_H
 

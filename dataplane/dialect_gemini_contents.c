@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Canonical messages -> `contents` and `systemInstruction` (providers/gemini.md section 9.1).
+// Canonical messages -> `contents` and `systemInstruction`.
 //
 // Turns of one role are one `contents` entry: an entry is opened when the role changes and closed
 // when the next one differs or the messages end; a message without parts opens nothing.

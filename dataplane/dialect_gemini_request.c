@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Canonical request -> Gemini (providers/gemini.md section 9): tools, generationConfig, and the
-// endpoints beside generateContent. The conversation is in dialect_gemini_contents.c.
+// Canonical request -> Gemini: tools, generationConfig, and the endpoints beside generateContent.
+// The conversation is in dialect_gemini_contents.c.
 #include <string.h>
 
 #include "dataplane/dialect_gemini.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON Schema -> the OpenAPI subset of Gemini 2.0 and older (providers/gemini.md section 2
-// and 9.1). Recursive over the schema, as deep as the tape allows; what a schema stands for ($ref)
-// counts as a level, so that schemas that refer to themselves end. Members that are looked at are
-// counted: a schema whose size or references make it too much work counts as too large.
+// JSON Schema -> the OpenAPI subset of Gemini 2.0 and older. Recursive over the schema, as deep as
+// the tape allows; what a schema stands for ($ref) counts as a level, so that schemas that refer to
+// themselves end. Members that are looked at are counted: a schema whose size or references make it
+// too much work counts as too large.
 #include <string.h>
 
 #include "dataplane/dialect_gemini.h"

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Limit headers of providers, in every form that is documented (providers/openai.md,
-// providers/anthropic.md, providers/openai-compatible.md section 3). Shared by the dialects.
+// Limit headers of providers, in every form that is documented. Shared by the dialects.
 #ifndef SLUICE_DATAPLANE_DIALECT_LIMITS_H
 #define SLUICE_DATAPLANE_DIALECT_LIMITS_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ollama's own API as a provider (providers/openai-compatible.md section 5): /api/chat, streamed as
-// lines of JSON, and /api/embed. What it answers is read in dialect_ollama_read.c.
+// Ollama's own API as a provider: /api/chat, streamed as lines of JSON, and /api/embed. What it
+// answers is read in dialect_ollama_read.c.
 #include "common/base/text.h"
 #include "dataplane/canon.h"
 #include "dataplane/dialect.h"

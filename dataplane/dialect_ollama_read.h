@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What Ollama's own API answers (providers/openai-compatible.md section 5). Private to the dialect.
+// What Ollama's own API answers. Private to the dialect.
 #ifndef SLUICE_DATAPLANE_DIALECT_OLLAMA_READ_H
 #define SLUICE_DATAPLANE_DIALECT_OLLAMA_READ_H
 

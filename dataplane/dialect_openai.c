@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// OpenAI's wire format (providers/openai.md): Chat Completions, Completions, Embeddings and
-// whatever else is JSON with a `model`. Also spoken by the OpenAI-compatible endpoints of other
-// providers.
+// OpenAI's wire format: Chat Completions, Completions, Embeddings and whatever else is JSON with a
+// `model`. Also spoken by the OpenAI-compatible endpoints of other providers.
 //
 // Between equal dialects a request is edited by splices only (here) and an answer is only looked at
 // (dialect_openai_answer.c). Translation, to and from the canonical model (canon.h):

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Looking at answers in OpenAI's wire format and its vendors' variants of it
-// (providers/openai-compatible.md section 3, providers/README.md section 5).
+// Looking at answers in OpenAI's wire format and its vendors' variants of it.
 //
 // Stream events are looked at closely until the first content; after that a few substring searches
 // decide whether an event can hold anything but text of the first choice, so that a chunk in the

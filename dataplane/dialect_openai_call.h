@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tool calls of one choice of a stream: which call a delta belongs to, however a vendor marks it
-// (providers/openai.md section 6). Private to the dialect.
+// Tool calls of one choice of a stream: which call a delta belongs to, however a vendor marks it.
+// Private to the dialect.
 #ifndef SLUICE_DATAPLANE_DIALECT_OPENAI_CALL_H
 #define SLUICE_DATAPLANE_DIALECT_OPENAI_CALL_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The words are those of the Responses API (providers/openai.md 12.2): messages become items, a
-// call and its result an item each, tools are flat.
+// The words are those of the Responses API: messages become items, a call and its result an item
+// each, tools are flat.
 #include "dataplane/dialect_openai_count.h"
 
 #include "dataplane/dialect_openai_write.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counting the tokens of a prompt through OpenAI's POST responses/input_tokens
-// (providers/anthropic.md section 8). Private to the dialect. Pure.
+// Counting the tokens of a prompt through OpenAI's POST responses/input_tokens. Private to the
+// dialect. Pure.
 #ifndef SLUICE_DATAPLANE_DIALECT_OPENAI_COUNT_H
 #define SLUICE_DATAPLANE_DIALECT_OPENAI_COUNT_H
 

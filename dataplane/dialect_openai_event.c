@@ -381,7 +381,7 @@ void dialect_openai_event_write(void *writer, const struct canon_event *ev,
 {
     struct writer *s = writer;
 
-    if (ev->kind == CANON_EV_ERROR) { // README G17
+    if (ev->kind == CANON_EV_ERROR) {
         dialect_openai.write_error_event(ev->error, out);
         return;
     }

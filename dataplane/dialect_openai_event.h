@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Canonical events -> chunks of an OpenAI client's stream (providers/openai.md sections 6, 9).
-// Private to the dialect.
+// Canonical events -> chunks of an OpenAI client's stream. Private to the dialect.
 #ifndef SLUICE_DATAPLANE_DIALECT_OPENAI_EVENT_H
 #define SLUICE_DATAPLANE_DIALECT_OPENAI_EVENT_H
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Canonical messages -> messages of a provider of OpenAI's dialect (providers/anthropic.md 10.1).
-// Private to the dialect.
+// Canonical messages -> messages of a provider of OpenAI's dialect. Private to the dialect.
 #ifndef SLUICE_DATAPLANE_DIALECT_OPENAI_HISTORY_H
 #define SLUICE_DATAPLANE_DIALECT_OPENAI_HISTORY_H
 

@@ -78,7 +78,7 @@ static void add_details(struct reader *r, uint32_t list, struct canon_part ***ta
 }
 
 // A client that joined the deltas of a stream member by member has the text in reasoning_content
-// and the signature in a block without text (anthropic.md 9.5): the two belong together again.
+// and the signature in a block without text: the two belong together again.
 static void fill_signed(struct canon_part *list, struct slice text)
 {
     struct canon_part *signed_part = NULL;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages of an OpenAI client -> canonical messages (providers/openai.md section 2). Private to
-// the dialect.
+// Messages of an OpenAI client -> canonical messages. Private to the dialect.
 #ifndef SLUICE_DATAPLANE_DIALECT_OPENAI_MESSAGE_H
 #define SLUICE_DATAPLANE_DIALECT_OPENAI_MESSAGE_H
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Content parts of an OpenAI client -> canonical parts (providers/openai.md section 2). Private to
-// the dialect.
+// Content parts of an OpenAI client -> canonical parts. Private to the dialect.
 #ifndef SLUICE_DATAPLANE_DIALECT_OPENAI_PART_H
 #define SLUICE_DATAPLANE_DIALECT_OPENAI_PART_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reasoning normaliser of providers/openai-compatible.md section 3: reasoning_content, else
-// reasoning, else reasoning_details[].text; thinking_blocks (other gateways) go before these where
+// Reasoning in one form, from where vendors put it: reasoning_content, else reasoning, else
+// reasoning_details[].text; thinking_blocks (other gateways) go before these where
 // they hold the text. Content is a string, or a list of parts (Mistral, Databricks).
 #include "dataplane/dialect_openai_piece.h"
 
@@ -257,5 +257,5 @@ enum canon_finish dialect_openai_piece_finish(struct slice reason, bool *ret_bro
             return words[i].finish;
         }
     }
-    return reason.n == 0 ? CANON_FINISH_NONE : CANON_FINISH_STOP; // README G19
+    return reason.n == 0 ? CANON_FINISH_NONE : CANON_FINISH_STOP; // a word we do not know: it ended
 }

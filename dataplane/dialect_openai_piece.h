@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pieces of an answer's `message` or a stream's `delta`, in every form that vendors of OpenAI's
-// dialect send (providers/openai-compatible.md section 3), one by one. Private to the dialect.
+// dialect send, one by one. Private to the dialect.
 #ifndef SLUICE_DATAPLANE_DIALECT_OPENAI_PIECE_H
 #define SLUICE_DATAPLANE_DIALECT_OPENAI_PIECE_H
 

@@ -95,7 +95,7 @@ static void add_piece(void *ctx, const struct dialect_openai_piece *p)
 
 // --- tool calls --------------------------------------------------------------------------------
 
-// Arguments that are no JSON object are handed over as they are, inside one (anthropic.md 10.2).
+// Arguments that are no JSON object are handed over as they are, inside one.
 static struct slice raw_arguments(struct slice text, struct arena *a)
 {
     struct buf b;
@@ -185,7 +185,7 @@ static void read_choice(struct builder *b, uint32_t choice, struct canon_choice_
     ret->finish =
         dialect_openai_piece_finish(tape_get_text(b->t, choice, "finish_reason"), &broken);
     if (ret->finish == CANON_FINISH_NONE || (calls && ret->finish == CANON_FINISH_STOP)) {
-        ret->finish = calls ? CANON_FINISH_TOOLS : CANON_FINISH_STOP; // README G15
+        ret->finish = calls ? CANON_FINISH_TOOLS : CANON_FINISH_STOP; // whatever the vendor says
     }
     ret->logprobs = tape_raw(b->t, logprobs);
 }

@@ -307,7 +307,7 @@ static const struct own {
     {"usage", skip},
 };
 
-// README G9, beyond those that are canonical.
+// Hints (canon_extra.hint), beyond those that are canonical.
 static const char *const hints[] = {"prediction",
                                     "store",
                                     "prompt_cache_key",
@@ -393,14 +393,14 @@ static bool read_top(struct reader *in)
 
 // --- completions of old ------------------------------------------------------------------------
 
-// What a provider that only chats cannot do (README G10).
+// What a provider that only chats cannot do.
 static bool refuse(struct reader *in, const char *param, const char *what)
 {
     in->r->error_code = "unsupported_parameter";
     return fail(in, param, what);
 }
 
-// A prompt for a provider that only chats: one text (providers/openai.md section 9).
+// A prompt for a provider that only chats: one text.
 static bool read_prompt(struct reader *in)
 {
     const struct tape *t = in->t;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Requests of OpenAI clients -> canonical requests: Chat Completions, Completions of old,
-// Embeddings (providers/openai.md sections 1 to 4, 8, 9). Private to the dialect.
+// Embeddings. Private to the dialect.
 #ifndef SLUICE_DATAPLANE_DIALECT_OPENAI_REQUEST_H
 #define SLUICE_DATAPLANE_DIALECT_OPENAI_REQUEST_H
 

@@ -264,7 +264,7 @@ static bool knows(const struct canon_target *t, enum canon_effort effort)
     return effort <= CANON_EFFORT_HIGH;
 }
 
-// What is asked for, in OpenAI's words (anthropic.md 10.1).
+// What is asked for, in OpenAI's words.
 static enum canon_effort effort_of(const struct canon_request *r, const struct canon_target *t)
 {
     switch (r->thinking) {

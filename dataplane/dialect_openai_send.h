@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Canonical requests -> bodies for providers of OpenAI's dialect (providers/openai.md section 1,
-// providers/anthropic.md 10.1). What a vendor wants otherwise is edited behind it
-// (dialect_quirks.h). Private to the dialect.
+// Canonical requests -> bodies for providers of OpenAI's dialect. What a vendor wants otherwise is
+// edited behind it (dialect_quirks.h). Private to the dialect.
 #ifndef SLUICE_DATAPLANE_DIALECT_OPENAI_SEND_H
 #define SLUICE_DATAPLANE_DIALECT_OPENAI_SEND_H
 

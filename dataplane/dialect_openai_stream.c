@@ -260,7 +260,7 @@ static void tell_finish(struct look *l, struct choice *k, enum canon_finish fini
     l->choice = k;
     dialect_openai_think_end(&k->think, tell_split, l);
     if (finish == CANON_FINISH_STOP && k->calls.n > 0) {
-        ev.finish = CANON_FINISH_TOOLS; // README G15
+        ev.finish = CANON_FINISH_TOOLS; // whatever the vendor says
     }
     tell_sources(l);
     ev.logprobs = l->logprobs;

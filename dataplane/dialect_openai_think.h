@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // <think>...</think> at the very start of a text, told apart from it (quirk split-think), as the
-// text comes in pieces (providers/openai-compatible.md section 3). Private to the dialect.
+// text comes in pieces. Private to the dialect.
 #ifndef SLUICE_DATAPLANE_DIALECT_OPENAI_THINK_H
 #define SLUICE_DATAPLANE_DIALECT_OPENAI_THINK_H
 

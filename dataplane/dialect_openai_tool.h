@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tools of an OpenAI client -> canonical tools and choice (providers/openai.md section 3). Private
-// to the dialect.
+// Tools of an OpenAI client -> canonical tools and choice. Private to the dialect.
 #ifndef SLUICE_DATAPLANE_DIALECT_OPENAI_TOOL_H
 #define SLUICE_DATAPLANE_DIALECT_OPENAI_TOOL_H
 

@@ -291,7 +291,7 @@ static void put_message(struct jwrite *w, const struct canon_choice_out *k,
 
     jwrite_object_in(w, "message");
     jwrite_string_in(w, "role", SLICE("assistant"));
-    put_joined(w, "content", k->parts, CANON_TEXT, !calls); // README G5
+    put_joined(w, "content", k->parts, CANON_TEXT, !calls); // null beside calls
     put_joined(w, "refusal", k->parts, CANON_REFUSAL, false);
     if (has(k->parts, CANON_REASONING)) {
         put_joined(w, "reasoning_content", k->parts, CANON_REASONING, false);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Canonical answers -> OpenAI clients: whole answers of Chat Completions, Completions and
-// Embeddings, and what streams share with them (providers/openai.md sections 5, 8, 9). Private to
-// the dialect.
+// Embeddings, and what streams share with them. Private to the dialect.
 #ifndef SLUICE_DATAPLANE_DIALECT_OPENAI_WRITE_H
 #define SLUICE_DATAPLANE_DIALECT_OPENAI_WRITE_H
 

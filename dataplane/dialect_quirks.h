@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What vendors of OpenAI's dialect, and some models, want otherwise than OpenAI's documents say
-// (providers/openai-compatible.md section 2): an OpenAI body is edited as the quirks and traits of
-// the target say (proto/resource.h), which are data; no vendor is known here. Used on a client's
-// body between equal dialects, and on what write_request wrote. Members that nothing is said about
-// keep their bytes. Pure.
+// What vendors of OpenAI's dialect, and some models, want otherwise than OpenAI's documents say: an
+// OpenAI body is edited as the quirks and traits of the target say (proto/resource.h), which are
+// data; no vendor is known here. Used on a client's body between equal dialects, and on what
+// write_request wrote. Members that nothing is said about keep their bytes. Pure.
 #ifndef SLUICE_DATAPLANE_DIALECT_QUIRKS_H
 #define SLUICE_DATAPLANE_DIALECT_QUIRKS_H
 

@@ -73,8 +73,7 @@ static void put_id(struct dialect_quirks_editor *e, uint32_t value)
     jwrite_text(&e->w, s->value);
 }
 
-// What another provider's answer carried for itself (providers/README.md G7b, G8); Google's own
-// endpoint takes its part back.
+// What another provider's answer carried for itself; Google's own endpoint takes its part back.
 static bool is_foreign(const struct dialect_quirks_editor *e, uint32_t name)
 {
     if (!tape_eq(e->t, name, "extra_content") && !tape_eq(e->t, name, "reasoning_items")) {

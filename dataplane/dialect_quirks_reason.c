@@ -98,7 +98,7 @@ static void put_effort(struct dialect_quirks_editor *e, uint32_t value)
     jwrite_string_in(&e->w, "reasoning_effort", slice_str(name));
 }
 
-// The figures that providers publish for the same purpose (anthropic.md 9.2).
+// The figures that providers publish for the same purpose.
 static uint64_t budget_of(enum canon_effort effort)
 {
     return effort <= CANON_EFFORT_LOW ? 1024 : effort == CANON_EFFORT_MEDIUM ? 8192 : 24576;

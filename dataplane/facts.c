@@ -7,7 +7,7 @@
 #include "common/base/hash.h"
 #include "common/base/text.h"
 
-#define DEFAULT_MAX_TOKENS 4096u // providers/README.md G11
+#define DEFAULT_MAX_TOKENS 4096u // where a provider needs one and nobody knows the model
 
 static const struct resource_traits none = {.flags = 0};
 

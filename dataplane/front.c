@@ -189,8 +189,8 @@ void front_parse(struct slice method, struct slice target, struct front_route *r
     }
 }
 
-// A client that is still sending may lose an early answer to a reset (dataplane-notes 25): bodies
-// up to this are read first. Above it, refusing early saves more than it costs.
+// A client that is still sending may lose an early answer to a reset: bodies up to this are read
+// first. Above it, refusing early saves more than it costs.
 #define BODY_READ_FIRST (256 * 1024)
 
 // --- callbacks: facts only ---------------------------------------------------------------------

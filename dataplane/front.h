@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a request line to a route (interfaces.md section 3), and httpd's callbacks for the proxy
-// port: they make a struct req, record facts in it and post it; no policy here.
+// From a request line to a route, and httpd's callbacks for the proxy port: they make a struct req,
+// record facts in it and post it; no policy here.
 #ifndef SLUICE_DATAPLANE_FRONT_H
 #define SLUICE_DATAPLANE_FRONT_H
 

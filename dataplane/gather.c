@@ -256,7 +256,7 @@ void gather_tell(void *ctx, const struct canon_event *ev)
 
 // --- the answer --------------------------------------------------------------------------------
 
-// Arguments that are no JSON object stay a text (anthropic.md 10.2).
+// Arguments that are no JSON object stay a text.
 static void finish_call(struct gather *g, struct part *p)
 {
     struct slice text = kept(g, buf_slice(&p->text));

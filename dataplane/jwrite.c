@@ -89,7 +89,7 @@ static size_t string_length(struct slice s)
     return i < s.n ? i + 1 : s.n;
 }
 
-// --- JSON as the gateway writes it (providers/README.md G14) ------------------------------------
+// --- JSON as the gateway writes it ---------------------------------------------------------------
 
 // The number at \uXXXX; the text is valid.
 static uint32_t hex4(const char *p)

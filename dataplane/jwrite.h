@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one JSON writer of the data plane: compact (no spaces), commas by itself, source bytes as
-// they are. Used by every translator (providers/README.md G13, G14). The caller keeps begin and end
-// in pairs; the writer holds no stack. Pure; writes to the end of a buf (whose ceiling the caller
-// chose above what it can write, see buf.h).
+// they are. Used by every translator. The caller keeps begin and end in pairs; the writer holds no
+// stack. Pure; writes to the end of a buf (whose ceiling the caller chose above what it can write,
+// see buf.h).
 #ifndef SLUICE_DATAPLANE_JWRITE_H
 #define SLUICE_DATAPLANE_JWRITE_H
 

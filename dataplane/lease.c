@@ -6,7 +6,7 @@
 
 #define ASK_AGAIN_US    (200 * MONO_MS)   // an unanswered question may be repeated
 #define WINDOW_EMPTY_US (2 * MONO_SEC)    // a window gets back what other proxies did not spend
-#define BUCKET_MAX_US   (3600 * MONO_SEC) // longer limits are windows (interfaces.md section 7)
+#define BUCKET_MAX_US   (3600 * MONO_SEC) // longer limits are windows
 #define TIME_MAX_US     (400 * 86400 * MONO_SEC) // times from outside are cut here
 #define WORTH_KEEPING   2 // units spent in the length of a lease, from which some are kept ready
 #define WINDOW_SPAN_US  (500 * MONO_MS) // what is kept ready of a window: docs/internals/leases.md

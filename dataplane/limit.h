@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Limits by leases: quota granted by the control plane in blocks, spent locally by all workers
-// (architecture.md rule 5).
+// Limits by leases: quota granted by the control plane in blocks, spent locally by all workers.
 //
 //   request --limit_admit--> OK        units taken from the lease
 //                        --> DENIED    "empty until t", cached: no round trip

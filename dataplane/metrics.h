@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The proxy's metric table (interfaces.md section 8) and what one worker records into it. The
-// number of series grows with routes, providers and models, each bounded, never with keys or users.
+// The proxy's metric table and what one worker records into it. The number of series grows with
+// routes, providers and models, each bounded, never with keys or users.
 #ifndef SLUICE_DATAPLANE_METRICS_H
 #define SLUICE_DATAPLANE_METRICS_H
 

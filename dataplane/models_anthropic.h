@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// GET /v1/models and /v1/models/{id} as Anthropic has them (providers/anthropic.md section 8), for
-// requests that carry `anthropic-version`. The models are the same ones as in OpenAI's shape. Pure
-// but for the arena.
+// GET /v1/models and /v1/models/{id} as Anthropic has them, for requests that carry
+// `anthropic-version`. The models are the same ones as in OpenAI's shape. Pure but for the arena.
 #ifndef SLUICE_DATAPLANE_MODELS_ANTHROPIC_H
 #define SLUICE_DATAPLANE_MODELS_ANTHROPIC_H
 

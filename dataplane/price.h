@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Prices times tokens (providers/models.md section 3). Money is counted in 1e-12 USD (picodollars)
-// in 64 bits, in integers only, and rounded up to nano-dollars where it enters limits and totals.
+// Prices times tokens. Money is counted in 1e-12 USD (picodollars) in 64 bits, in integers only,
+// and rounded up to nano-dollars where it enters limits and totals.
 //
 //   cost = plain x input + cached x cached + written x cache_write (or _long)
 //        + audio x audio_input + output x output (its parts by their own prices)

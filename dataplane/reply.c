@@ -13,7 +13,7 @@
 #include "dataplane/metrics.h"
 #include "dataplane/req_priv.h"
 
-#define ROUTE_TEXT_MAX 1024u // x-sluice-route (dataplane-notes 27)
+#define ROUTE_TEXT_MAX 1024u // x-sluice-route
 #define DROPPED_MAX    1024u // x-sluice-dropped-params
 
 static const struct {
@@ -196,8 +196,8 @@ static void add_cache(const struct req *r, struct reply_head *h)
     }
 }
 
-// interfaces.md: request read -> upstream head written, plus the provider's last needed byte ->
-// client head queued. The latter is counted from the stamp of the turn that read that byte.
+// What we added to the time: request read -> upstream head written, plus the provider's last needed
+// byte -> client head queued. The latter is counted from the stamp of the turn that read that byte.
 static void measure_overhead(struct req *r)
 {
     uint64_t now = mono_now_us(), before = 0;

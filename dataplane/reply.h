@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What goes to the client: headers of every answer, and errors in the client's dialect
-// (interfaces.md sections 3 and 4).
+// What goes to the client: headers of every answer, and errors in the client's dialect.
 #ifndef SLUICE_DATAPLANE_REPLY_H
 #define SLUICE_DATAPLANE_REPLY_H
 

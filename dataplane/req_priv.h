@@ -90,7 +90,7 @@ struct req_failure {
     const char *allow;       // 405
 };
 
-// The best error a provider gave, by the order of interfaces.md section 4.
+// The best error a provider gave, by the order of retry_verdict.rank.
 struct req_upstream_error {
     bool present;
     uint8_t rank;

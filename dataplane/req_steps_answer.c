@@ -366,7 +366,7 @@ static void feed(struct req *r)
         stream_feed(&r->out, buf_slice(&r->at.in));
         buf_clear(&r->at.in);
     }
-    // Comments and pings are no progress (architecture.md rule 4).
+    // Comments and pings are no progress.
     if (r->out.progress) {
         r->out.progress = false;
         touch_idle(r);

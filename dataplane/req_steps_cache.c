@@ -22,7 +22,7 @@ static const struct resource_cache *section_of(const struct req *r)
     return &set->cache;
 }
 
-// interfaces.md section 3, Callers: the tenant an answer may be shown to again.
+// The tenant an answer may be shown to again.
 static struct slice scope_of(struct req *r, const struct resource_cache *section)
 {
     const char *kind = "key";

@@ -36,8 +36,8 @@ static bool may_estimate(const struct req *r)
            r->fail.code == REPLY_NONE && !r->head_sent && r->xlate != NULL && r->xlate->has_request;
 }
 
-// Woken by httpd: the client's body is in. An answer to a client that still sends may be lost
-// (dataplane-notes 25), so it is read first.
+// Woken by httpd: the client's body is in. An answer to a client that still sends may be lost, so
+// it is read first.
 enum req_next req_step_reply_error(struct req *r)
 {
     if (!r->ready && !r->ending && r->q != NULL && !req_is_due(r, REQ_DUE_TOTAL)) {

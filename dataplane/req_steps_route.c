@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Steps from the limits to the provider's head, and what follows a failed attempt.
 //
-// Order of trying (interfaces.md section 7): the strategy's own targets (tier 0), each once. Before
-// a degradation (a higher tier, or giving up) the last target may get one repeat: after the
-// Retry-After it named, up to 3 s, else after a jittered back-off; never after a timeout.
+// Order of trying: the strategy's own targets (tier 0), each once. Before a degradation (a higher
+// tier, or giving up) the last target may get one repeat: after the Retry-After it named, up to 3
+// s, else after a jittered back-off; never after a timeout.
 #include "dataplane/req_priv.h"
 
 #include <stdio.h>
@@ -482,8 +482,8 @@ static bool read_refusal(struct req *r, unsigned status, struct dialect_error *r
     return ret->code != NULL;
 }
 
-// A prompt that is too long for one model may go to a model that takes more (interfaces.md section
-// 7); the others are left out. False: there is none.
+// A prompt that is too long for one model may go to a model that takes more; the others are left
+// out. False: there is none.
 static bool only_larger(struct req *r)
 {
     uint32_t had = context_of(r, r->at.cand);
@@ -505,7 +505,7 @@ static bool only_larger(struct req *r)
     return any;
 }
 
-// providers/README.md section 3.
+// What the failure means, by status and by what the provider said.
 static struct retry_verdict verdict_of(struct req *r, unsigned status)
 {
     struct retry_verdict v = retry_classify(r->at.failure, status);

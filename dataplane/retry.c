@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Retry rules as one table: interfaces.md sections 4 and 7, providers/README.md section 3.
+// Retry rules as one table.
 #include "dataplane/retry.h"
 
 #include "common/base/mono.h"

@@ -22,7 +22,7 @@ struct retry_verdict {
     bool next_target;            // may go to another target
     bool same_target_ok;         // may also be tried again on the same one
     enum target_outcome outcome; // what to tell target_end
-    uint8_t rank; // order of interfaces.md section 4 "every target failed": lower is reported first
+    uint8_t rank; // when every target failed, the error of the lowest rank is reported
 };
 
 struct retry_verdict retry_classify(enum retry_failure f, unsigned status);

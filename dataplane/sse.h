@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Server-sent events: incremental parser that finds event boundaries in a byte stream without
-// copying more than the unfinished tail. providers/README.md section 4 rules: \n, \r\n, \r; BOM;
-// comments; `data:` without space; several data lines; an unterminated last event counts at the
+// copying more than the unfinished tail. As the HTML standard says: \n, \r\n, \r; BOM; comments;
+// `data:` without space; several data lines; an unterminated last event counts at the
 // end. Any split of the bytes gives the same events. Pure.
 #ifndef SLUICE_DATAPLANE_SSE_H
 #define SLUICE_DATAPLANE_SSE_H

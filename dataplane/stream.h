@@ -30,7 +30,7 @@
 #define STREAM_ERROR_MAX (64u * 1024)
 #define STREAM_MADE_MAX  (8u * SSE_EVENT_MAX) // of one translated event; a larger one is malformed
 
-// Embedded in the request; stream_begin before use, stream_end_of_life after (idempotent).
+// Embedded in the request; stream_begin before use, stream_close after (idempotent).
 struct stream {
     bool live; // begun
     struct sse sse;
@@ -76,7 +76,7 @@ void stream_feed(struct stream *s, struct slice in);
 void stream_finish(struct stream *s);
 // From now on (and what is held at once) everything goes to emit.
 void stream_release(struct stream *s, void (*emit)(void *ctx, struct slice raw), void *ctx);
-// architecture.md rule 4: terminator, or a finish reason for every choice. The caller adds "and the
+// The terminator came, or a finish reason for every choice. The caller adds "and the
 // transfer ended cleanly".
 bool stream_is_complete(const struct stream *s);
 

@@ -2,7 +2,6 @@
 // Health of targets (provider, model, provider key, base URL): peak EWMA of the time to first byte,
 // requests in flight, passive ejection, 429 cool-downs, remaining quota. Shared by all workers:
 // fields are atomics, the table is read without a lock. Time comes as an argument; pure otherwise.
-// interfaces.md section 7.
 #ifndef SLUICE_DATAPLANE_TARGET_H
 #define SLUICE_DATAPLANE_TARGET_H
 

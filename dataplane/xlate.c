@@ -267,7 +267,7 @@ bool xlate_answer(struct xlate *x, struct slice body, bool as_stream, struct buf
     }
     told = answer.usage;
     if (x->context.endpoint == DIALECT_EMBEDDINGS && !told.known) {
-        // Google does not always count; clients want a number (providers/gemini.md section 9.3).
+        // Google does not always count; clients want a number.
         answer.usage.input = dialect_estimate_tokens(x->request.input.n);
     }
     if (as_stream) {

@@ -79,8 +79,8 @@ MUST_CHECK bool xlate_request(struct xlate *x, const struct dialect *provider,
                               struct slice body, struct buf *out, struct xlate_refusal *ret_why,
                               struct err *e);
 // The dialects are equal, and the answer is written anew all the same: a document where a stream
-// was asked for (providers/README.md section 4), a stream that is put together, or what a quirk of
-// the provider's wants (split-think, normalize).
+// was asked for, a stream that is put together, or what a quirk of the provider's wants
+// (split-think, normalize).
 void xlate_equal(struct xlate *x, const struct dialect_request *rq, struct slice model);
 // The head came: `created` of what follows.
 void xlate_answered(struct xlate *x, uint64_t wall_s);
@@ -100,12 +100,12 @@ struct dialect_event xlate_event(struct xlate *x, struct dialect_stream *s, stru
 // The transfer ended cleanly: what the client's dialect still has to say. Sets s->terminated when
 // the stream is complete by the provider's rules.
 void xlate_end(struct xlate *x, struct dialect_stream *s, struct buf *out);
-// A translated stream was cut: the error that its client is told (providers/README.md G17,
-// upstream_disconnect).
+// A translated stream was cut: the error that its client is told
+// (upstream_disconnect).
 struct dialect_error xlate_cut_error(struct slice request_id);
 
 // Answer to count_tokens where no provider of the route has one: ceil(bytes / 4) over all text and
-// 1,600 an image (anthropic.md section 8). False: as xlate_request.
+// 1,600 an image. False: as xlate_request.
 MUST_CHECK bool xlate_count_tokens(struct xlate *x, const struct dialect_request *rq,
                                    struct slice body, struct buf *out, const char **ret_param,
                                    struct err *e);

@@ -50,7 +50,7 @@ enum resource_calendar {
 };
 
 // A limit. `per_us` up to 1 h is a token bucket (capacity amount, refilled over per_us), longer
-// ones and calendar ones are windows (interfaces.md section 7).
+// ones and calendar ones are windows.
 struct resource_limit {
     enum resource_unit unit;
     uint64_t amount; // requests, tokens, or nano-USD

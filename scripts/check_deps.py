@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Checks the rules of the tree that a compiler does not: who may include whom, which file may include
-which library, banned functions, guards, and that every header compiles alone.
+which library, banned functions, guards, that every header compiles alone, and that the files a
+comment or a page names are there.
 
     scripts/check_deps.py [--root DIR] [--build DIR] [--cc CC] [--no-compile]
 
@@ -96,6 +97,9 @@ ALLOCATION_EXCEPTIONS = {
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:<([^>\n]+)>|"([^"\n]+)")', re.M)
 CALL = re.compile(r"(?<![\w.>])(\w+)[ \t\n]*\(")
 GUARD = re.compile(r"^#ifndef (\w+)\n#define (\w+)\n", re.M)
+# What a comment or a page of ours names; "_turns.c" is short for one of a family.
+NAMED_FILE = re.compile(r"(?<![\w*{}<>$/.-])(?:[\w-]+/)*(?!_)[\w-][\w.-]*\.(?:c|h|md|lua|py|proto|sh|def)\b(?![\w/(])")
+LIBRARY_HEADER = "|".join([*LIBRARIES.values(), *(p for p, _ in FOLDER_LIBRARIES.values()), r"sys/\w+\.h"])
 LEFTOVER = re.compile(r"\b(TODO|FIXME|XXX)\b")
 # Comments, strings and character constants, in the order the compiler would find them.
 TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
@@ -135,6 +139,27 @@ class Checker:
                     if n.endswith((".c", ".h"))
                 ]
         return found
+
+    def names(self):
+        """Base names of all files of the tree, to look up what is named in prose."""
+        found = set()
+        for at, dirs, names in os.walk(self.root):
+            dirs[:] = [d for d in dirs if not d.startswith(".") and d not in ("build", "node_modules")]
+            found |= set(names)
+        return found
+
+    def check_named(self, paths):
+        """The files that comments, and our pages, name are there (also after a rename)."""
+        known = self.names()
+        pages = ["README.md"] + [p.relative_to(self.root).as_posix() for p in sorted(self.root.glob("docs/**/*.md"))]
+        for path in paths + [p for p in pages if (self.root / p).exists()]:
+            text = (self.root / path).read_text(encoding="utf-8")
+            parts = [(m.start(), m.group()) for m in TOKEN.finditer(text) if m.group()[0] == "/"]
+            for at, part in [(0, text)] if path.endswith(".md") else parts:
+                for m in NAMED_FILE.finditer(part):
+                    name = m.group()
+                    if Path(name).name not in known and not re.fullmatch(LIBRARY_HEADER, name):
+                        self.say(path, text.count("\n", 0, at + m.start()) + 1, f"names {name}, which is not there")
 
     def check_file(self, path):
         text = (self.root / path).read_text(encoding="utf-8")
@@ -282,6 +307,7 @@ def main():
     for path in paths:
         checker.check_file(path)
     checker.check_libraries()
+    checker.check_named(paths)
     if not args.no_compile:
         checker.check_headers_compile(paths, args.cc, args.build)
     for finding in checker.findings:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Outgoing connections by libcurl with CURLOPT_CONNECT_ONLY: DNS, happy eyeballs, TLS, egress
-// proxies, CA handling. What is spoken on them is the caller's (common/io/upstream). Traps 2, 6, 7,
-// 14, 16-19, 22 of dataplane-notes are handled here. Owner thread of the loop only.
+// proxies, CA handling. What is spoken on them is the caller's (common/io/upstream). Owner thread
+// of the loop only.
 #ifndef SLUICE_IO_DIAL_H
 #define SLUICE_IO_DIAL_H
 

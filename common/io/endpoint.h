@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Base endpoints of a control plane and the three sockets behind one (interfaces.md section 1):
+// Base endpoints of a control plane and the three sockets behind one:
 //
 //   tcp://HOST:PORT   PUB on PORT, REP on PORT+1, PULL on PORT+2
 //   ipc:///PATH       PATH.pub, PATH.rep, PATH.pull; if PATH is a directory: PATH/control.pub, ...

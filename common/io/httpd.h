@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The HTTP/1.1 server: the only user of libmicrohttpd. Many small daemons per loop, run from a
-// dirty list in the loop's serve hook; own accept; client disconnects seen while suspended
-// (dataplane-notes: decisions 2 and 4, traps 1, 3, 8, 11, 13, 21, 23-27). Owner thread only, except
-// httpd_give.
+// dirty list in the loop's serve hook; own accept; client disconnects seen while suspended. Owner
+// thread only, except httpd_give.
 //
 // One exchange is a struct httpd_req. Its life, as handlers see it:
 //
@@ -38,7 +37,7 @@ struct httpd_header {
 
 // Why httpd does not want to take the request; the handler words the answer.
 enum httpd_refusal {
-    HTTPD_BAD_FRAMING,    // 400 and close (dataplane-notes 21, interfaces.md section 4)
+    HTTPD_BAD_FRAMING,    // 400 and close
     HTTPD_HEAD_TOO_LARGE, // 431 and close
     HTTPD_BODY_TOO_LARGE, // 413
     HTTPD_OVERLOADED,     // 503: the body budget is exhausted; before the body is read

@@ -2,7 +2,7 @@
 // One client connection around libmicrohttpd's: what that library does not watch.
 //
 // Client gone. A suspended connection is not in libmicrohttpd's epoll, so the fd is also in ours,
-// for its end only, once per connection (dataplane-notes 3). What happens depends on the phase:
+// for its end only, once per connection. What happens depends on the phase:
 //
 //   IDLE HEAD BODY   libmicrohttpd is made to look: where the end came together with bytes, it has
 //                    read those and waits for an edge that never comes

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lingering close. libmicrohttpd shuts down and closes right after an answer that went out before
 // the request's body was read; the kernel then answers the bytes that still arrive with a reset,
-// and the client may never see the answer (dataplane-notes 25). So the socket is kept by a
-// duplicate of its descriptor, and read from, until the client closes, 1 MiB has come, or two
-// seconds are over.
+// and the client may never see the answer. So the socket is kept by a duplicate of its descriptor,
+// and read from, until the client closes, 1 MiB has come, or two seconds are over.
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>

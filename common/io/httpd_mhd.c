@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The libmicrohttpd adapter: daemons, the callbacks of a request's life, responses. The only file
-// that includes its header; written against 0.9.75 and its source (dataplane-notes 1, 3, 8, 13,
-// 21-27).
+// that includes its header; written against 0.9.75 and its source.
 //
 // Daemons are started as connections come, each filled up to 16 before the next: a resume walks the
 // suspended connections of its daemon, and a run costs an epoll_wait, so neither very full nor very

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Framing rules over one request head (interfaces.md section 4, dataplane-notes 21). Pure.
+// Framing rules over one request head. Pure.
 //
 // libmicrohttpd 0.9.75 is lenient, and it works on NUL-terminated strings: a NUL byte in the head
 // hides what follows it on that line. What is hidden shows in the layout. After parsing, the head

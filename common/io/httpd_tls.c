@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // TLS for the HTTP server. libmicrohttpd would parse the certificate once per daemon, and there are
 // hundreds; instead it is parsed once here and every handshake is given the same objects by the
-// certificate callback (dataplane-notes 26).
+// certificate callback.
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A set of small libcurl multi handles driven by a loop. libcurl walks all connections of a multi
-// on some calls, so each holds few (dataplane-notes, trap 2). Private to common/io. Owner thread of
-// the loop.
+// on some calls, so each holds few. Private to common/io. Owner thread of the loop.
 #ifndef SLUICE_IO_MULTIS_H
 #define SLUICE_IO_MULTIS_H
 

@@ -148,7 +148,7 @@ void redis_url_done(struct redis_url *u)
     *u = (struct redis_url){0};
 }
 
-// *p is zeroed; on failure it may be half filled (place_done).
+// *p is zeroed; on failure it may be half filled (redis_url_done).
 bool redis_url_parse(const char *url, struct redis_url *p, struct err *e)
 {
     struct slice u = slice_str(url);

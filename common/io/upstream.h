@@ -3,7 +3,7 @@
 // (LIFO per origin, watched for close). Owner thread of the loop only.
 //
 // A reused connection that fails before the first response byte is retried once on a fresh
-// connection, invisibly (dataplane-notes 20).
+// connection, invisibly.
 #ifndef SLUICE_IO_UPSTREAM_H
 #define SLUICE_IO_UPSTREAM_H
 

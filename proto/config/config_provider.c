@@ -15,7 +15,7 @@
 
 #define NAME_MAX_BYTES 64u
 
-// First segments of the data plane's own paths (interfaces.md, section 3).
+// First segments of the data plane's own paths.
 static const char *const reserved[] = {
     "auth",        "v1",      "v1beta",     "ai",         "router",       "api",
     "admin",       "health",  "healthz",    "readyz",     "livez",        "ready",

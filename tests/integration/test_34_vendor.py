@@ -111,7 +111,7 @@ def test_what_a_dialect_lacks(up):
 
 
 def test_a_completion_of_old_goes_as_a_chat(up):
-    """A vendor of OpenAI's dialect that only chats (openai.md section 9)."""
+    """A vendor of OpenAI's dialect that only chats."""
     Handler.bodies.clear()
     Handler.paths.clear()
     r = up.post("/ai/v1/completions", {"model": "c/large", "prompt": "x", "max_tokens": 5, "logprobs": 1})

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Anthropic's clients on Anthropic's API: bytes and beta headers pass, only model and auth change; its errors come through as they
-are; a fallback to another model goes without the reasoning that the first one signed, in every dialect (providers/README.md G7c)."""
+are; a fallback to another model goes without the reasoning that the first one signed, in every dialect."""
 import http.client
 import http.server
 import json

@@ -35,7 +35,8 @@ CASES = [
                          "tests/a.c": SPDX + '#include "common/io/b_priv.h"\n'},
      ["proto/a.c:2: common/io/b_priv.h is private"]),
     ("paths from the root", {"proto/a.c": SPDX + '#include "b.h"\n'}, ["not a path from the root"]),
-    ("an include in a comment is none", {"common/base/a.c": SPDX + '/*\n#include "proto/b.h"\n*/\n'}, []),
+    ("an include in a comment is none", {"common/base/a.c": SPDX + '/*\n#include "proto/b.h"\n*/\n',
+                                         "proto/b.h": header("SLUICE_B_H")}, []),
     ("a library outside its adapter", {"dataplane/a.c": SPDX + "#include <curl/curl.h>\n"},
      ["libcurl may be included by its adapter"]),
     ("one adapter", {"common/io/a.c": SPDX + "#include <jansson.h>\n"}, []),
@@ -58,6 +59,9 @@ CASES = [
                 "common/base/c.h": header("SLUICE_C_H"), "common/base/d.h": header("SLUICE_C_H")},
      ["a.h:1: has no include guard", "WRONG_H is not of the form", "SLUICE_C_H is also used by"]),
     ("SPDX line", {"cli/a.c": "int x;\n"}, ["must start with the SPDX line"]),
+    ("what is named is there", {"cli/a.c": SPDX + '// See b.c, cli/a.c and docs/c.md; _x.c is short, sys/uio.h not ours\nchar s[] = "d.c";\n',
+                                "README.md": "`cli/e.c`, [a](cli/a.c)\n"},
+     ["cli/a.c:2: names b.c", "cli/a.c:2: names docs/c.md", "README.md:1: names cli/e.c"]),
     ("leftovers", {"cli/a.c": SPDX + "// TO" + "DO: later\n"}, ["leftover"]),
 ]
 

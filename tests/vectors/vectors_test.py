@@ -87,11 +87,11 @@ def target(config, provider):
             "no_forced_tools": not caps.get("forced_tools", True),
             "thinking_off": caps.get("disable_thinking", "disabled"),
             "gemini3": config.get("gemini3", False),
-            # what the catalogue's families say of Google's ids (gemini.md sections 9.1 and 9.2)
+            # what the catalogue's families say of Google's ids
             "gemini_low": re.search(r"gemini-(3\.[7-9]-flash|4.*flash|flash-latest|4-argon)", config.get("model", "")) is not None,
             "gemini_schema": re.search(r"gemini-(1|2\.0)", config.get("model", "")) is not None,
             "openai": config.get("openai", provider == "openai"),
-            # what the catalogue's families say of OpenAI's ids (openai.md section 1)
+            # what the catalogue's families say of OpenAI's ids
             "reasoning_model": config.get("openai", provider == "openai") and
             re.match(r"(o\d|gpt-5|gpt-6|codex|computer-use)", config.get("model", "")) is not None}
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What translators share: tool-call ids made to fit (providers/README.md G12).
+// What translators share: tool-call ids made to fit.
 #include "dataplane/canon.h"
 
 #include <setjmp.h>

@@ -19,7 +19,7 @@ static struct dialect_event see(struct dialect_stream *s, const char *event, con
     return dialect_anthropic_answer_event(s, slice_str(event), slice_str(data));
 }
 
-// First content of a stream (architecture.md rule 4), and what else an event says.
+// First content of a stream, and what else an event says.
 static void events(void **state)
 {
     static const struct {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Schemas for structured outputs and tools (providers/anthropic.md section 9.3).
+// Schemas for structured outputs and tools.
 #include "dataplane/dialect_anthropic_schema.h"
 
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests of OpenAI's clients as Anthropic gets them (providers/anthropic.md section 9).
+// Requests of OpenAI's clients as Anthropic gets them.
 #include "dataplane/dialect_anthropic_write.h"
 
 #include <setjmp.h>

@@ -17,7 +17,7 @@ static struct dialect_event see(struct dialect_stream *s, const char *data)
 
 #define DELTA(d) "{\"choices\":[{\"index\":0,\"delta\":" d ",\"finish_reason\":null}]}"
 
-// First content of a stream (architecture.md rule 4).
+// First content of a stream.
 static void first_content(void **state)
 {
     static const struct {

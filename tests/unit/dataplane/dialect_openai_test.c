@@ -263,7 +263,7 @@ static const struct {
      true},
 };
 
-// OpenRouter's words reach OpenRouter, and no one else (interfaces.md section 3).
+// OpenRouter's words reach OpenRouter, and no one else.
 static void keeps_what_a_provider_defined(void **state)
 {
     static const char *const keep[] = {"top_k", "provider", "models"};

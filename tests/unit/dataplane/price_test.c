@@ -62,7 +62,6 @@ static const struct resource_price *price_of(const char *model, const char *day)
     return NULL;
 }
 
-// providers/models.md section 3 and its test vectors.
 static void worked_examples(void **state)
 {
     static const struct {

@@ -99,7 +99,6 @@ static void words_errors_in_both_dialects(void **state)
     buf_done(&b);
 }
 
-// interfaces.md section 4.
 static void has_the_contract_s_codes(void **state)
 {
     static const struct {

@@ -403,7 +403,7 @@ static void leaves_a_usage_event_that_was_asked_for(void **state)
     fake_free(&q);
 }
 
-// A whole answer where a stream was asked for is told as one (providers/README.md section 4).
+// A whole answer where a stream was asked for is told as one.
 static void tells_an_answer_as_a_stream(void **state)
 {
     struct httpd_req q;

@@ -60,7 +60,7 @@ static void classification(void **state)
     }
 }
 
-// interfaces.md section 4: which of several errors is reported.
+// Which of several errors is reported.
 static void ranks(void **state)
 {
     static const struct {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the server refuses: framing, sizes, budget (interfaces.md section 4). Exchanges that are
-// served are in httpd_test.c.
+// What the server refuses: framing, sizes, budget. Exchanges that are served are in httpd_test.c.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -604,7 +604,7 @@ static void traits_are_the_familys(void **state)
         }
     }
     assert_true(find(RESOURCE_SETTINGS, "global")->u.settings->n_families >= 30);
-    // Families know a limit too, for models that are not listed (anthropic.md section 2).
+    // Families know a limit too, for models that are not listed.
     assert_int_equal(find(RESOURCE_MODEL, "claude-opus-4-1")->u.model->traits.max_output, 32000);
     assert_int_equal(find(RESOURCE_MODEL, "claude-sonnet-4-0")->u.model->traits.max_output, 64000);
     assert_int_equal(find(RESOURCE_MODEL, "claude-opus-5")->u.model->traits.max_output, 128000);
