@@ -61,7 +61,9 @@ enum req_next req_step_limit(struct req *r)
     }
     r->woken = false;
     prepare_pass(r);
-    switch (limit_admit(r->w->shared->limits, &r->pass, &q, r->now_us)) {
+    // The clock now, not that of the turn's beginning: since then this thread may have stood still
+    // for longer than a lease lasts, and its units may be another proxy's.
+    switch (limit_admit(r->w->shared->limits, &r->pass, &q, mono_now_us())) {
     case LIMIT_OK:
         break;
     case LIMIT_DENIED:

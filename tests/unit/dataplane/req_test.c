@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -867,6 +868,50 @@ static void denies_over_a_limit(void **state)
     fake_free(&q);
 }
 
+static void stand_still(struct loop_task *t)
+{
+    (void)t;
+    (void)usleep(400000); // the machine ran others, in the midst of a turn
+}
+
+// What the loop's clock says was true when the turn began. By then the control plane may have given
+// the units to another proxy.
+static void spends_nothing_of_a_lease_that_ended_while_it_stood_still(void **state)
+{
+    static const struct resource_limit limit = {
+        .unit = RESOURCE_REQUESTS, .amount = 1000, .per_us = 60000000, .per_principal = true};
+    struct limit_grant g = {.limit_id = SLICE("r:main:0:anonymous"),
+                            .granted = 10,
+                            .limit = 1000,
+                            .remaining = 900,
+                            .lease_us = 300000};
+    struct loop_task pause = {.fn = stand_still};
+    struct httpd_req q, late;
+
+    (void)state;
+    router->limits = &limit;
+    router->n_limits = 1;
+    lease_link_up = true;
+    go();
+    fake_request(&q, CHAT, ASK); // asks for its lease
+    fake_gone(&q);
+    fake_finish(&q);
+    fake_free(&q);
+    assert_int_equal(leases_asked, 1);
+    fake_prepare(&late, "POST", CHAT, ASK_TWO);
+    front_handlers.on_head(&worker, &late);
+    loop_turn(worker.loop, 0);
+    limit_granted(shared.limits, &g, 1, mono_now_us());
+    loop_post(worker.loop, &pause);
+    front_handlers.on_ready(&worker, &late);
+    loop_turn(worker.loop, 0);
+    assert_int_equal(step_of(&late), REQ_LIMIT);
+    assert_int_equal(leases_asked, 2);
+    fake_gone(&late);
+    fake_finish(&late);
+    fake_free(&late);
+}
+
 static void answers_from_the_cache(void **state)
 {
     (void)state;
@@ -1214,6 +1259,7 @@ int main(void)
         T(says_when_it_has_no_configuration),
         T(ends_what_is_left_at_shutdown),
         T(denies_over_a_limit),
+        T(spends_nothing_of_a_lease_that_ended_while_it_stood_still),
         T(answers_from_the_cache),
         T(never_stores_a_cut_stream),
         T(passes_raw_requests_through),
