@@ -206,6 +206,9 @@ void api_write_delete_again(struct api_call *c);
 void api_write_new_salt(struct api_call *c);
 // If-Match says another version than `version` (or there is nothing, 0): 412. False: replied.
 MUST_CHECK bool api_write_matches(struct api_call *c, uint64_t version);
+// The same of what is to be made by a PUT; with an Idempotency-Key, whose first request may have found
+// something, it is the script that says so.
+MUST_CHECK bool api_write_may_be_there(struct api_call *c);
 // Is the version among the entity tags of an If-Match?
 bool api_write_names(struct slice if_match, uint64_t version);
 // {"at","actor","peer","action"...: the beginning of an audit entry, for more members and '}'.

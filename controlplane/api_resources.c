@@ -292,8 +292,7 @@ static void put_resource(struct api_call *c, enum resource_kind kind, struct res
     struct resource *r;
     bool ours = old == NULL || api_owner(c, old) == NULL;
 
-    if (!api_write_begin(c, old) ||
-        (old == NULL && c->w.idempotency.p == NULL && !api_write_matches(c, 0))) {
+    if (!api_write_begin(c, old) || (old == NULL && !api_write_may_be_there(c))) {
         return;
     }
     r = from_body(c, kind, old);

@@ -16,6 +16,7 @@
 #include "controlplane/api_priv.h"
 
 #define IDEMPOTENCY_MAX 255
+#define NO_VERSION      (UINT64_MAX - 1) // one that nothing has
 #define LOOKS           12u
 #define LOOK_US         (20 * MONO_MS)
 
@@ -96,6 +97,10 @@ bool api_write_names(struct slice if_match, uint64_t version)
 
 static void stale(struct api_call *c, uint64_t version)
 {
+    if (version == 0) {
+        api_error(c, 412, "version_conflict", "there is none of this name (any more)");
+        return;
+    }
     api_error(c, 412, "version_conflict", "it has version %llu by now: read it again",
               (unsigned long long)version);
 }
@@ -103,7 +108,7 @@ static void stale(struct api_call *c, uint64_t version)
 bool api_write_begin(struct api_call *c, const struct resource *old)
 {
     struct slice match = httpd_header(c->q, "if-match");
-    uint64_t named = UINT64_MAX - 1; // a version that nothing has
+    uint64_t named = NO_VERSION;
 
     if (!read_wait(c) || !read_idempotency(c)) {
         return false;
@@ -129,12 +134,19 @@ bool api_write_matches(struct api_call *c, uint64_t version)
     if (match.p == NULL || (version != 0 && etag_matches(match, version, &named))) {
         return true;
     }
-    if (version == 0) {
-        api_error(c, 412, "version_conflict", "there is none of this name (any more)");
-    } else {
-        stale(c, version);
-    }
+    stale(c, version);
     return false;
+}
+
+bool api_write_may_be_there(struct api_call *c)
+{
+    if (c->w.idempotency.p == NULL) {
+        return api_write_matches(c, 0);
+    }
+    if (httpd_header(c->q, "if-match").p != NULL) {
+        c->w.expected = NO_VERSION; // as above
+    }
+    return true;
 }
 
 void api_write_new_salt(struct api_call *c)
@@ -277,7 +289,7 @@ static void conflict(struct api_call *c, uint64_t version)
                   "others keep changing what this is a difference to: try again");
     } else if (creates && !slice_eq_str(slice_str(c->route->method), "PUT")) {
         api_error(c, 409, "already_exists", "there is one with this id already");
-    } else if (version == 0) {
+    } else if (version == 0 && !slice_eq_str(slice_str(c->route->method), "PUT")) {
         api_not_found(c, "resource any more");
     } else {
         stale(c, version);

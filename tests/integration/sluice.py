@@ -15,6 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import uuid
 
 BIN = pathlib.Path(os.environ.get("SLUICE_BIN", "build/release/bin")).resolve()
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -257,6 +258,19 @@ def chat(model="openai/gpt-4o-mini", text="Hello", **more):
     return {"model": model, "messages": [{"role": "user", "content": text}], **more}
 
 
+def patiently(ask, method, headers):
+    """Repeats a change that was answered 503, as a client should (docs/operations.md): on a machine that is busy enough Redis itself is
+    too slow for it now and then. Whether it was made is not known then: all repeats go under one Idempotency-Key."""
+    if method != "GET" and not any(k.lower() == "idempotency-key" for k in headers):
+        headers = {**headers, "idempotency-key": f"patient-{uuid.uuid4()}"}
+    for _ in range(20):
+        r = ask(headers)
+        if r.status != 503 or r.code != "store_unavailable":
+            break
+        time.sleep(0.1)  # as Retry-After says, only shorter
+    return r
+
+
 class Mock:
     """One sluice-mock with `n` ports, each a provider of its own."""
 
@@ -334,9 +348,12 @@ class Stack:
     def get(self, path, headers=None, **more):
         return request(self.port, "GET", path, None, headers, **more)
 
-    def admin(self, method, path, body=None, headers=None, token=None):
+    def admin(self, method, path, body=None, headers=None, token=None, once=False):
+        """once: without an Idempotency-Key that nobody asked for, and hence without a repeat (with one, a change that changes nothing
+        is one all the same)."""
         h = {"authorization": f"Bearer {token or self.token}", **(headers or {})}
-        return request(self.admin_port, method, f"/admin/v1{path}", body, h)
+        ask = lambda h: request(self.admin_port, method, f"/admin/v1{path}", body, h)
+        return ask(h) if once else patiently(ask, method, h)
 
     def metrics(self):
         return request(self.ops_port, "GET", "/metrics").body.decode()
@@ -362,17 +379,7 @@ class Stack:
         self.process.stop()
 
 
-class PatientStack(Stack):
-    """Repeats a write that was answered 503, as a client should: on a machine that is busy enough Redis itself is too slow
-    for it now and then."""
-
-    def admin(self, method, path, body=None, headers=None, token=None):
-        for _ in range(20):
-            r = super().admin(method, path, body, headers, token)
-            if r.status != 503 or r.code != "store_unavailable":
-                break
-            time.sleep(0.1)  # as Retry-After says, only shorter
-        return r
+PatientStack = Stack
 
 
 class Redis:
@@ -459,6 +466,10 @@ class Control:
     def admin(self, method, path, body=None, headers=None, timeout=30):
         h = {"authorization": f"Bearer {self.token}", **(headers or {})}
         return request(self.admin_port, method, f"/admin/v1{path}", body, h, timeout=timeout)
+
+    def sure(self, method, path, body=None, headers=None):
+        """For who is not interested in what becomes of a change when Redis is slow."""
+        return patiently(lambda h: self.admin(method, path, body, h), method, headers or {})
 
     def status(self):
         return json.loads(request(self.admin_port, "GET", "/readyz", timeout=5).body)["store"]

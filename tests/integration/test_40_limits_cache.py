@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+import limitload
 import sluice
 from sluice import chat, wait_for
 
@@ -28,7 +29,7 @@ def up(mock, tmp_path_factory):
   cached:
     load-balance:
       chat: {strategy: latency, providers: [openai]}
-    cache: {directive: "max-age=2", buckets: 1, seed: s1}
+    cache: {directive: "max-age=600", buckets: 1, seed: s1}
     rate-limit:
       per-api-key: {capacity: 2, refill-frequency: 1h}
 """
@@ -118,7 +119,7 @@ def test_key_limit(up):
 
 def test_windows_and_budgets(up):
     """Headers name the window's length; money that is spent is an error SDKs must not retry."""
-    key = up.admin("POST", "/keys?wait=5s", {"name": "day", "limits": [{"unit": "requests", "amount": 1, "per": "day"}]}).json()["key"]
+    key = up.admin("POST", "/keys?wait=5s", {"name": "day", "limits": [{"unit": "requests", "amount": 1, "per": "day", "time_zone": limitload.noon_somewhere()}]}).json()["key"]
     answers = spend(up, 1, lambda i: up.post("/ai/chat/completions", chat(), {"x-api-key": key}))
     for r in (answers[0], answers[-1]):
         assert r.headers["ratelimit-policy"] == '"requests";q=1;w=86400', r

@@ -61,12 +61,6 @@ def ask(proxy, key, model="openai/gpt-4o-mini", **more):
     return sluice.request(proxy.port, "POST", "/ai/chat/completions", chat(model, **more), {"authorization": f"Bearer {key}"})
 
 
-def noon_somewhere():
-    """A zone in which no day, week or month turns while we run."""
-    hour = datetime.datetime.now(datetime.timezone.utc).hour
-    return f"Etc/GMT{hour - 12:+d}" if hour != 12 else "UTC"  # their signs are the other way round
-
-
 def twenty():
     """Of every unit and kind, from 1 to 10^6 a minute; (limit, `per` as the admin API takes it)."""
     t20, t250, t200 = ({"units": n, "model": f"openai/usage-{PROMPT}-{n - PROMPT}", "more": {"max_tokens": n - PROMPT}} for n in (20, 250, 200))
@@ -91,7 +85,7 @@ def test_never_over_the_bound_and_nearly_all_of_the_refill(three, mock):
     team = Limited("team", "requests", 30, 1)
     assert control.admin("POST", "/teams", {"name": "stacked", "limits": [limit("requests", team.amount, "1s")]}).status == 201
     for l, per in plan:
-        more = {"time_zone": noon_somewhere()} if per in ("day", "week", "month") else {}
+        more = {"time_zone": limitload.noon_somewhere()} if per in ("day", "week", "month") else {}
         if l.name == "r1Mm":
             more["on_control_loss"] = "open"  # not one refused
         l.key = new_key(three, l.name, limit(l.unit, l.amount, per, **more), **({"team": "stacked"} if l.name in ("r1200m", "r2400m") else {}))
@@ -291,7 +285,7 @@ def test_headers_of_tokens(three):
 def test_headers_of_a_budget(three, mock):
     """Dollars are named in billionths; clients are told not to try again by themselves."""
     mock.scenario("* gpt-4o-mini usage-1000-500\n")
-    key = new_key(three, "headers-budget", limit("usd", 0.0004, "day", time_zone=noon_somewhere()))
+    key = new_key(three, "headers-budget", limit("usd", 0.0004, "day", time_zone=limitload.noon_somewhere()))
     ok, refused = until_refused(three.proxies[0], key, 4, max_tokens=500)
     mock.scenario("")
     assert len(ok) == 1

@@ -46,15 +46,15 @@ class Doors:
 
 
 def make_key(control, name):
-    r = control.admin("POST", "/keys?wait=5s", {"name": name})
+    r = control.sure("POST", "/keys?wait=5s", {"name": name})
     assert r.status == 201 and r.json()["applied"]["missing"] == [], r
     return r.json()
 
 
 def revoke(control, key, how, wait="5s"):
     if how == "delete":
-        return control.admin("DELETE", f"/keys/{key['id']}?wait={wait}")
-    return control.admin("POST", f"/keys/{key['id']}/disable?wait={wait}")
+        return control.sure("DELETE", f"/keys/{key['id']}?wait={wait}")
+    return control.sure("POST", f"/keys/{key['id']}/disable?wait={wait}")
 
 
 def in_load(c, seconds, work):
@@ -114,8 +114,12 @@ def test_a_frozen_proxy_is_named(cluster, wait):
     try:
         r = revoke(c.controls[0], key, "delete", wait)
         assert r.status == 202, r
-        assert r.json()["applied"] == {"live": 3, "applied": 2, "missing": [name]}, r
-        assert [p.models(key["key"]) for p in others] == [401, 401]
+        # In a second a machine that others use may not have come to all of the others, either: who is not named has it.
+        applied, named = r.json()["applied"], {id_of(c, p): p for p in others}
+        missing = applied["missing"]
+        assert name in missing and set(missing) <= {name, *(named if wait == "1s" else ())}, r
+        assert (applied["live"], applied["applied"]) == (3, 3 - len(missing)), r
+        assert [p.models(key["key"]) for n, p in named.items() if n not in missing] == [401] * applied["applied"]
     finally:
         odd.process.signal(signal.SIGCONT)
     wait_for(lambda: odd.models(key["key"]) == 401, 5, "the change on the proxy that was frozen")

@@ -576,6 +576,14 @@ static void versions_and_repeats(void **state)
     EXPECT_HAS(f, "\"deleted\":true");
     x.headers[2] = "idempotency-key: four";
     assert_int_equal(call_with(f, "DELETE", path, SLICE_NULL, &x), 404);
+    // Nor is something made where If-Match says that there is something, with a key or without.
+    x.headers[2] = "idempotency-key: five";
+    for (x.n = 2; x.n <= 3; x.n++) {
+        assert_int_equal(call_with(f, "PUT", "/admin/v1/providers/mine",
+                                   SLICE("{\"base-url\":\"http://127.0.0.1:1/v1/\"}"), &x),
+                         412);
+        EXPECT_HAS(f, "there is none of this name");
+    }
 }
 
 static void lists_have_pages(void **state)
