@@ -19,7 +19,7 @@
 #include "controlplane/scripts.h"
 
 #define CHUNK         256u
-#define ARGS_EACH     12u
+#define ARGS_EACH     13u
 #define HOLDER_MAX    64u // bytes of a holder's name that tell it from others
 #define LEASE_MIN_US  (10 * MONO_MS)
 #define LEASE_MAX_US  (5 * MONO_SEC)
@@ -45,7 +45,7 @@ struct item {
     const char *limit_id, *key;
     struct resource_limit limit; // a copy: the state may change meanwhile
     uint64_t anchor_us;
-    uint64_t want, returned, debt, window, batch, no, taken;
+    uint64_t want, returned, debt, window, batch, no, taken, since;
     bool answered, again;
 };
 
@@ -212,6 +212,7 @@ static void add_item(struct leases *l, struct args *a, const struct item *it)
     add_u64(a, it->batch);
     add_u64(a, it->no);
     add_u64(a, it->taken);
+    add_u64(a, it->since);
     if (limit->calendar == RESOURCE_ROLLING) {
         add_u64(a, it->anchor_us);
     } else {
@@ -410,13 +411,15 @@ static bool fill_item(struct ask *k, struct item *it, const struct message_lease
         .batch = from->batch,
         .no = from->no,
         .taken = from->taken,
+        .since = from->since,
     };
     if (from->unit != 0 && from->unit != (uint64_t)limit->unit) {
         it->returned = it->debt = 0; // of what stood in this place before: nothing of this limit's
-        it->window = 0;
+        it->window = it->since = 0;
     }
     if (from->period != 0 && from->period != period_of(limit)) {
-        it->returned = it->window = 0; // the same; what was used too much counts all the same
+        // The same; what was used too much counts all the same.
+        it->returned = it->window = it->since = 0;
     }
     it->limit.time_zone = arena_strdup(&k->arena, limit->time_zone);
     return true;

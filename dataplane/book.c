@@ -3,8 +3,8 @@
 //
 // A line is free while its first byte of the id is 0. Each store is one instruction; a process that
 // dies leaves what it has stored, whatever was on its way to the disk. The order makes every state
-// in between one in which no unit is there twice: units are less, debt is more and `taken` includes
-// them:
+// in between one in which no unit is there twice: units are less, debt is more, `taken` includes
+// them, and a question that has no answer is known (`since`: set first, cleared last):
 //
 //   what they are of changes    units 0, window 0 | batch, unit, period, taken, no | window | units
 //   only numbers change         units down, debt up | taken, no | debt, units
@@ -41,7 +41,8 @@ struct header {
 
 struct line {
     _Atomic uint64_t window, batch, units, debt, taken, no, unit, period;
-    char id[512 - 8 * 8]; // "": free
+    char id[512 - 9 * 8];   // "": free
+    _Atomic uint64_t since; // always 0 in files of builds that did not have it
 };
 
 struct book {
@@ -190,12 +191,12 @@ void book_each(struct book *b, void (*fn)(void *ctx, uint32_t line, const struct
     for (uint32_t i = 0; i < BOOK_LINES; i++) {
         struct line *s = &b->lines[i];
         struct book_line l = {s->id,    s->window, s->batch, s->units, s->debt,
-                              s->taken, s->no,     s->unit,  s->period};
+                              s->taken, s->no,     s->since, s->unit,  s->period};
 
         if (s->id[0] == '\0') {
             continue;
         }
-        if (l.units == 0 && l.debt == 0 && l.taken == 0) {
+        if (l.units == 0 && l.debt == 0 && l.taken == 0 && l.since == 0) {
             book_drop(b, i + 1);
         } else {
             fn(ctx, i + 1, &l);
@@ -207,7 +208,7 @@ void book_each(struct book *b, void (*fn)(void *ctx, uint32_t line, const struct
 // Its units first.
 static void clear(struct line *s)
 {
-    s->units = s->debt = s->taken = s->no = 0;
+    s->units = s->debt = s->taken = s->no = s->since = 0;
     s->window = s->batch = s->unit = s->period = 0;
 }
 
@@ -260,6 +261,9 @@ void book_write(struct book *b, uint32_t line, const struct book_line *l)
     bool other = get(&s->window) != l->window || get(&s->batch) != l->batch ||
                  get(&s->unit) != l->unit || get(&s->period) != l->period;
 
+    if (l->since != 0) {
+        set(&s->since, l->since);
+    }
     if (other || get(&s->no) != l->no || get(&s->taken) != l->taken) {
         set(&s->units, other ? 0 : min(get(&s->units), l->units));
         set(&s->debt, max(get(&s->debt), l->debt));
@@ -275,6 +279,7 @@ void book_write(struct book *b, uint32_t line, const struct book_line *l)
     }
     set(&s->debt, l->debt);
     set(&s->units, l->units);
+    set(&s->since, l->since);
 }
 
 void book_drop(struct book *b, uint32_t line)

@@ -32,6 +32,7 @@ struct book_line {
     uint64_t debt;          // not told
     uint64_t taken;         // of the window, spent or not (lease.h)
     uint64_t no;            // of the last question
+    uint64_t since;         // of the first one that has no answer; 0: none
     uint64_t unit, period;  // what all this counts, and over what (lease_period); 0: not known
 };
 

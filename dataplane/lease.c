@@ -59,7 +59,7 @@ static void begin_anew(struct lease *l, bool kind)
 {
     l->units = kind || l->units > 0 ? 0 : l->units;
     l->owed = l->owed_batch = 0;
-    l->window = l->taken = l->told_debt = 0;
+    l->window = l->taken = l->told_debt = l->since = 0;
     l->first_no = l->no;
     l->ignored = l->open;
     l->tell = false;
@@ -222,6 +222,8 @@ static void count_taken(struct lease *l, struct limit_ask *q, uint64_t now_us)
 {
     l->asked_no = l->asked_no < now_us ? now_us : l->asked_no + 1;
     q->no = l->asked_no;
+    l->since = l->since == 0 ? q->no : l->since;
+    q->since = l->since;
     l->tell = false;
     if (is_window(l)) {
         l->taken = l->taken + q->debt - at_most(q->returned, l->taken + q->debt);
@@ -293,23 +295,30 @@ void lease_not_asked(struct lease *l, const struct limit_ask *q)
     owe_again(l, q);
     if (is_window(l)) {
         l->taken += q->returned;
-        l->tell = l->window != 0; // it may have been for that
+        l->tell = l->window != 0 || q->since != q->no; // it may have been for that
     }
+    l->since = q->since == q->no ? 0 : l->since;
 }
 
-void lease_left_out(struct lease *l, const struct limit_ask *q)
+static void end_unanswered(struct lease *l, const struct limit_ask *q)
 {
     if (close_question(l)) {
         owe_again(l, q);
-        l->tell = is_window(l) && l->window != 0;
+        l->tell = is_window(l);
     } else if (q->unit == (uint64_t)l->unit) {
         owe(l, q->debt);
     }
 }
 
+void lease_left_out(struct lease *l, const struct limit_ask *q)
+{
+    end_unanswered(l, q);
+    l->left_out++;
+}
+
 void lease_lost(struct lease *l, const struct limit_ask *q, uint64_t now_us)
 {
-    lease_left_out(l, q);
+    end_unanswered(l, q);
     l->asked_at_us = 0;
     l->lost_us = now_us;
 }
@@ -365,7 +374,8 @@ void lease_granted(struct lease *l, const struct limit_grant *g, uint64_t now_us
         return;
     }
     turn(l, g->window);
-    l->asked_at_us = 0;
+    l->since = l->asked_at_us = 0;
+    l->left_out = 0;
     l->local_us = 0;
     l->heard_us = now_us;
     l->scarce = g->granted < l->wanted && g->remaining == 0;
@@ -469,7 +479,9 @@ void lease_inherit(struct lease *l, const struct book_line *from)
     l->window = from->window;
     l->taken = from->taken;
     l->asked_no = from->no;
-    l->tell = is_window(l) && from->window != 0; // its last question may have had no answer
+    l->since = from->since;
+    // Its last question may have had no answer.
+    l->tell = is_window(l) && (from->window != 0 || from->since != 0);
     owe_back(l, at_most(from->units, LEASE_UNITS_MAX), from->batch);
     owe(l, from->debt);
     if (is_window(l) && from->window == 0) { // of none that is known: can only be debt
@@ -491,6 +503,7 @@ void lease_bequeath(const struct lease *l, struct book_line *ret)
         .period = lease_period(l),
         .taken = l->taken,
         .no = l->asked_no,
+        .since = is_window(l) ? l->since : 0,
     };
 }
 

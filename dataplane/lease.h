@@ -22,7 +22,9 @@
 // Of a window the proxy says with each question what it has taken of it in all, spent or not
 // (`taken`). That may be said any number of times: an answer that got lost costs nothing, neither
 // what was given back nor what was granted in it. Such a sum can be told only while no grant is on
-// its way, so there is one question at a time.
+// its way, so there is one question at a time. Nor does it hurt when the very first answer gets
+// lost, and the proxy does not know the window yet: each question says which was the first that it
+// had no answer to (`since`), and what was granted from there on is not taken.
 #ifndef SLUICE_DATAPLANE_LEASE_H
 #define SLUICE_DATAPLANE_LEASE_H
 
@@ -50,10 +52,12 @@ struct lease {
     uint64_t window;     // names this window; 0 = a bucket, or not known
     uint64_t taken;      // of this window: spent or here or owed
     uint64_t asked_no;   // number of the last question
+    uint64_t since;      // number of the first one since the last answer; 0: none
     uint64_t told_debt;  // by the question that is open
     uint32_t open;       // questions that have no answer yet
     uint32_t ignored;    // of these, those about what the limit was before
     bool tell;           // an answer got lost: `taken` has to be said again
+    uint32_t left_out;   // answers in a row that said nothing of it
     uint64_t until_us;   // 0 = over
     uint64_t length_us;  // of the current one
     uint64_t batch;      // of the first grant of the current one

@@ -33,11 +33,12 @@
 #include "common/io/crypto.h"
 #include "dataplane/lease.h"
 
-#define SHARDS    64u
-#define ID_MAX    320u
-#define FORGET_US (600 * MONO_SEC)
-#define PARKS_MAX 8u              // park_us a request may wait in all while answers come
-#define SILENT_US (400 * MONO_MS) // without any answer: the control plane may be gone
+#define SHARDS       64u
+#define ID_MAX       320u
+#define FORGET_US    (600 * MONO_SEC)
+#define LEFT_OUT_MAX 300u            // answers without a limit, one a second, until it is given up
+#define PARKS_MAX    8u              // park_us a request may wait in all while answers come
+#define SILENT_US    (400 * MONO_MS) // without any answer: the control plane may be gone
 
 struct entry {
     char id[ID_MAX];
@@ -741,10 +742,14 @@ void limit_each(struct limit_store *s, const struct limit_query *q, uint64_t now
 
 // --- tick -------------------------------------------------------------------------------------
 
+// Not used for long, and nothing is to be told; or there is no such limit any more.
 static bool is_forgotten(const struct entry *e, uint64_t now_us)
 {
-    return e->pins == 0 && e->lease.units == 0 && e->lease.owed == 0 && e->lease.open == 0 &&
-           !e->lease.tell && now_us > e->used_at_us + FORGET_US;
+    const struct lease *l = &e->lease;
+    bool told = l->units == 0 && l->owed == 0 && !l->tell;
+
+    return e->pins == 0 && l->open == 0 && now_us > e->used_at_us + FORGET_US &&
+           (told || l->left_out > LEFT_OUT_MAX);
 }
 
 // What a look at a shard has found.

@@ -36,6 +36,7 @@ struct limit_ask {
     uint64_t period;      // lease_period of the limit; 0: not known
     uint64_t no;          // number of the question; 0: another one is under way
     uint64_t taken;       // of `window`, all that this proxy has, as if this were heard; no > 0
+    uint64_t since;       // number of the first question since the last answer was heard
 };
 struct limit_grant {
     struct slice limit_id;

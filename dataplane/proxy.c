@@ -130,6 +130,7 @@ static void on_lease_lost(void *arg, const struct message_lease_item *items, siz
             .unit = items[i].unit,
             .period = items[i].period,
             .no = items[i].no,
+            .since = items[i].since,
             .taken = items[i].taken,
         };
 
@@ -179,6 +180,7 @@ static bool ask_leases(void *arg, const struct limit_ask *items, size_t n)
             .no = items[i].no,
             .taken = items[i].taken,
             .period = items[i].period,
+            .since = items[i].since,
         };
     }
     return link_lease(p->shared.link, m, n);

@@ -4,7 +4,7 @@
 --
 -- KEYS  1 clock   2.. one per question
 -- ARGV  1 caller (one monotonic clock)   2 its monotonic time, us   3 holder: who has what is granted
---       then per question, 12 each:
+--       then per question, 13 each:
 --         kind      "b" bucket | "w" window anchored at `arg` | "c" window among `arg` boundaries
 --         amount    units
 --         per       us: refill time of a bucket, length of a window
@@ -14,6 +14,7 @@
 --         batch     that `returned` was granted in, as told then: the oldest
 --         no        of the question: it rises for each holder and limit; 0: not said
 --         taken     of `window`, all that the holder has, spent or not, as of this question
+--         since     number of the first question of those that it has had no answer to
 --         arg       "w": anchor us, 0 = first use; "c": "t0,t1,t2,t3", three windows, ascending
 --
 -- Returns {clock us, clock error us, {granted, lease, remaining, reset, empty, window, batch}, ...};
@@ -38,7 +39,7 @@ local KEEP_MS = 604800000   -- forgotten after a week without use, so that no ju
 local TIME_MAX = 9e15       -- us: fits an integer
 local PROXIES_MIN = 64      -- with a field in a window before dead ones are looked for
 local LEASE_MAX = 5000000   -- us: leases_length_us gives no longer ones
-local EACH = 12             -- arguments of a question
+local EACH = 13             -- arguments of a question
 local BATCHES = 100000000   -- numbers for as many units as a bucket holds
 
 local function fmt(x)
@@ -208,7 +209,8 @@ local function window(key, amount, starts, ends, lease, q)
     used, own = math.max(0, used - back) + q.debt, own - back
   elseif q.no <= last then
     want = 0
-  elseif q.window == starts then
+  elseif q.window == starts or (q.window == 0 and q.since > 0 and last >= q.since) then
+    -- Of none that is known: all of `own` was granted in questions whose answers got lost.
     used, own = math.max(0, used + q.taken - own), q.taken
   elseif q.window > 0 and q.window < starts then
     -- Its last answer was of an earlier window: of none in this one.
@@ -248,9 +250,9 @@ for i = 2, #KEYS do
   local q = {
     want = tonumber(ARGV[p + 4]), returned = tonumber(ARGV[p + 5]), debt = tonumber(ARGV[p + 6]),
     window = tonumber(ARGV[p + 7]), batch = tonumber(ARGV[p + 8]), no = tonumber(ARGV[p + 9]),
-    taken = tonumber(ARGV[p + 10])
+    taken = tonumber(ARGV[p + 10]), since = tonumber(ARGV[p + 11])
   }
-  local arg = ARGV[p + 11]
+  local arg = ARGV[p + 12]
   local keep = KEEP_MS
 
   local held = is_held(lease)

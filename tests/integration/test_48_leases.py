@@ -29,6 +29,19 @@ def cluster(mock, tmp_path):
     c.stop()
 
 
+@pytest.fixture
+def slow(mock, tmp_path):
+    """One proxy; its control plane reaches Redis by a way that takes its time."""
+    c = sluice.Cluster(tmp_path, mock, controls=0, proxies=0)
+    c.way = SlowRedis(c.redis)
+    c.controls.append(sluice.Control(tmp_path, "control0", c.way, c.keys, c.config, c.env))
+    c.add_proxy("proxy0")
+    yield c
+    c.way.delay = 0
+    c.stop()
+    c.way.stop()
+
+
 def limit(unit, amount, per, **more):
     return {"unit": unit, "amount": amount, "per": per, **more}
 
@@ -166,25 +179,16 @@ def test_a_proxy_that_ends_gives_everything_back(cluster, mock):
     assert used(cluster, key, unit=2) == each * mock.seen("end")
 
 
-def test_a_proxy_that_ends_waits_for_what_it_has_asked(mock, tmp_path):
+def test_a_proxy_that_ends_waits_for_what_it_has_asked(slow):
     """SIGTERM with a question open, since Redis takes its time: what is granted in it goes back as well."""
-    c = sluice.Cluster(tmp_path, mock, controls=0, proxies=0)
-    slow = SlowRedis(c.redis)
-    try:
-        c.controls.append(sluice.Control(tmp_path, "control0", slow, c.keys, c.config, c.env))
-        c.add_proxy("proxy0")
-        keys = [new_key(c, f"open-{i}", limit("tokens", 1000000, HOUR2)) for i in range(5)]
-        slow.delay = 0.03  # each way; a question may take 0.1 s
-        each = 0
-        for k in keys:  # the answer is there, more is asked for
-            r = wait_for(lambda k=k: (lambda r: r if r.status == 200 else None)(ask(c.proxies[0], k, text="<<open>>")), 20, "a lease")
-            each = int(r.json()["usage"]["total_tokens"])
-        c.proxies.pop(0).stop()
-        assert [used(c, k, unit=2) for k in keys] == [each] * len(keys)
-    finally:
-        slow.delay = 0
-        c.stop()
-        slow.stop()
+    keys = [new_key(slow, f"open-{i}", limit("tokens", 1000000, HOUR2)) for i in range(5)]
+    slow.way.delay = 0.03  # each way; a question may take 0.1 s
+    each = 0
+    for k in keys:  # the answer is there, more is asked for
+        r = wait_for(lambda k=k: (lambda r: r if r.status == 200 else None)(ask(slow.proxies[0], k, text="<<open>>")), 20, "a lease")
+        each = int(r.json()["usage"]["total_tokens"])
+    slow.proxies.pop(0).stop()
+    assert [used(slow, k, unit=2) for k in keys] == [each] * len(keys)
 
 
 def test_answers_that_get_lost_cost_nothing(cluster, mock):
@@ -200,6 +204,20 @@ def test_answers_that_get_lost_cost_nothing(cluster, mock):
         s.stop()
     wait_for(lambda: used(cluster, key) == mock.seen("lost"), 20, "what is used to be what was seen")
     assert mock.seen("lost") == sum(s.ok for s in streams)
+
+
+def test_a_first_answer_that_gets_lost_costs_nothing(mock, slow):
+    """The proxy does not even know of a window yet. Redis carries out what it is asked, but when nobody listens any more."""
+    keys = [new_key(slow, f"first-{i}", limit("requests", 1000, HOUR2)) for i in range(6)]
+    slow.way.delay = 0.07  # each way; a question may take 0.1 s
+    streams = [Stream(slow.proxies[0], key, f"first-{i}", threads=1) for i, key in enumerate(keys)]
+    wait_for(lambda: all(s.ok >= 1 for s in streams), 20, "the questions to be given up (then a window is open)")
+    slow.way.delay = 0
+    wait_for(lambda: all(s.ok >= 5 for s in streams), 30, "requests to be admitted")
+    for s in streams:
+        s.stop()
+    slow.proxies.pop().stop()  # all is told and given back
+    assert [used(slow, key) for key in keys] == [mock.seen(f"first-{i}") for i in range(len(keys))]
 
 
 def test_a_bucket_is_whole_again_after_a_kill(cluster):

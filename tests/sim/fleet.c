@@ -109,6 +109,7 @@ static struct limit_ask as_asked(const struct message_lease_item *m)
                               .unit = m->unit,
                               .period = m->period,
                               .no = m->no,
+                              .since = m->since,
                               .taken = m->taken};
 }
 
@@ -228,6 +229,7 @@ static bool ask(void *arg, const struct limit_ask *items, size_t n)
                                         .batch = items[i].batch,
                                         .unit = items[i].unit,
                                         .no = items[i].no,
+                                        .since = items[i].since,
                                         .taken = items[i].taken,
                                         .period = items[i].period};
     }

@@ -674,6 +674,46 @@ static void a_new_account_gives_nothing_back(void **state)
     assert_int_equal(lease_rig_ask(rig, &q).remaining, 92);
 }
 
+// The answers to the first questions get lost: what was granted in them is not taken, as the next
+// one says by the number of the first. What was taken before that stays used.
+static void a_first_question_may_be_repeated(void **state)
+{
+    struct lease_rig *rig = *state;
+    const struct resource_limit limit = {
+        .unit = RESOURCE_TOKENS, .amount = 100, .per_us = 86400 * MONO_SEC};
+    struct lease_question q = {.key = "{sluice}:t",
+                               .proxy = "a",
+                               .limit = &limit,
+                               .want = 60,
+                               .anchor_us = rig->redis_us - 3600 * MONO_SEC,
+                               .no = 10,
+                               .since = 10};
+
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 60);
+    q.no = 12;
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 60);
+    q.no = 11; // it was held up
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 0);
+    q.no = 13;
+    q.want = 30;
+    q.debt = q.taken = 5;
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 65);
+    q.no = 14;
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 65);
+    // Heard, spent and forgotten: another account begins.
+    q.no = q.since = 20;
+    q.debt = q.taken = 0;
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 35);
+    q.no = 21;
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 35);
+    // They are of this window only.
+    lease_rig_advance(rig, 86400 * MONO_SEC);
+    q.no = 22;
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 70);
+    q.no = 23;
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 70);
+}
+
 // A store that lost its tail (or was restored from an older dump) hears from each proxy what it
 // has.
 static void a_store_that_forgot_is_told(void **state)
@@ -802,6 +842,7 @@ static void ask_both(struct lease_rig *rig, uint64_t debt, uint64_t no)
         SLICE("0"),
         SLICE("0"),
         SLICE("0"),
+        SLICE("0"),
         SLICE("w"),
         SLICE("100"),
         SLICE("86400000000"),
@@ -812,6 +853,7 @@ static void ask_both(struct lease_rig *rig, uint64_t debt, uint64_t no)
         SLICE("0"),
         SLICE("0"),
         slice_str(lease_rig_number(n[5], no)),
+        SLICE("0"),
         SLICE("0"),
         slice_str(lease_rig_number(n[2], rig->redis_us)),
         slice_str(lease_rig_number(n[3], rig->redis_us / MONO_SEC)),
@@ -872,6 +914,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(windows_take_back_what_they_gave, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_taken_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(a_new_account_gives_nothing_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_first_question_may_be_repeated, setup, teardown),
         cmocka_unit_test_setup_teardown(a_store_that_forgot_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(calendar_windows_need_the_right_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(other_bounds_begin_nothing_anew, setup, teardown),

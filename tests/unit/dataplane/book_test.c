@@ -173,6 +173,24 @@ static void a_copy_is_another_holder_s(void **state)
 
 // What a window has of this proxy is said to the next process even when nothing is in hand: its
 // last question may have been granted something.
+// Of a question that was under way at the death, nothing may be known but that it was asked.
+static void what_was_asked_is_kept(void **state)
+{
+    struct place *p = *state;
+    struct book *b = book_open(p->dir, "boot", NULL);
+    uint32_t line = book_add(b, "k:1:0");
+
+    book_write(b, line, &(const struct book_line){.no = 40, .since = 30, .period = 3});
+    book_close(&b);
+    b = book_open(p->dir, "boot", NULL);
+    assert_int_equal(look(b).n, 1);
+    assert_int_equal(look(b).last.since, 30);
+    assert_int_equal(look(b).last.no, 40);
+    book_write(b, line, &(const struct book_line){.no = 40, .window = 7});
+    assert_int_equal(look(b).n, 0);
+    book_close(&b);
+}
+
 static void what_is_taken_is_kept(void **state)
 {
     struct place *p = *state;
@@ -259,6 +277,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(another_boot_finds_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(the_holder_goes_with_the_file, setup, teardown),
         cmocka_unit_test_setup_teardown(a_copy_is_another_holder_s, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_asked_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_taken_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(another_version_s_file_is_begun_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(one_process_at_a_time, setup, teardown),
