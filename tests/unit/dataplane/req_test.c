@@ -5,7 +5,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -871,7 +870,7 @@ static void denies_over_a_limit(void **state)
 static void stand_still(struct loop_task *t)
 {
     (void)t;
-    (void)usleep(400000); // the machine ran others, in the midst of a turn
+    fake_mono_advance(400 * MONO_MS); // the machine ran others, in the midst of a turn
 }
 
 // What the loop's clock says was true when the turn began. By then the control plane may have given
