@@ -22,7 +22,7 @@ def read(path):
 
 def run(*args):
     env = {k: v for k, v in os.environ.items() if not k.startswith("SLUICE__") and not k.endswith("_API_KEY")}
-    return subprocess.run([str(a) for a in args], capture_output=True, text=True, timeout=30, env=env)
+    return subprocess.run([str(a) for a in args], capture_output=True, text=True, timeout=120, env=env)
 
 
 def command_of(program, path):

@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -22,6 +23,25 @@ def unavailable(text):
     pytest.skip(text)
 
 
+# Between two tries: a registry drops a connection now and then, or is away for a moment. Who is not in CI may well be offline.
+PAUSES = (2, 5, 15, 30) if os.environ.get("CI") == "true" else (1, 2)
+FETCH_S = 600  # for all of them
+
+
+def tried(command):
+    """Runs a command that asks a registry until it works; "" or what is wrong in the end."""
+    end = time.monotonic() + FETCH_S
+    for pause in (0, *PAUSES):
+        time.sleep(pause)
+        try:
+            r = subprocess.run(command, capture_output=True, text=True, cwd=CACHE, timeout=max(1, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return f"not done within {FETCH_S} s"
+        if r.returncode == 0:
+            return ""
+    return r.stderr[-600:]
+
+
 def fetched(what, manifest, *commands):
     """Runs the commands once per content of the manifest; skips (fails under CI) when one does not work."""
     marker = CACHE / f"{manifest.name}-{hashlib.sha256(manifest.read_bytes()).hexdigest()[:12]}.done"
@@ -29,12 +49,9 @@ def fetched(what, manifest, *commands):
         return
     CACHE.mkdir(parents=True, exist_ok=True)
     for command in commands:
-        for _ in range(3):  # a registry drops a connection now and then
-            r = subprocess.run(command, capture_output=True, text=True, cwd=CACHE, timeout=600)
-            if r.returncode == 0:
-                break
-        if r.returncode != 0:
-            unavailable(f"{what}: cannot be fetched ({' '.join(map(str, command))}): {r.stderr[-600:]}")
+        why = tried(command)
+        if why:
+            unavailable(f"{what}: cannot be fetched ({' '.join(map(str, command))}): {why}")
     marker.touch()
 
 
@@ -42,7 +59,7 @@ def python():
     """An interpreter that has the Python SDKs."""
     venv = CACHE / "venv"
     fetched("the Python SDKs", HERE / "requirements.txt", ["/usr/bin/python3", "-m", "venv", venv],
-            [venv / "bin/pip", "install", "-q", "-r", HERE / "requirements.txt"])
+            [venv / "bin/pip", "install", "-q", "--retries", "8", "--timeout", "30", "-r", HERE / "requirements.txt"])
     return venv / "bin/python"
 
 
@@ -54,5 +71,7 @@ def node():
     home.mkdir(parents=True, exist_ok=True)
     for f in [HERE / "package.json", *HERE.glob("*.mjs")]:
         shutil.copy(f, home)
-    fetched("the Node SDKs", HERE / "package.json", ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", home])
+    fetched("the Node SDKs", HERE / "package.json",
+            ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--fetch-retries", "5", "--fetch-retry-mintimeout", "2000",
+             "--fetch-timeout", "60000", "--prefix", home])
     return home

@@ -6,6 +6,7 @@ of its answers costs, so sums of tokens can be compared too."""
 import http.client
 import json
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -150,8 +151,8 @@ def test_proxy_killed_in_the_middle_of_streams(up, mock):
     slow = "openai/usage-5-3+tokens-1000+pace-50ms"
     load = Load(up.port, n=4, bodies=[(chat(slow, stream=True), {"x-sluice-tags": "slow"})])
     mock.wait_log(4)
+    load.stopped.set()  # what is cut off is not asked again
     kill(up, "proxy")
-    load.stopped.set()
     mock_seen = wait_for(lambda: (lambda l: l if len(l) >= 4 and all(a["end"] != "open" for a in l) else None)(mock.log()), 20, "ends")
     load.stop()
     sums = settled(up, mock)
@@ -201,6 +202,7 @@ def test_redis_forgets_its_tail(up, mock):
     try:
         pid = up.child_pid("redis")
         os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z", 10, "Redis to be dead")
         shutil.rmtree(files)
         shutil.copytree(up.dir / "older", files)
     finally:

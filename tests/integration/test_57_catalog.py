@@ -14,12 +14,15 @@ CONFIG = """\
 providers:
   paid: {base-url: "http://127.0.0.1:%d/v1/"}
   telling: {base-url: "http://127.0.0.1:%d/v1/", quirks: {reports-cost: true}}
+  metered: {base-url: "http://127.0.0.1:%d/v1/"}
   claude: {dialect: anthropic, base-url: "http://127.0.0.1:%d/v1/"}
 models:
   known: {at: [{provider: paid, id: usage-1000-500, price: {input: 2, output: 10}}], equivalents: [other],
           aliases: [best], context: 4096, max-output: 1024, modalities: [text, image], released: "2026-01-02"}
   tiered: {at: [{provider: paid, id: usage-1001-1, price: {input: 1, output: 1, tiers: [{above: 1000, input: 3, output: 7}]}}]}
-  counted: {at: [{provider: paid, id: usage-70-30, price: {input: 100, output: 0}}]}
+  counted: {at: [{provider: paid, id: usage-70-31, price: {input: 100, output: 0}}]}
+  metered: {at: [{provider: metered, id: usage-70-30, price: {input: 100, output: 0}}]}
+  unmetered: {at: [{provider: metered, id: usage-20-20}]}
   foreign: {at: [{provider: claude, id: usage-400-20, price: {input: 2, output: 10}}], context: 1000, max-output: 100}
   caching: {at: [{provider: paid, id: usage-1000-500+cached-600-200, price: {input: 2, cached: 0.2, cache-write: 2.5, output: 10}}]}
   caching-too: {at: [{provider: claude, id: usage-1000-500+cached-600-200, price: {input: 2, cached: 0.2, cache-write: 2.5, output: 10}}]}
@@ -54,7 +57,7 @@ def mock(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory, mock):
-    s = Stack(tmp_path_factory.mktemp("up"), CONFIG % ((mock.ports[0],) * 3), {"CLAUDE_API_KEY": "sk-ant-0123456789"})
+    s = Stack(tmp_path_factory.mktemp("up"), CONFIG % ((mock.ports[0],) * 4), {"CLAUDE_API_KEY": "sk-ant-0123456789"})
     yield s
     s.stop()
 
@@ -147,17 +150,16 @@ def test_reports_carry_the_cost(up):
         return {row["model"]: row for row in rows if row.get("model")}
     for i in range(3):
         assert up.post("/ai/chat/completions", chat("counted", text=f"r {i}")).status == 200
-    wait_for(lambda: float(spent()["usage-70-30"]["cost_usd"]) == 0.021, 15, "three reports of 0.007 USD")
+    wait_for(lambda: float(spent()["usage-70-31"]["cost_usd"]) == 0.021, 15, "three reports of 0.007 USD")
 
 
 def test_metrics_and_access_lines(up):
-    before, unpriced = up.metric("sluice_cost_usd_total"), up.metric("sluice_unpriced_total")
-    assert up.post("/ai/chat/completions", chat("counted", text="metric")).status == 200
-    assert up.post("/ai/chat/completions", chat("unknown", text="metric")).status == 200
-    wait_for(lambda: abs(up.metric("sluice_cost_usd_total") - before - 0.007) < 1e-9, 10, "the cost in the metrics")
-    wait_for(lambda: up.metric("sluice_unpriced_total") == unpriced + 1, 10, "one unpriced request")
+    assert up.post("/ai/chat/completions", chat("metered", text="metric")).status == 200
+    assert up.post("/ai/chat/completions", chat("unmetered", text="metric")).status == 200
+    wait_for(lambda: abs(up.metric('sluice_cost_usd_total{provider="metered"}') - 0.007) < 1e-9, 10, "the cost in the metrics")
+    wait_for(lambda: up.metric('sluice_unpriced_total{provider="metered"}') == 1, 10, "one unpriced request")
     def lines():
-        found = [json.loads(l) for l in up.process.text().splitlines() if '"event":"access"' in l and '"model":"counted"' in l]
+        found = [json.loads(l) for l in up.process.text().splitlines() if '"event":"access"' in l and '"model":"metered"' in l]
         return found and found[-1]
     line = wait_for(lines, 10, "an access line")
     assert line["cost_usd"] == "0.007" and re.fullmatch(r"20\d\d-\d\d-\d\d", line["prices_as_of"]), line
@@ -174,7 +176,7 @@ def test_names(up, mock):
         mock.reset()
         r = up.post(path + "chat/completions", chat(model))
         assert r.status == 200, (model, r)
-        assert mock.log()[-1]["model"] == sent, model
+        assert mock.last()["model"] == sent, model
     r = up.post("/router/mapped/chat/completions", chat("nobody-knows-it"))
     assert (r.status, r.code) == (404, "model_not_found"), r
 
@@ -210,7 +212,7 @@ def test_vendor_of_the_docs(tmp_path, mock):
         assert r.status == 200, r
         assert r.headers["x-sluice-provider"] == "acme" and float(r.headers["x-sluice-cost"]) == 0.00015, r
         assert "store" in r.headers["x-sluice-dropped-params"], r
-        seen = mock.log()[-1]
+        seen = mock.last()
         assert seen["model"] == "usage-100-50" and seen["headers"]["authorization"].startswith("Bearer "), seen
         sent = json.loads(seen["body"])
         assert sent["random_seed"] == 7 and sent["max_tokens"] == 60 and sent["messages"][0]["role"] == "system", sent

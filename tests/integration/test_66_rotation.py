@@ -18,26 +18,7 @@ import time
 import pytest
 
 import sluice
-from sluice import BIN, PATIENCE, SLOW, Cluster, Control, Proxy, Redis, chat, request, wait_for
-
-
-def is_late(r):
-    """Refused for the time it would have taken: on a busy machine Redis, or a control plane itself, may be too slow for the 0.9 s in
-    which a change is answered. A control plane that cannot read what there is says something else."""
-    return r.status == 503 and r.code == "store_unavailable" and "not loaded" not in r.json()["error"]["message"]
-
-
-def change(control, method, path, body=None, headers=None):
-    """A change that has to succeed, and to be in force everywhere where the path says `wait`. What is late is asked for again under
-    the same Idempotency-Key, as the manual says; the answer is then about the same change."""
-    headers = headers or {"idempotency-key": os.urandom(8).hex()}
-    end = time.monotonic() + 20 * PATIENCE
-    r = control.admin(method, path, body, headers)
-    while (is_late(r) or r.status == 202) and time.monotonic() < end:
-        time.sleep(0.1)
-        r = control.admin(method, path, body, headers)
-    assert r.status in (200, 201), r
-    return r
+from sluice import BIN, PATIENCE, SLOW, Cluster, Control, Proxy, Redis, change, chat, is_late, request, wait_for
 
 
 class Fleet:
@@ -215,8 +196,8 @@ class Load:
     def check(self):
         assert not self.failed, (len(self.failed), self.failed[:5])
         assert len(self.made) == self.changes, "a change ended in an error"
-        # A machine that is busy makes some late, not all of them. (With sanitizers it may.)
-        assert SLOW > 1 or len(self.late) <= 5 + self.changes // 5, (self.changes, len(self.late), self.late[:5])
+        # A machine that is busy makes some late (they were asked for again), not as many as a control plane that has no key.
+        assert SLOW > 1 or len(self.late) <= 10 + self.changes // 3, (self.changes, len(self.late), self.late[:5])
         assert self.answers > 20 and len(self.made) > 5, (self.answers, len(self.made))
         for p in self.fleet.proxies:
             wait_for(lambda: all(p.models(k) == 200 for k in self.made), 10, "every acknowledged change")
@@ -373,8 +354,8 @@ def test_a_providers_key_with_one_proxy_frozen(tmp_path, mock):
     try:
         a = cluster.controls[0]
         frozen = cluster.proxies[2]
-        made = a.admin("POST", "/provider-keys?wait=5s", {"provider": "openai", "name": "main", "value": old})
-        assert made.status == 201 and made.json()["hint"] == "...OLDK", made
+        made = change(a, "POST", "/provider-keys?wait=5s", {"provider": "openai", "name": "main", "value": old}).json()
+        assert made["hint"] == "...OLDK", made
         failed, answers = [], [0, 0, 0]
 
         def ask(i):
@@ -387,26 +368,40 @@ def test_a_providers_key_with_one_proxy_frozen(tmp_path, mock):
         threads = [threading.Thread(target=ask, args=(i,)) for i in range(3)]
         for t in threads:
             t.start()
-        wait_for(lambda: min(answers) > 3, 20, "all three to serve")
+
+        def serve_on(*which):
+            """What was under way has ended, and so has what was sent after it."""
+            had = list(answers)
+            wait_for(lambda: all(answers[i] > had[i] + 2 for i in which), 20, f"{which} to serve on")
+
+        def applied():
+            return [p["applied_seq"] >= seq for p in a.admin("GET", "/proxies").json()["data"]]
+
+        def rotated():
+            r = a.admin("POST", f"/provider-keys/{made['id']}/rotate?wait=3s", {"value": new}, {"idempotency-key": "to the new one"})
+            return None if is_late(r) else r
+
+        serve_on(0, 1, 2)
         frozen.process.signal(signal.SIGSTOP)
         try:
-            r = a.admin("POST", f"/provider-keys/{made.json()['id']}/rotate?wait=3s", {"value": new})
+            r = wait_for(rotated, 20, "an answer in time")
             # Not everywhere yet: the provider must go on taking the old one.
-            assert r.status == 202 and r.json()["hint"] == "...NEWK", r
-            assert r.json()["applied"]["applied"] == 2 and len(r.json()["applied"]["missing"]) == 1, r
+            assert r.status == 202 and r.json()["hint"] == "...NEWK" and r.json()["applied"]["missing"], r
+            seq = r.json()["seq"]
+            wait_for(lambda: applied().count(True) == 2, 20, "the other two to have it")
+            serve_on(0, 1)
             seen = max(x["seq"] for x in mock.log())
-            wait_for(lambda: [x for x in mock.log(since=seen) if "NEWK" in str(x["headers"])], 10, "the new key in use")
-            seen = max(x["seq"] for x in mock.log())
-            wait_for(lambda: len(mock.log(since=seen)) > 10, 10, "more attempts")
-            assert all("NEWK" in str(x["headers"]) for x in mock.log(since=seen)), "the old key where the new one is in force"
+            serve_on(0, 1)
+            since = mock.log(since=seen)
+            assert len(since) >= 4 and all("NEWK" in str(x["headers"]) for x in since), "the old key where the new one is in force"
         finally:
             frozen.process.signal(signal.SIGCONT)
-        seq = r.json()["seq"]
-        wait_for(lambda: all(p["applied_seq"] >= seq for p in a.admin("GET", "/proxies").json()["data"]), 20, "the third to have it")
+        wait_for(lambda: all(applied()), 20, "the third to have it")
         # From here on the old key may be revoked.
-        seen, had = max(x["seq"] for x in mock.log()), answers[2]
-        wait_for(lambda: answers[2] > had + 5, 20, "the third to serve on")
-        assert all("NEWK" in str(x["headers"]) for x in mock.log(since=seen + 1))
+        serve_on(2)
+        seen = max(x["seq"] for x in mock.log())
+        serve_on(2)
+        assert all("NEWK" in str(x["headers"]) for x in mock.log(since=seen))
         over.set()
         for t in threads:
             t.join()

@@ -15,7 +15,7 @@ import pytest
 import planewire as pw
 import sluice
 from middleman import Middleman
-from sluice import Control, Proxy, Redis, chat, request, wait_for
+from sluice import Control, Proxy, Redis, chat, is_late, request, wait_for
 
 CONFIG = """\
 routers:
@@ -70,10 +70,17 @@ class Wire:
         return metric(self.control.admin_port, f'sluice_control_messages_refused_total{{reason="{reason}"}}')
 
     def change(self, wait="5s"):
-        r = self.control.admin("POST", f"/keys?wait={wait}", {"name": f"k{len(self.made)}"})
+        """Made; in force as well, where the wire lets it through in time (201, else 202)."""
+        body, h = {"name": f"k{len(self.made)}"}, {"idempotency-key": os.urandom(8).hex()}
+        ask = lambda: self.control.admin("POST", f"/keys?wait={wait}", body, h)
+        r = wait_for(lambda: (lambda r: None if is_late(r) else r)(ask()), 10, "an answer in time", 0.05)
         assert r.status in (201, 202), r
         self.made.append(r.json()["key"])
         return r
+
+    def delete(self, id):
+        """In force everywhere."""
+        sluice.change(self.control, "DELETE", f"/keys/{id}?wait=5s")
 
     def check(self):
         """Everything that was ever changed is in force, the same everywhere, and it serves."""
@@ -134,8 +141,10 @@ def test_bits_are_flipped_on_the_way_down(wire):
 
     before = sum(wire.refused(r) for r in REFUSALS)
     wire.relay.on_message = damage
+    answers = []
     while n[0] < 60:
-        assert wire.change().status == 201
+        answers.append(wire.change().status)
+    assert answers.count(201) > len(answers) / 2, answers  # in force at once
     # All of them were refused: none opened anything, none disturbed what came behind it. (A flipped bit in a field's tag can
     # leave a message that says the same: unknown fields are allowed. It is then delivered, and the true one is the replay.)
     wait_for(lambda: sum(wire.refused(r) for r in REFUSALS) - before >= n[0] - 2, 15, "all to be counted")
@@ -154,8 +163,10 @@ def test_bits_are_flipped_on_the_way_up(wire):
         return [head + flipped(body[len(head):], n[0] * 31, 1 << n[0] % 8), body]
 
     wire.relay.on_message = damage
+    answers = []
     while n[0] < 40:
-        assert wire.change().status == 201
+        answers.append(wire.change().status)
+    assert answers.count(201) > len(answers) / 2, answers
     wait_for(lambda: sum(wire.refused_above(r) for r in REFUSALS) - before >= n[0] - 2, 15, "all to be counted")
     assert wire.refused_above("not_authentic") > 0
     wire.check()
@@ -174,7 +185,7 @@ def test_deltas_that_only_come_damaged_are_fetched(wire):
     before = metric(wire.proxy.ops_port, "sluice_link_snapshots_total")
     for _ in range(5):
         wire.change()
-    assert lost[0] == 3
+    wait_for(lambda: lost[0] == 3, 10, "three to be lost")
     wire.check()
     assert metric(wire.proxy.ops_port, "sluice_link_snapshots_total") > before
 
@@ -308,18 +319,17 @@ def test_a_silently_diverged_proxy_is_found_and_mended(tmp_path, mock):
         w.relay.on_message = rob
         before = metric(w.proxy.ops_port, "sluice_link_divergences_total")
         w.change()
-        assert robbed[0] == 1
+        wait_for(lambda: robbed[0] == 1, 10, "one to be robbed")
         wait_for(lambda: metric(w.proxy.ops_port, "sluice_link_divergences_total") > before, 10, "the heartbeat to find it")
         w.check()
-        text = w.proxy.process.text()
-        assert "link.diverged" in text and text.index("link.synced", text.index("link.diverged"))
+        wait_for(lambda: "link.synced" in w.proxy.process.text().partition("link.diverged")[2], 5, "the lines")
         # A deletion that was swallowed: the key would go on working for ever.
         robbed[0] = 0
         id = w.control.admin("GET", "/keys").json()["data"][-1]["id"]
         key = next(k for k in w.made if k.split("-")[2] == id)
         w.made.remove(key)
-        assert w.control.admin("DELETE", f"/keys/{id}?wait=5s").status == 200
-        assert robbed[0] == 1
+        w.delete(id)
+        wait_for(lambda: robbed[0] == 1, 10, "the next to be robbed")
         wait_for(lambda: all(p.models(key) == 401 for p in w.proxies), 10, "the deletion to be found out")
         assert metric(w.proxies[1].ops_port, "sluice_link_divergences_total") == 0
         w.check()
@@ -436,17 +446,20 @@ def use_everything(w):
     """All message types in both directions: changes, a limit, usage, health."""
     key = w.change().json()["key"]
     for _ in range(3):
-        assert w.change().status == 201
+        w.change()
     few = lambda: request(w.proxy.port, "POST", "/router/few/chat/completions", chat(), {"authorization": f"Bearer {key}"}).status
-    assert [few() for _ in range(3)] == [200] * 3
-    wait_for(lambda: few() == 429, 10, "the limit to be reached")  # by the fourth, unless an answer takes too long
+    answers = []
+    # All three and no fourth, unless an answer takes too long: then a share of the limit is served meanwhile.
+    wait_for(lambda: answers.append(few()) or answers.count(200) >= 3, 10, "three to be served")
+    wait_for(lambda: few() == 429, 10, "the limit to be reached")
+    assert set(answers) <= {200, 429}
     for _ in range(5):
         assert w.proxy.chat(key).status == 200
-    wait_for(lambda: w.proxy.metric("sluice_usage_pending") == 0, 20, "usage to be taken")
-    r = w.control.admin("GET", "/usage?group_by=key").json()
-    assert sum(x["requests"] for x in r["data"] if x["key"] == key.split("-")[2]) >= 8, r
+    used = lambda: [x["requests"] for x in w.control.admin("GET", "/usage?group_by=key").json()["data"] if x["key"] == key.split("-")[2]]
+    wait_for(lambda: sum(used()) >= 8, 20, "usage to be taken")
+    wait_for(lambda: w.proxy.metric("sluice_usage_pending") == 0, 20, "the proxy to know that")
     wait_for(lambda: w.control.admin("GET", "/proxies").json()["data"][0]["live"], 10)
-    assert w.control.admin("DELETE", f"/keys/{key.split('-')[2]}?wait=5s").status == 200
+    w.delete(key.split("-")[2])
     assert w.proxy.models(key) == 401
     w.made.remove(key)
     w.check()
@@ -484,15 +497,15 @@ def test_another_version(tmp_path, mock, version):
         use_everything(w)
         assert not t.errors, t.errors[:3]
         expected = set(range(1, 12)) - {pw.REFUSAL, pw.PROBES}
-        assert expected <= t.types, expected - t.types
+        wait_for(lambda: expected <= t.types, 10, f"messages of all types, not only {t.types}")
         for reason in ("malformed", "foreign_version", "not_authentic", "not_signed", "unknown_key"):
             assert w.refused(reason) == 0 and w.refused_above(reason) == 0, reason
         assert metric(w.proxy.ops_port, "sluice_link_divergences_total") == 0
         if version == "later":
-            assert metric(w.proxy.ops_port, "sluice_link_messages_unknown_total") > 0
-            assert metric(w.control.admin_port, 'sluice_control_messages{kind="unknown"}') > 0
+            wait_for(lambda: metric(w.proxy.ops_port, "sluice_link_messages_unknown_total") > 0, 10, "an unknown message to be counted")
+            wait_for(lambda: metric(w.control.admin_port, 'sluice_control_messages{kind="unknown"}') > 0, 10, "another one")
             # Unknown kinds of resources are no errors, either.
-            assert metric_sum(w.proxy.ops_port, "sluice_config_lag") == 0
+            wait_for(lambda: metric_sum(w.proxy.ops_port, "sluice_config_lag") == 0, 10, "the last change")
         before = w.proxy.process.text().count("link.synced")
         w.proxy.process.kill()
         w.proxy.start()

@@ -29,9 +29,19 @@ def up(mock, tmp_path_factory):
 
 
 def run(args, cwd=None):
-    r = subprocess.run([str(a) for a in args], capture_output=True, text=True, timeout=120, cwd=cwd)
+    r = subprocess.run([str(a) for a in args], capture_output=True, text=True, timeout=120 * sluice.PATIENCE, cwd=cwd)
     assert r.returncode == 0, r.stderr[-3000:]
     return json.loads(r.stdout)
+
+
+def test_registries_are_asked_again(tmp_path, monkeypatch):
+    """A fetch that fails at first is tried again; one that always fails says what it said."""
+    monkeypatch.setattr(clients, "CACHE", tmp_path)
+    monkeypatch.setattr(clients, "PAUSES", (0, 0, 0))
+    assert clients.tried(["sh", "-c", "echo x >> tries; [ $(wc -l < tries) -gt 3 ]"]) == ""
+    assert clients.tried(["sh", "-c", "echo no such registry >&2; exit 1"]) == "no such registry\n"
+    monkeypatch.setattr(clients, "FETCH_S", 0)
+    assert "not done" in clients.tried(["sleep", "60"])
 
 
 @pytest.mark.parametrize("base", ["/router/one", "/router/one/v1", "/v1", "/ai"])

@@ -66,7 +66,7 @@ def results(up):
         else:
             cwd = clients.node()
             command = ["node", client, argument]
-        r = subprocess.run(command, capture_output=True, text=True, timeout=120 * sluice.SLOW, cwd=cwd)
+        r = subprocess.run(command, capture_output=True, text=True, timeout=120 * sluice.PATIENCE, cwd=cwd)
         assert r.returncode == 0, r.stderr[-3000:]
         return json.loads(r.stdout)
 
@@ -112,7 +112,7 @@ def providers_up(mock):
 
 
 def answered_by(mock):
-    return {p: n for p, (n, _, _) in zip(mock.ports, PROVIDERS)}[mock.log()[-1]["port"]]
+    return {p: n for p, (n, _, _) in zip(mock.ports, PROVIDERS)}[mock.last()["port"]]
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -86,7 +86,7 @@ def up(tmp_path_factory, mock, thinker):
 
 
 def sent(mock):
-    return json.loads(mock.log()[-1]["body"])
+    return json.loads(mock.last()["body"])
 
 
 def dropped(r):
@@ -168,7 +168,7 @@ def test_untouched(up, mock):
     body = b'{ "x" : [1.50, "\\u00e9"],"messages":[{"content":"Hi","role":"user"}], "model":"groq/usage-5-5" , "top_p":0.50}'
     r = up.post("/v1/chat/completions", body)
     assert r.status == 200, r
-    assert mock.log()[-1]["body"] == body.decode().replace("groq/usage-5-5", "usage-5-5")
+    assert mock.last()["body"] == body.decode().replace("groq/usage-5-5", "usage-5-5")
 
 
 def test_split_think(up):
@@ -208,7 +208,7 @@ def test_headers_that_a_vendor_takes(up, mock):
     for provider, want in (("openrouter", {"x-title", "http-referer"}), ("xai", {"x-grok-conv-id"}), ("groq", set())):
         r = up.post("/v1/chat/completions", {"model": f"{provider}/usage-5-5", "messages": HI}, headers)
         assert r.status == 200, r
-        got = mock.log()[-1]["headers"]
+        got = mock.last()["headers"]
         assert {h for h in headers if h in got} == want, (provider, got)
 
 
@@ -218,7 +218,7 @@ def test_a_stream_is_put_together(up, mock):
     assert r.status == 200 and r.headers["content-type"] == "application/json", r
     seen = sent(mock)
     assert seen["stream"] is True and seen["max_tokens"] == 9000 and seen["stream_options"] == {"include_usage": True}, seen
-    assert mock.log()[-1]["headers"]["accept"] == "text/event-stream"
+    assert mock.last()["headers"]["accept"] == "text/event-stream"
     body = r.json()
     assert body["object"] == "chat.completion" and body["choices"][0]["finish_reason"] == "stop", body
     assert body["choices"][0]["message"]["content"].startswith("Mock answer to: Hi") and body["usage"]["prompt_tokens"] == 7, body
