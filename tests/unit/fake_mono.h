@@ -8,12 +8,17 @@
 //   loop_turn(l, 20 * MONO_MS)                       still waits for sockets, in real time
 //
 // so nothing depends on how long the test was kept from running. A real process or thread on the
-// other side is waited for with FAKE_MONO_UNTIL, which has no deadline: ctest has one.
+// other side is waited for with FAKE_MONO_UNTIL; it has no deadline, ctest has one.
+//
+// Libraries with a clock of their own (libcurl) want time to pass: after fake_mono_run it does, and
+// fake_mono_advance jumps over a deadline that is too far away to come by itself.
 #ifndef SLUICE_TESTS_UNIT_FAKE_MONO_H
 #define SLUICE_TESTS_UNIT_FAKE_MONO_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "common/base/mono.h"
 #include "common/io/loop.h"
@@ -21,42 +26,80 @@
 #define FAKE_MONO_START_US  (1000 * MONO_SEC)
 #define FAKE_MONO_WALL_0_US UINT64_C(1750000000000000) // the wall's time when ours was 0
 
-static _Atomic uint64_t fake_mono_now_us = FAKE_MONO_START_US;
+static _Atomic uint64_t fake_mono_moved_us = FAKE_MONO_START_US;
+static _Atomic bool fake_mono_runs, fake_mono_wall_is_real;
+
+static inline uint64_t fake_mono_read_us(clockid_t id)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(id, &ts);
+    return (uint64_t)ts.tv_sec * MONO_SEC + (uint64_t)ts.tv_nsec / 1000;
+}
+
+// The machine's clock, for measuring what is real.
+static inline uint64_t fake_mono_real_us(void)
+{
+    return fake_mono_read_us(CLOCK_MONOTONIC);
+}
 
 uint64_t mono_now_us(void)
 {
-    return atomic_load(&fake_mono_now_us);
+    return atomic_load(&fake_mono_moved_us) +
+           (atomic_load(&fake_mono_runs) ? fake_mono_real_us() : 0);
 }
 
 uint64_t mono_thread_cpu_us(void)
 {
-    return atomic_load(&fake_mono_now_us);
+    return mono_now_us();
 }
 
 uint64_t mono_wall_us(void)
 {
-    return FAKE_MONO_WALL_0_US + atomic_load(&fake_mono_now_us);
+    return atomic_load(&fake_mono_wall_is_real) ? fake_mono_read_us(CLOCK_REALTIME)
+                                                : FAKE_MONO_WALL_0_US + mono_now_us();
+}
+
+// Before there is a loop: time passes by itself as well.
+static inline void fake_mono_run(void)
+{
+    atomic_store(&fake_mono_runs, true);
+}
+
+// The wall's time is the machine's: for what has to agree with that of a real Redis.
+static inline void fake_mono_use_real_wall(void)
+{
+    atomic_store(&fake_mono_wall_is_real, true);
 }
 
 // Any thread.
 static inline void fake_mono_advance(uint64_t us)
 {
-    (void)atomic_fetch_add(&fake_mono_now_us, us);
+    (void)atomic_fetch_add(&fake_mono_moved_us, us);
 }
 
-// What is due within `us` from now, and what comes of it: the loop goes forward in steps of `step`.
-static inline void fake_mono_pass(struct loop *l, uint64_t us, uint64_t step)
+// A turn that waits for others, who live in real time; when nothing came of it, `us` have passed.
+static inline void fake_mono_turn(struct loop *l, uint64_t us)
 {
-    for (uint64_t passed = 0; passed < us; passed += step) {
-        fake_mono_advance(step < us - passed ? step : us - passed);
-        loop_turn(l, 0);
+    uint64_t since_us = fake_mono_real_us();
+
+    loop_turn(l, 20 * MONO_MS);
+    if (fake_mono_real_us() - since_us >= 20 * MONO_MS) {
+        fake_mono_advance(us);
     }
 }
 
-// Turns the loop until others, who live in real time, have done their part.
+// Until a real process, thread or socket has done its part. Time goes twenty times as slow as the
+// machine's and not at all while things happen: a deadline of 100 ms is two seconds of silence.
 #define FAKE_MONO_UNTIL(loop, cond)                                                                \
     while (!(cond)) {                                                                              \
-        loop_turn((loop), 20 * MONO_MS);                                                           \
+        fake_mono_turn((loop), MONO_MS);                                                           \
+    }
+
+// Until something comes to pass by a timer of the product.
+#define FAKE_MONO_LATER(loop, cond)                                                                \
+    while (!(cond)) {                                                                              \
+        fake_mono_turn((loop), 20 * MONO_MS);                                                      \
     }
 
 #endif

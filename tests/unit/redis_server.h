@@ -61,7 +61,7 @@ static inline bool redis_server_start(struct redis_server *s, const char *option
                s->dir, "--save", "", "--appendonly", "no", option, value, (char *)NULL);
         _exit(127);
     }
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 6000; i++) { // a minute: a busy machine is slow to start it
         const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
 
         if (redis_server_answers(s)) {

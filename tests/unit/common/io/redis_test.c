@@ -12,6 +12,7 @@
 
 #include "common/base/mono.h"
 #include "common/io/redis.h"
+#include "tests/unit/fake_mono.h"
 #include "tests/unit/redis_server.h"
 
 static const struct redis_script scripts[] = {
@@ -54,14 +55,8 @@ static void connect_to(struct fixture *f, const char *url)
     assert_non_null(f->redis);
 }
 
-#define WAIT(f, cond)                                                                              \
-    do {                                                                                           \
-        uint64_t end_ = mono_now_us() + 8 * MONO_SEC;                                              \
-        while (!(cond) && mono_now_us() < end_) {                                                  \
-            loop_turn((f)->loop, 20 * MONO_MS);                                                    \
-        }                                                                                          \
-        assert_true(cond);                                                                         \
-    } while (0)
+#define WAIT(f, cond)  FAKE_MONO_UNTIL((f)->loop, cond)
+#define LATER(f, cond) FAKE_MONO_LATER((f)->loop, cond)
 
 static int setup(void **state)
 {
@@ -170,11 +165,13 @@ static void a_late_reply_is_dropped(void **state)
     struct got slow = {0}, next = {0};
 
     WAIT(f, redis_is_up(f->redis));
-    // Blocks this client for 300 ms; ours gives up after 30.
+    // Blocks this client for 300 ms; ours gives up before that.
     redis_command(f->redis, ARGV(SLICE("BLPOP"), SLICE("nothing"), SLICE("0.3")), 30 * MONO_MS,
                   on_got, &slow);
-    redis_command(f->redis, ARGV(SLICE("ECHO"), SLICE("mine")), MONO_SEC, on_got, &next);
-    WAIT(f, slow.calls == 1);
+    redis_command(f->redis, ARGV(SLICE("ECHO"), SLICE("mine")), 3600 * MONO_SEC, on_got, &next);
+    fake_mono_advance(31 * MONO_MS);
+    loop_turn(f->loop, 0);
+    assert_int_equal(slow.calls, 1);
     assert_int_equal(slow.e.code, ERR_TIMEOUT);
     WAIT(f, next.calls == 1);
     assert_string_equal(next.text, "mine");
@@ -185,15 +182,17 @@ static void a_frozen_server_is_left_and_found_again(void **state)
 {
     struct fixture *f = *state;
     struct got g = {0}, after = {0};
-    uint64_t began;
 
     WAIT(f, redis_is_up(f->redis));
     assert_true(redis_server_freeze(&f->server));
-    began = mono_now_us();
     redis_command(f->redis, ARGV(SLICE("PING")), 100 * MONO_MS, on_got, &g);
-    WAIT(f, g.calls == 1);
+    fake_mono_advance(99 * MONO_MS);
+    loop_turn(f->loop, 0);
+    assert_int_equal(g.calls, 0);
+    fake_mono_advance(2 * MONO_MS);
+    loop_turn(f->loop, 0);
+    assert_int_equal(g.calls, 1);
     assert_int_equal(g.e.code, ERR_TIMEOUT);
-    assert_true(mono_now_us() - began < MONO_SEC);
     assert_true(redis_server_thaw(&f->server));
     redis_command(f->redis, ARGV(SLICE("ECHO"), SLICE("x")), 5 * MONO_SEC, on_got, &after);
     WAIT(f, after.calls == 1);
@@ -219,7 +218,7 @@ static void a_killed_server_fails_what_is_pending(void **state)
     WAIT(f, down.calls == 1);
     assert_int_equal(down.e.code, ERR_UNAVAILABLE);
     assert_true(redis_server_start(&f->server, NULL, NULL));
-    WAIT(f, f->ups == 2);
+    LATER(f, f->ups == 2);
     redis_eval(f->redis, 0, 1, ARGV(SLICE("k"), SLICE("v")), MONO_SEC, on_got, &after);
     WAIT(f, after.calls == 1);
     assert_string_equal(after.text, "k,v");
@@ -318,15 +317,15 @@ static void idle_is_no_silence(void **state)
 {
     struct fixture *f = *state;
     struct got slow = {0}, next = {0};
-    uint64_t until;
 
     WAIT(f, redis_is_up(f->redis));
-    for (until = mono_now_us() + 3200 * MONO_MS; mono_now_us() < until;) {
-        loop_turn(f->loop, 50 * MONO_MS); // what is under test is time without commands
-    }
+    fake_mono_advance(3200 * MONO_MS);
+    loop_turn(f->loop, 0);
     redis_command(f->redis, ARGV(SLICE("BLPOP"), SLICE("nothing"), SLICE("0.5")), 100 * MONO_MS,
                   on_got, &slow);
-    WAIT(f, slow.calls == 1);
+    fake_mono_advance(101 * MONO_MS);
+    loop_turn(f->loop, 0);
+    assert_int_equal(slow.calls, 1);
     assert_int_equal(slow.e.code, ERR_TIMEOUT);
     redis_command(f->redis, ARGV(SLICE("PING")), 5 * MONO_SEC, on_got, &next);
     WAIT(f, next.calls == 1);
