@@ -31,10 +31,13 @@ struct child {
     struct loop_timer restart;
 };
 
+// name and run_dir are borrowed for the life of *c; RUN_DIR/NAME.pid and NAME.json are its files.
 void child_init(struct child *c, struct loop *l, struct arena *a, const char *name,
                 const char *run_dir);
+// Appends arguments, borrowed; the first is the program. More than CHILD_ARGS_MAX: dies.
 void child_arg(struct child *c, const char *arg);
 void child_arg2(struct child *c, const char *option, const char *value);
+// Starts it. False: it could not be started (not what it does then).
 MUST_CHECK bool child_start(struct child *c, struct err *e);
 // It has ended (from proc_reap). Schedules the restart when supervised.
 void child_ended(struct child *c, int status);

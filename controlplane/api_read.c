@@ -13,16 +13,6 @@
 
 #define REDIS_US (800 * MONO_MS)
 
-static void put_strings(struct json_out *o, const char *name, const char *const *list, size_t n)
-{
-    json_out_key(o, name);
-    json_out_open(o, '[');
-    for (size_t i = 0; i < n; i++) {
-        json_out_text(o, slice_str(list[i]));
-    }
-    json_out_close(o, ']');
-}
-
 static void put_origin(struct api_call *c, struct json_out *o, const struct resource *r)
 {
     const struct follow_owner *owner = api_owner(c, r);
@@ -32,15 +22,6 @@ static void put_origin(struct api_call *c, struct json_out *o, const struct reso
         json_out_field_str(o, "where", owner->where);
     }
     json_out_field_u64(o, "version", r->version);
-}
-
-static void put_duration(struct json_out *o, const char *name, uint64_t us)
-{
-    char text[32];
-
-    if (us != 0) {
-        json_out_field_str(o, name, text_format_duration(us, text));
-    }
 }
 
 // --- routers ------------------------------------------------------------------------------------
@@ -110,17 +91,18 @@ void api_read_router(struct api_call *c, struct json_out *o, const struct resour
     quota_render(o, router->limits, router->n_limits);
     json_out_key(o, "timeouts");
     json_out_open(o, '{');
-    put_duration(o, "total", router->timeouts.total_us);
-    put_duration(o, "connect", router->timeouts.connect_us);
-    put_duration(o, "first_byte", router->timeouts.first_byte_us);
-    put_duration(o, "idle", router->timeouts.idle_us);
-    put_duration(o, "hold", router->timeouts.hold_us);
+    json_out_field_duration(o, "total", router->timeouts.total_us);
+    json_out_field_duration(o, "connect", router->timeouts.connect_us);
+    json_out_field_duration(o, "first_byte", router->timeouts.first_byte_us);
+    json_out_field_duration(o, "idle", router->timeouts.idle_us);
+    json_out_field_duration(o, "hold", router->timeouts.hold_us);
     json_out_close(o, '}');
     json_out_field_u64(o, "max_attempts", router->max_attempts);
     json_out_key(o, "model_mappings");
     json_out_open(o, '{');
     for (size_t i = 0; i < router->n_mappings; i++) {
-        put_strings(o, router->mappings[i].from, router->mappings[i].to, router->mappings[i].n_to);
+        json_out_field_texts(o, router->mappings[i].from, router->mappings[i].to,
+                             router->mappings[i].n_to);
     }
     json_out_close(o, '}');
     json_out_field_bool(o, "forward_unknown", router->forward_unknown);
@@ -160,7 +142,7 @@ void api_read_provider(struct api_call *c, struct json_out *o, const struct reso
     json_out_field_bool(o, "needs_key", p->needs_key);
     json_out_field_u64(o, "keys", keys.all);
     json_out_field_u64(o, "active_keys", keys.active);
-    put_strings(o, "models", p->models, p->n_models);
+    json_out_field_texts(o, "models", p->models, p->n_models);
 }
 
 // USD per million tokens; unknown: null.
@@ -183,9 +165,9 @@ void api_read_model(struct api_call *c, struct json_out *o, const struct resourc
     json_out_field_str(o, "kind", m->kind);
     json_out_field_u64(o, "context", m->context);
     json_out_field_u64(o, "max_output", m->max_output);
-    put_strings(o, "modalities", m->modalities, m->n_modalities);
-    put_strings(o, "aliases", m->aliases, m->n_aliases);
-    put_strings(o, "equivalents", m->equivalents, m->n_equivalents);
+    json_out_field_texts(o, "modalities", m->modalities, m->n_modalities);
+    json_out_field_texts(o, "aliases", m->aliases, m->n_aliases);
+    json_out_field_texts(o, "equivalents", m->equivalents, m->n_equivalents);
     json_out_key(o, "at");
     json_out_open(o, '[');
     for (size_t i = 0; i < m->n_at; i++) {

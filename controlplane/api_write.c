@@ -182,12 +182,7 @@ static void put_applied(struct json_out *o, const struct fleet_outcome *f)
     json_out_open(o, '{');
     json_out_field_u64(o, "live", f->live);
     json_out_field_u64(o, "applied", f->applied);
-    json_out_key(o, "missing");
-    json_out_open(o, '[');
-    for (size_t i = 0; i < f->n_missing; i++) {
-        json_out_text(o, slice_str(f->missing[i]));
-    }
-    json_out_close(o, ']');
+    json_out_field_texts(o, "missing", f->missing, f->n_missing);
     json_out_close(o, '}');
 }
 

@@ -238,16 +238,6 @@ static void render_time(struct json_out *o, const char *name, uint64_t wall_us)
     json_out_field_str(o, name, wall_us == 0 ? NULL : text_format_rfc3339(wall_us, text));
 }
 
-static void render_strings(struct json_out *o, const char *name, const char *const *list, size_t n)
-{
-    json_out_key(o, name);
-    json_out_open(o, '[');
-    for (size_t i = 0; i < n; i++) {
-        json_out_text(o, slice_str(list[i]));
-    }
-    json_out_close(o, ']');
-}
-
 void vkey_render(struct json_out *o, const struct resource *r, const char *full,
                  const struct follow_owner *owner, uint64_t now_wall_us)
 {
@@ -270,8 +260,8 @@ void vkey_render(struct json_out *o, const struct resource *r, const char *full,
     json_out_field_str(o, "name", k->name);
     json_out_field_str(o, "team", k->team);
     json_out_field_str(o, "owner", k->owner);
-    render_strings(o, "models", k->models, k->n_models);
-    render_strings(o, "routers", k->routers, k->n_routers);
+    json_out_field_texts(o, "models", k->models, k->n_models);
+    json_out_field_texts(o, "routers", k->routers, k->n_routers);
     render_time(o, "expires_at", k->expires_wall_us);
     if (k->previous_until_wall_us > now_wall_us) {
         render_time(o, "previous_secret_until", k->previous_until_wall_us);

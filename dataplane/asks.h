@@ -28,6 +28,7 @@ struct asks_config {
                           bool answered);
 };
 
+// *c is copied; what it points to is borrowed as it says.
 struct asks *asks_new(const struct asks_config *c);
 // Calls must have ended (roster_free). What still waits is dropped untold.
 void asks_free(struct asks **a);

@@ -32,6 +32,8 @@ struct cache_policy {
     struct slice seed; // helicone-cache-seed, else the router's
 };
 
+// max_bytes: of all entries, split evenly over the shards; 0 keeps nothing. Free it when no worker
+// is left; entries that are still referred to live on.
 struct cache *cache_new(size_t max_bytes);
 void cache_free(struct cache **c);
 
@@ -59,6 +61,7 @@ struct cache_value {
     struct dialect_usage usage;
     struct slice body;
 };
+// Borrowed while the entry is referred to. Age: since it was stored.
 const struct cache_value *cache_entry_value(const struct cache_entry *e);
 uint64_t cache_entry_age_us(const struct cache_entry *e, uint64_t now_us);
 // Copies. Values over 1/8 of a shard are not kept.

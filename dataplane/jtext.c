@@ -9,26 +9,6 @@
 #include "common/base/text.h"
 #include "dataplane/scan.h"
 
-static int hex_of(char c)
-{
-    return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
-}
-
-// \uXXXX at text.p[0]; false when it is not there as a whole.
-static bool read_u(struct slice text, uint32_t *ret)
-{
-    uint32_t v = 0;
-
-    if (text.n < 6 || text.p[0] != '\\' || text.p[1] != 'u') {
-        return false;
-    }
-    for (size_t i = 2; i < 6; i++) {
-        v = v << 4 | (uint32_t)hex_of(text.p[i]);
-    }
-    *ret = v;
-    return true;
-}
-
 static uint32_t simple_escape(char c)
 {
     switch (c) {
@@ -50,29 +30,19 @@ static uint32_t simple_escape(char c)
 // One character off the front; bytes >= 0x80 are passed one by one, as they are.
 static uint32_t step(struct slice *text)
 {
-    uint32_t high, low;
+    uint32_t c;
 
     if (text->p[0] != '\\' || text->n < 2) {
-        uint32_t c = (unsigned char)text->p[0];
-
+        c = (unsigned char)text->p[0];
         *text = slice_from(*text, 1);
         return c;
     }
-    if (!read_u(*text, &high)) {
-        uint32_t c = simple_escape(text->p[1]);
-
+    if (text->p[1] != 'u' || text->n < 6) {
+        c = simple_escape(text->p[1]);
         *text = slice_from(*text, 2);
         return c;
     }
-    *text = slice_from(*text, 6);
-    if (high < 0xD800 || high > 0xDFFF) {
-        return high | 0x80000000u; // from an escape: to be encoded
-    }
-    if (high < 0xDC00 && read_u(*text, &low) && low >= 0xDC00 && low <= 0xDFFF) {
-        *text = slice_from(*text, 6);
-        return (0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)) | 0x80000000u;
-    }
-    return 0xFFFD | 0x80000000u;
+    return (scan_unicode(text, &c) ? c : 0xFFFD) | 0x80000000u; // from an escape: to be encoded
 }
 
 static size_t put_char(char *out, uint32_t c)

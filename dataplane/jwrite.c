@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/text.h"
+#include "dataplane/scan.h"
 
 static void value(struct jwrite *w)
 {
@@ -91,17 +92,6 @@ static size_t string_length(struct slice s)
 
 // --- JSON as the gateway writes it ---------------------------------------------------------------
 
-// The number at \uXXXX; the text is valid.
-static uint32_t hex4(const char *p)
-{
-    uint32_t v = 0;
-
-    for (size_t i = 0; i < 4; i++) {
-        v = v << 4 | (uint32_t)(p[i] <= '9' ? p[i] - '0' : (p[i] | 0x20) - 'a' + 10);
-    }
-    return v;
-}
-
 static size_t put_ascii(char *out, uint32_t c)
 {
     static const char controls[] = "\b\t\n\f\r", letters[] = "btnfr";
@@ -126,26 +116,18 @@ static size_t put_ascii(char *out, uint32_t c)
 static size_t put_unicode(struct slice s, struct buf *out,
                           void (*put)(struct buf *out, struct slice piece))
 {
-    uint32_t cp = hex4(s.p + 2);
-    size_t n = 6, length;
+    struct slice rest = s;
     char text[8];
+    uint32_t cp;
+    size_t n;
 
-    if (cp >= 0xD800 && cp < 0xDC00 && s.n >= 12 && s.p[6] == '\\' && s.p[7] == 'u' &&
-        hex4(s.p + 8) >= 0xDC00 && hex4(s.p + 8) < 0xE000) {
-        cp = 0x10000 + ((cp - 0xD800) << 10) + (hex4(s.p + 8) - 0xDC00);
-        n = 12;
-    }
-    if (cp >= 0xD800 && cp < 0xE000) {
+    if (!scan_unicode(&rest, &cp)) {
         put(out, slice_head(s, 6));
-        return n;
+        return 6;
     }
-    if (cp >= 0x80) {
-        length = text_put_utf8(text, cp);
-        put(out, (struct slice){text, length});
-        return n;
-    }
-    put(out, (struct slice){text, put_ascii(text, cp)});
-    return n;
+    n = cp >= 0x80 ? text_put_utf8(text, cp) : put_ascii(text, cp);
+    put(out, (struct slice){text, n});
+    return s.n - rest.n;
 }
 
 // A string with escapes, quotes included.

@@ -13,6 +13,7 @@
 
 struct metrics; // one worker's slot with its most used series
 
+// The registry with the whole table; free it with metric_registry_free.
 struct metric_registry *metrics_registry_new(void);
 // Lives as long as the registry; free the struct with metrics_free.
 struct metrics *metrics_new(struct metric_registry *r);

@@ -20,6 +20,7 @@ struct models_anthropic {
     size_t n;
 };
 
+// m is served as `at`; both are borrowed while the list is used.
 void models_anthropic_add(struct models_anthropic *list, const struct resource *m,
                           const struct resource_model_at *at);
 // One page of them, newest models first, then by id. query: "limit=20&after_id=...&before_id=...";

@@ -18,6 +18,7 @@ struct ndjson {
     size_t max;
 };
 
+// line_max: bytes of the longest line that is taken.
 void ndjson_init(struct ndjson *n, size_t line_max);
 void ndjson_done(struct ndjson *n);
 // Feeds bytes; fn gets every complete line, in order, valid during the call, and returns false to

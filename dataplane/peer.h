@@ -51,6 +51,7 @@ struct peer *peer_new(const struct peer_config *c, const struct endpoint *ep);
 // Calls under way end without an answer, on_lost is not called. *p becomes NULL; NULL allowed.
 void peer_free(struct peer **p);
 
+// Borrowed for the life of the peer.
 const struct endpoint *peer_endpoint(const struct peer *p);
 bool peer_has_session(const struct peer *p);
 

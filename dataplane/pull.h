@@ -22,6 +22,7 @@ struct pull_config {
     void (*on_done)(void *arg); // sync has a new current snapshot
 };
 
+// *c is copied. Link thread, like everything here.
 struct pull *pull_new(const struct pull_config *c);
 // Its call, if one is under way, must have ended or be ignored: pull_end first, then the roster
 // goes, then this.
@@ -39,6 +40,7 @@ void pull_agreed(struct pull *p);
 struct pull_stats {
     uint64_t syncs, gaps, divergences;
 };
+// Counted since pull_new.
 void pull_stats(const struct pull *p, struct pull_stats *ret);
 
 #endif

@@ -55,6 +55,7 @@ enum reply_code {
         REPLY_N_CODES
 };
 
+// HTTP status and code ("invalid_json") of the table above; static.
 unsigned reply_status(enum reply_code c);
 const char *reply_code_text(enum reply_code c);
 
@@ -67,6 +68,8 @@ struct reply_head {
     struct httpd_header h[REPLY_HEADERS_MAX];
 };
 
+// Adds a header; none for SLICE_NULL. Control bytes of the value are replaced (in the arena). What
+// is beyond REPLY_HEADERS_MAX is left out. name is static.
 void reply_head_add(struct reply_head *h, const char *name, struct slice value);
 void reply_head_printf(struct reply_head *h, const char *name, const char *fmt, ...)
     PRINTF_LIKE(3, 4);

@@ -25,6 +25,8 @@ struct retry_verdict {
     uint8_t rank; // when every target failed, the error of the lowest rank is reported
 };
 
+// status: what was answered (RETRY_STATUS), what an error event stands for (RETRY_STREAM, 0: none),
+// else ignored.
 struct retry_verdict retry_classify(enum retry_failure f, unsigned status);
 
 // Token bucket: each request adds 0.2, each retry takes 1; starts with 10, at most 100.

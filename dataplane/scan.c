@@ -392,35 +392,36 @@ bool scan_get(struct slice object, const char *key, struct slice *ret)
     return false;
 }
 
+// Four hex digits.
 static uint32_t hex4(const char *p)
 {
     uint32_t v = 0;
 
     for (int i = 0; i < 4; i++) {
         char ch = p[i];
+
         v = v << 4 | (uint32_t)(ch <= '9' ? ch - '0' : (ch | 0x20) - 'a' + 10);
     }
     return v;
 }
 
-// *p is at 'u' of a valid \uXXXX; steps behind it (and behind the low half of a pair).
-static bool decode_u(const char **p, const char *end, uint32_t *ret)
+bool scan_unicode(struct slice *text, uint32_t *ret)
 {
-    uint32_t cp = hex4(*p + 1);
+    uint32_t cp = hex4(text->p + 2), low;
 
-    *p += 5;
+    *text = slice_from(*text, 6);
     if (cp >= 0xDC00 && cp <= 0xDFFF) {
         return false;
     }
     if (cp >= 0xD800 && cp <= 0xDBFF) {
-        if (end - *p < 6 || (*p)[0] != '\\' || (*p)[1] != 'u') {
+        if (text->n < 6 || text->p[0] != '\\' || text->p[1] != 'u') {
             return false;
         }
-        uint32_t low = hex4(*p + 2);
+        low = hex4(text->p + 2);
         if (low < 0xDC00 || low > 0xDFFF) {
             return false;
         }
-        *p += 6;
+        *text = slice_from(*text, 6);
         cp = 0x10000 + ((cp - 0xD800) << 10) + (low - 0xDC00);
     }
     *ret = cp;
@@ -432,30 +433,27 @@ bool scan_string(struct slice value, struct arena *a, struct slice *ret)
     if (value.n < 2 || value.p[0] != '"') {
         return false;
     }
-    struct slice inner = {value.p + 1, value.n - 2};
-    if (memchr(inner.p, '\\', inner.n) == NULL) {
-        *ret = inner;
+    struct slice rest = {value.p + 1, value.n - 2};
+    if (memchr(rest.p, '\\', rest.n) == NULL) {
+        *ret = rest;
         return true;
     }
-    char *out = arena_try_alloc(a, inner.n + 1); // decoding never grows
+    char *out = arena_try_alloc(a, rest.n + 1); // decoding never grows
     if (out == NULL) {
         return false;
     }
     size_t n = 0;
-    const char *p = inner.p, *end = inner.p + inner.n;
-    while (p < end) {
+    while (rest.n > 0) {
         static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
         uint32_t cp;
 
-        if (*p != '\\') {
-            out[n++] = *p++;
-            continue;
-        }
-        p++;
-        if (*p != 'u') {
-            out[n++] = to[strchr(from, *p) - from];
-            p++;
-        } else if (decode_u(&p, end, &cp)) {
+        if (rest.p[0] != '\\') {
+            out[n++] = rest.p[0];
+            rest = slice_from(rest, 1);
+        } else if (rest.p[1] != 'u') {
+            out[n++] = to[strchr(from, rest.p[1]) - from];
+            rest = slice_from(rest, 2);
+        } else if (scan_unicode(&rest, &cp)) {
             n += text_put_utf8(out + n, cp);
         } else {
             return false;

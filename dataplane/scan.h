@@ -84,6 +84,9 @@ MUST_CHECK bool scan_get(struct slice object, const char *key, struct slice *ret
 // Decodes a string value (with quotes) into the arena: escapes and surrogate pairs. Without escapes
 // the result borrows the source. False: value is not a string or holds a lone surrogate.
 MUST_CHECK bool scan_string(struct slice value, struct arena *a, struct slice *ret);
+// *text begins with a valid \uXXXX: steps behind it, and behind the low half of a pair, and gives
+// the code point. False: half a pair alone; it is stepped over as well, *ret is untouched.
+MUST_CHECK bool scan_unicode(struct slice *text, uint32_t *ret);
 MUST_CHECK bool scan_u64(struct slice value, uint64_t *ret);
 enum scan_type scan_type_of(struct slice value);
 

@@ -57,6 +57,8 @@ void snapshot_unref(struct snapshot **s);
 // Frees retired snapshots. Link thread (and at exit).
 void snapshot_reap(void);
 
+// What it is the state of. The epoch has 16 bytes, borrowed; the digest is over all resources
+// (resource.h). Any thread, like all lookups below: what they return is borrowed from s.
 uint64_t snapshot_seq(const struct snapshot *s);
 const uint8_t *snapshot_epoch(const struct snapshot *s);
 uint64_t snapshot_digest(const struct snapshot *s);

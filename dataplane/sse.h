@@ -33,6 +33,7 @@ struct sse {
     bool started;      // private: the first event was seen (a BOM may stand before it only)
 };
 
+// No memory before the first unfinished event.
 void sse_init(struct sse *s);
 void sse_done(struct sse *s);
 // Feeds bytes; calls fn for every complete event, in order. Slices are valid during the call. fn

@@ -42,6 +42,7 @@ struct tape {
     uint32_t n, cap;
 };
 
+// Frees the tokens; empty again.
 void tape_done(struct tape *t);
 // Fills the tape; token 0 is the value itself. `src` must outlive its use. ERR_INVALID with
 // position and what was expected, ERR_TOO_LARGE; the tape is then empty.

@@ -22,6 +22,7 @@ struct target_config {
     uint64_t cooldown_us;    // 30 s for a 429 without a time
 };
 
+// *c is copied. Free it when no thread is left that uses one of its targets.
 struct target_table *target_table_new(const struct target_config *c, size_t max_targets);
 void target_table_free(struct target_table **t);
 // New values for what happens from now on; what was measured and ejected stays. Any thread.

@@ -15,6 +15,7 @@
 
 struct vitals;
 
+// Nothing is known yet. Free it when no thread is left that calls.
 struct vitals *vitals_new(void);
 void vitals_free(struct vitals **v);
 // Any thread. Copied.

@@ -31,6 +31,7 @@ struct wire_limits {
 #define WIRE_FIELDS_MAX ((size_t)64 * 1024) // fields of a whole message, nested ones included
 #define WIRE_DEPTH_MAX  8
 
+// max_bytes: what one unpacked message may take; nothing is allocated. _done frees everything.
 void wire_pool_init(struct wire_pool *p, size_t max_bytes);
 void wire_pool_done(struct wire_pool *p);
 // Zeroed, 16-byte aligned; dies when the pool's ceiling is exceeded: for sizes we chose.

@@ -24,6 +24,7 @@ struct buf {
     bool over;  // soft: something did not fit
 };
 
+// Empty; max_bytes is the most it may ever hold. Nothing is allocated.
 void buf_init(struct buf *b, size_t max_bytes);
 // For output whose size others choose: what does not fit is left out, and everything behind it, and
 // `over` is set instead of dying. buf_clear and buf_done begin anew.

@@ -117,6 +117,7 @@ struct conf_ctx {
     size_t path_n;
 };
 
+// What is read is put into the arena, what is wrong into problems; both are borrowed.
 void conf_init(struct conf_ctx *c, struct arena *arena, struct problem_list *problems);
 
 // Fills *out (t->size bytes, any content). node NULL: all defaults. True if no error was added.

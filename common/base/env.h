@@ -22,6 +22,7 @@
 
 struct env;
 
+// No variables; the process's own come in by env_import.
 struct env *env_new(void);
 // NULL content allowed; *e becomes NULL.
 void env_free(struct env **e);

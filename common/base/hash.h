@@ -11,6 +11,7 @@ struct hash_key {
     uint64_t k0, k1;
 };
 
+// The same for the same key and bytes, in every process of this version. Pure.
 uint64_t hash_bytes(const struct hash_key *key, struct slice s);
 // Process-wide random key, made once at first use from getrandom(2). Thread-safe.
 const struct hash_key *hash_process_key(void);

@@ -23,6 +23,7 @@ struct map {
     size_t len, cap, index_cap, live;
 };
 
+// Empty; nothing is allocated.
 void map_init(struct map *m);
 // Frees keys and tables, not the values.
 void map_done(struct map *m);

@@ -41,6 +41,7 @@ struct problem_list {
     size_t kept;
 };
 
+// Empty. problem_list_done frees all problems and what problem_show made.
 void problem_list_init(struct problem_list *l);
 void problem_list_done(struct problem_list *l);
 

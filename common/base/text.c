@@ -10,7 +10,7 @@
 #define US_PER_MS  ((uint64_t)1000)
 #define US_PER_SEC ((uint64_t)1000000)
 
-// --- durations and sizes ---
+// --- durations, sizes and numbers ---
 
 static const struct unit {
     struct slice name;
@@ -222,6 +222,17 @@ const char *text_format_reset(uint64_t us, char out[32])
     return out;
 }
 
+struct slice text_format_u64(uint64_t v, char out[20])
+{
+    size_t at = 20;
+
+    do {
+        out[--at] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v > 0);
+    return (struct slice){out + at, 20 - at};
+}
+
 // --- times ---
 
 struct civil {
@@ -263,17 +274,6 @@ static bool civil_to_seconds(const struct civil *c, uint64_t *ret)
     *ret = days_of(c->year, c->month, c->day) * 86400 + c->hour * (uint64_t)3600 +
            c->minute * (uint64_t)60 + c->second;
     return true;
-}
-
-struct slice text_format_u64(uint64_t v, char out[20])
-{
-    size_t at = 20;
-
-    do {
-        out[--at] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v > 0);
-    return (struct slice){out + at, 20 - at};
 }
 
 const char *text_format_rfc3339(uint64_t wall_us, char out[32])

@@ -40,10 +40,12 @@ bool text_utf8_valid(struct slice s);
 // Bytes of the valid UTF-8 character s starts with (1 to 4), 0 when there is none.
 size_t text_utf8_len(struct slice s);
 
-// Lower-case hex / base62 (0-9A-Za-z) of n bytes; base62 maps each byte modulo 62 by rejection-free
-// 6-bit folding and is for ids made from random bytes only. out gets 2n+1 / n+1 bytes.
+// Lower-case hex of n bytes; out gets 2n + 1 bytes.
 void text_hex(const uint8_t *p, size_t n, char *out);
+// Exactly 2n hex digits of either case; false otherwise, out is then undefined.
 MUST_CHECK bool text_unhex(struct slice s, uint8_t *out, size_t n);
+// One of 0-9A-Za-z for each byte (modulo 62, so for ids made of random bytes only); out gets n + 1
+// bytes.
 void text_base62(const uint8_t *p, size_t n, char *out);
 
 // "%2F" -> "/"; a bad escape stays as it is. out: room for s.n bytes, may be s.p. Returns how many.

@@ -47,10 +47,13 @@ struct connpool_conn {
     bool plain;
 };
 
+// idle_timeout_us: an idle connection is closed after it. max_idle: for each origin.
 void connpool_init(struct connpool *p, struct loop *l, uint64_t idle_timeout_us, size_t max_idle);
 // Closes what is idle; nothing else may be left.
 void connpool_done(struct connpool *p);
 
+// The origin of that name ("https://host", copied), made where there is none: one reference, given
+// back by connpool_origin_unref.
 struct connpool_origin *connpool_origin_ref(struct connpool *p, const char *name);
 void connpool_origin_unref(struct connpool_origin *o);
 

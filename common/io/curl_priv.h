@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one place that includes libcurl, for dial.c (connections for the data plane) and fetch.c
+// The one place that includes libcurl, for dial*.c (connections for the data plane) and fetch.c
 // (whole requests).
 #ifndef SLUICE_IO_CURL_PRIV_H
 #define SLUICE_IO_CURL_PRIV_H

@@ -25,7 +25,6 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -39,11 +38,10 @@
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/mono.h"
-#include "common/io/curl_priv.h"
+#include "common/io/dial_handle.h"
 #include "common/io/multis.h"
 
 #define SPARE_HANDLES 64u
-#define TLS_RECORD    16384L // also the most curl_easy_recv gives at once
 
 enum conn_state {
     CONN_WAITING,
@@ -52,13 +50,6 @@ enum conn_state {
     CONN_ORPHAN,
     CONN_READY,
     CONN_FAILED
-};
-
-// A libcurl easy handle with its permanent options. In d->spare, or owned by a connection.
-struct handle {
-    CURL *easy;
-    struct list_node node;
-    char error[CURL_ERROR_SIZE];
 };
 
 // A name being resolved. In d->hosts until the leader opened a socket or ended.
@@ -71,15 +62,15 @@ struct dial_conn {
     struct dial *d;
     enum conn_state state;
     bool tls;
-    bool taken;               // fd is ours, not libcurl's
-    bool forbidden;           // its address is in none of the allowed networks
-    int fd;                   // READY
-    struct handle *handle;    // owned; NULL when WAITING, KICKED, FAILED and when taken
-    struct multis_one *multi; // holds the handle
-    struct host *host;        // WAITING: waits for it. CONNECTING, ORPHAN: leads it
-    struct list_node node;    // of host->waiters, d->kicked, d->orphans
-    enum dial_result outcome; // KICKED: what the resolution came to
-    struct loop_timer timer;  // WAITING, KICKED: the deadline (libcurl keeps it afterwards)
+    bool taken;                 // fd is ours, not libcurl's
+    bool forbidden;             // its address is in none of the allowed networks
+    int fd;                     // READY
+    struct dial_handle *handle; // owned; NULL when WAITING, KICKED, FAILED and when taken
+    struct multis_one *multi;   // holds the handle
+    struct host *host;          // WAITING: waits for it. CONNECTING, ORPHAN: leads it
+    struct list_node node;      // of host->waiters, d->kicked, d->orphans
+    enum dial_result outcome;   // KICKED: what the resolution came to
+    struct loop_timer timer;    // WAITING, KICKED: the deadline (libcurl keeps it afterwards)
     uint64_t deadline_us;
     char *origin; // owned; until the handle has it
     void (*fn)(void *arg, enum dial_result r, const char *message);
@@ -88,11 +79,9 @@ struct dial_conn {
 
 struct dial {
     struct loop *l;
-    CURLSH *share;         // DNS cache and TLS sessions of all handles
-    char *proxy, *ca_file; // owned
-    const char *ca_dir;    // static storage of libcurl, or NULL
-    bool insecure_tls;
-    struct cidr *allowed; // owned
+    char *proxy, *ca_file;             // owned
+    struct dial_handle_options common; // of all handles
+    struct cidr *allowed;              // owned
     size_t n_allowed;
     bool tls_proxy; // the proxy itself is spoken to over TLS
     struct multis multis;
@@ -134,82 +123,13 @@ static int on_close_socket(void *p, curl_socket_t fd)
 
 // --- handles -------------------------------------------------------------------------------------
 
-#define SET(code, easy, option, value)                                                             \
-    do {                                                                                           \
-        CURLcode set_rc_ = curl_easy_setopt((easy), (option), (value));                            \
-        (code) = (code) != CURLE_OK ? (code) : set_rc_;                                            \
-    } while (0)
-
-static void handle_free(struct handle *h)
-{
-    curl_easy_cleanup(h->easy);
-    mem_free(h);
-}
-
-static CURLcode set_tls(const struct dial *d, CURL *easy)
-{
-    CURLcode rc = CURLE_OK;
-
-    if (d->insecure_tls) {
-        SET(rc, easy, CURLOPT_SSL_VERIFYPEER, 0L);
-        SET(rc, easy, CURLOPT_SSL_VERIFYHOST, 0L);
-        SET(rc, easy, CURLOPT_PROXY_SSL_VERIFYPEER, 0L);
-        SET(rc, easy, CURLOPT_PROXY_SSL_VERIFYHOST, 0L);
-    }
-    // One of the two, see find_ca_dir.
-    if (d->ca_file != NULL || d->ca_dir != NULL) {
-        SET(rc, easy, CURLOPT_CAINFO, d->ca_file);
-        SET(rc, easy, CURLOPT_CAPATH, d->ca_dir);
-        SET(rc, easy, CURLOPT_PROXY_CAINFO, d->ca_file);
-        SET(rc, easy, CURLOPT_PROXY_CAPATH, d->ca_dir);
-    }
-    return rc;
-}
-
-static struct handle *handle_new(struct dial *d)
-{
-    struct handle *h = mem_zalloc(sizeof(*h));
-    CURL *easy = h->easy = curl_easy_init();
-    CURLcode rc = CURLE_OK;
-
-    if (easy == NULL) {
-        mem_free(h);
-        return NULL;
-    }
-    SET(rc, easy, CURLOPT_CONNECT_ONLY, 1L);
-    SET(rc, easy, CURLOPT_SHARE, d->share);
-    SET(rc, easy, CURLOPT_ERRORBUFFER, h->error);
-    SET(rc, easy, CURLOPT_NOSIGNAL, 1L);
-    SET(rc, easy, CURLOPT_QUICK_EXIT, 1L); // closing never joins a resolver thread
-    SET(rc, easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    SET(rc, easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1); // ALPN must not offer h2
-    SET(rc, easy, CURLOPT_PROXY, d->proxy);     // "" also keeps libcurl from the environment
-    SET(rc, easy, CURLOPT_NOPROXY, "");         // likewise
-    SET(rc, easy, CURLOPT_HTTPPROXYTUNNEL, 1L); // we write origin-form requests, also for http://
-    SET(rc, easy, CURLOPT_BUFFERSIZE, TLS_RECORD); // cannot be set again on a used handle
-    SET(rc, easy, CURLOPT_TCP_NODELAY, 1L);
-    SET(rc, easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    SET(rc, easy, CURLOPT_TCP_KEEPIDLE, 60L);
-    SET(rc, easy, CURLOPT_TCP_KEEPINTVL, 15L);
-    SET(rc, easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
-    SET(rc, easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
-    if (rc == CURLE_OK) {
-        rc = set_tls(d, easy);
-    }
-    if (rc != CURLE_OK) {
-        handle_free(h);
-        return NULL;
-    }
-    return h;
-}
-
 // Takes the handle out of its multi, which closes the connection (not a taken socket), and keeps it
 // for later.
 static void handle_release(struct dial_conn *c)
 {
     struct dial *d = c->d;
     struct multis_one *m = c->multi;
-    struct handle *h = c->handle;
+    struct dial_handle *h = c->handle;
 
     c->handle = NULL;
     c->multi = NULL;
@@ -222,22 +142,8 @@ static void handle_release(struct dial_conn *c)
     if (d->spare.count < SPARE_HANDLES) {
         list_push_front(&d->spare, &h->node);
     } else {
-        handle_free(h);
+        dial_handle_free(&h);
     }
-}
-
-static bool set_target(struct dial_conn *c, uint64_t now_us)
-{
-    CURL *easy = c->handle->easy;
-    CURLcode rc = CURLE_OK;
-    uint64_t left_us = c->deadline_us > now_us ? c->deadline_us - now_us : 0;
-
-    SET(rc, easy, CURLOPT_URL, c->origin);
-    SET(rc, easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(left_us / MONO_MS) + 1);
-    SET(rc, easy, CURLOPT_PRIVATE, c);
-    SET(rc, easy, CURLOPT_OPENSOCKETDATA, c);
-    SET(rc, easy, CURLOPT_CLOSESOCKETDATA, c);
-    return rc == CURLE_OK;
 }
 
 // Hands the connection to libcurl. On failure the state is FAILED.
@@ -245,13 +151,12 @@ static bool launch(struct dial_conn *c, struct err *e)
 {
     struct dial *d = c->d;
     struct list_node *n = list_pop_front(&d->spare);
+    uint64_t now_us = loop_now_us(d->l);
+    uint64_t left_us = c->deadline_us > now_us ? c->deadline_us - now_us : 0;
 
     c->state = CONN_CONNECTING;
-    c->handle = n != NULL ? container_of(n, struct handle, node) : handle_new(d);
-    if (c->handle != NULL) {
-        c->handle->error[0] = '\0';
-    }
-    if (c->handle != NULL && set_target(c, loop_now_us(d->l))) {
+    c->handle = n != NULL ? container_of(n, struct dial_handle, node) : dial_handle_new(&d->common);
+    if (c->handle != NULL && dial_handle_aim(c->handle, c->origin, left_us, c)) {
         c->multi = multis_add(&d->multis, c->handle->easy);
     }
     if (c->multi == NULL) {
@@ -347,32 +252,9 @@ static void deliver_failure(struct dial_conn *c, enum dial_result r, const char 
     c->fn(c->arg, r, message); // c may be gone behind it
 }
 
-static enum dial_result result_of(CURLcode rc, CURL *easy)
-{
-    long os_errno = 0;
-
-    (void)curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_errno); // 0 stays
-    // Only what can happen while connecting; everything else is DIAL_FAILED.
-    if (rc == CURLE_COULDNT_RESOLVE_HOST || rc == CURLE_COULDNT_RESOLVE_PROXY) {
-        return DIAL_DNS_FAILED;
-    }
-    if (rc == CURLE_OPERATION_TIMEDOUT || (rc == CURLE_COULDNT_CONNECT && os_errno == ETIMEDOUT)) {
-        return DIAL_TIMED_OUT;
-    }
-    if (rc == CURLE_COULDNT_CONNECT && os_errno == ECONNREFUSED) {
-        return DIAL_REFUSED;
-    }
-    if (rc == CURLE_SSL_CONNECT_ERROR || rc == CURLE_PEER_FAILED_VERIFICATION ||
-        rc == CURLE_SSL_CERTPROBLEM || rc == CURLE_SSL_CIPHER || rc == CURLE_SSL_CACERT_BADFILE ||
-        rc == CURLE_SSL_ISSUER_ERROR || rc == CURLE_SSL_INVALIDCERTSTATUS) {
-        return DIAL_TLS_FAILED;
-    }
-    return DIAL_FAILED;
-}
-
 static void finish_failed(struct dial_conn *c, CURLcode rc)
 {
-    enum dial_result r = result_of(rc, c->handle->easy);
+    enum dial_result r = dial_handle_result(c->handle, rc);
     char message[CURL_ERROR_SIZE];
 
     const char *text = c->handle->error[0] != '\0' ? c->handle->error : curl_easy_strerror(rc);
@@ -634,24 +516,6 @@ ssize_t dial_recv(struct dial_conn *c, void *p, size_t n)
 
 // --- life ----------------------------------------------------------------------------------------
 
-// libcurl's own default makes OpenSSL parse the whole bundle for every connection (10 ms and more);
-// a directory of hashed names is looked up per issuer instead. NULL where the system has none.
-static const char *find_ca_dir(void)
-{
-    const char *path = curl_version_info(CURLVERSION_NOW)->capath;
-    DIR *dir = path == NULL ? NULL : opendir(path);
-    bool hashed = false;
-
-    if (dir == NULL) {
-        return NULL;
-    }
-    for (struct dirent *f = readdir(dir); f != NULL && !hashed; f = readdir(dir)) {
-        hashed = strspn(f->d_name, "0123456789abcdef") == 8 && strcmp(f->d_name + 8, ".0") == 0;
-    }
-    (void)closedir(dir); // only read
-    return hashed ? path : NULL;
-}
-
 struct dial *dial_new(struct loop *l, const struct dial_config *cfg, struct err *e)
 {
     if (!curl_priv_init()) {
@@ -663,8 +527,15 @@ struct dial *dial_new(struct loop *l, const struct dial_config *cfg, struct err 
     d->l = l;
     d->proxy = mem_strdup(cfg->proxy == NULL ? "" : cfg->proxy);
     d->ca_file = mem_strdup(cfg->ca_file);
-    d->ca_dir = cfg->ca_file == NULL ? find_ca_dir() : NULL;
-    d->insecure_tls = cfg->insecure_tls;
+    d->common = (struct dial_handle_options){
+        .share = curl_share_init(),
+        .proxy = d->proxy,
+        .ca_file = d->ca_file,
+        .ca_dir = cfg->ca_file == NULL ? dial_handle_ca_dir() : NULL,
+        .insecure_tls = cfg->insecure_tls,
+        .on_open_socket = on_open_socket,
+        .on_close_socket = on_close_socket,
+    };
     d->n_allowed = cfg->n_allowed;
     if (d->n_allowed > 0) {
         d->allowed = mem_zalloc_array(d->n_allowed, sizeof(*d->allowed));
@@ -677,11 +548,11 @@ struct dial *dial_new(struct loop *l, const struct dial_config *cfg, struct err 
     list_init(&d->kicked);
     list_init(&d->orphans);
     map_init(&d->hosts);
-    d->share = curl_share_init();
     // No lock functions: all users are in this thread.
-    if (d->share == NULL ||
-        curl_share_setopt(d->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) != CURLSHE_OK ||
-        curl_share_setopt(d->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) != CURLSHE_OK) {
+    if (d->common.share == NULL ||
+        curl_share_setopt(d->common.share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS) != CURLSHE_OK ||
+        curl_share_setopt(d->common.share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) !=
+            CURLSHE_OK) {
         (void)err_set(e, ERR_INTERNAL, "libcurl cannot share its caches");
         dial_free(&d);
     }
@@ -693,10 +564,12 @@ static void free_curl(struct dial *d)
     struct list_node *n;
 
     while ((n = list_pop_front(&d->spare)) != NULL) {
-        handle_free(container_of(n, struct handle, node));
+        struct dial_handle *h = container_of(n, struct dial_handle, node);
+
+        dial_handle_free(&h);
     }
     multis_done(&d->multis);
-    (void)curl_share_cleanup(d->share); // NULL, or unused now
+    (void)curl_share_cleanup(d->common.share); // NULL, or unused now
 }
 
 void dial_free(struct dial **dp)

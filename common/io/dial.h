@@ -38,6 +38,7 @@ enum dial_result {
     DIAL_FAILED
 };
 
+// Texts of *c are copied. NULL: libcurl does not work, or memory is out.
 MUST_CHECK struct dial *dial_new(struct loop *l, const struct dial_config *c, struct err *e);
 // Every connection must have been closed; not from inside fn.
 void dial_free(struct dial **d);

@@ -22,6 +22,7 @@ struct dns_query;
 // resolver's order; or n == 0 and e says why.
 typedef void (*dns_fn)(void *arg, const char *const *addresses, size_t n, const struct err *e);
 
+// For one loop, on whose thread everything here is called. NULL: no descriptors.
 MUST_CHECK struct dns *dns_new(struct loop *l, struct err *e);
 // Never waits: a question that hangs in the resolver is left to the helper thread, which then ends.
 // Pending questions get no answer and may not be cancelled any more. Not from inside a dns_fn. *d

@@ -111,6 +111,7 @@ void httpd_free(struct httpd **h);
 
 // --- request; all slices are borrowed until on_done -------------------------------------------
 
+// As sent ("POST"); methods are case-sensitive.
 struct slice httpd_method(const struct httpd_req *q);
 // Raw request target as sent: path and query, undecoded.
 struct slice httpd_target(const struct httpd_req *q);

@@ -36,6 +36,7 @@ struct httpd_pool {
     size_t held;                    // bytes in the lists
 };
 
+// Frees what is kept. Buffers that are out do not come back.
 void httpd_pool_done(struct httpd_pool *p);
 
 // A run of bytes in a pooled buffer; zero-initialised = empty without storage.
@@ -62,6 +63,8 @@ struct httpd_police {
         pool_bytes; // the head; what libmicrohttpd's pool spends on it. Set by the adapter
 };
 
+// One head: begin, each header in order, then end. Everything points into the head, which stays as
+// it is until then; raw_target NULL: there was none.
 void httpd_police_begin(struct httpd_police *p, const char *method, struct slice target,
                         const char *raw_target, const char *version);
 void httpd_police_header(struct httpd_police *p, struct slice name, struct slice value);
@@ -259,6 +262,8 @@ struct httpd_conn *httpd_mhd_conn(void *mhd_connection);
 
 // --- httpd_listen.c ----------------------------------------------------------------------------
 
+// Listens on c->address (numeric, or "localhost") and c->port; h->port is the real one. Nothing at
+// all with c->no_listen. False: *e says why.
 MUST_CHECK bool httpd_listen_start(struct httpd *h, const struct httpd_config *c, struct err *e);
 // A connection has ended: accepting may go on.
 void httpd_listen_room(struct httpd *h);
@@ -273,6 +278,8 @@ void httpd_linger_stop_all(struct httpd *h);
 
 // --- httpd_tls.c -------------------------------------------------------------------------------
 
+// A certificate chain and its key, PEM texts, borrowed for the call. NULL: they do not fit
+// together.
 MUST_CHECK struct httpd_tls *httpd_tls_new(const char *cert_pem, const char *key_pem,
                                            struct err *e);
 void httpd_tls_free(struct httpd_tls **t);

@@ -586,3 +586,22 @@ void json_out_field_bool(struct json_out *o, const char *name, bool v)
     json_out_key(o, name);
     json_out_bool(o, v);
 }
+
+void json_out_field_texts(struct json_out *o, const char *name, const char *const *list, size_t n)
+{
+    json_out_key(o, name);
+    json_out_open(o, '[');
+    for (size_t i = 0; i < n; i++) {
+        json_out_text(o, slice_str(list[i]));
+    }
+    json_out_close(o, ']');
+}
+
+void json_out_field_duration(struct json_out *o, const char *name, uint64_t us)
+{
+    char text[32];
+
+    if (us != 0) {
+        json_out_field_str(o, name, text_format_duration(us, text));
+    }
+}

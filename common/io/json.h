@@ -58,6 +58,7 @@ struct json_report {
     struct json_problem items[JSON_PROBLEMS_MAX];
 };
 
+// The document itself, without a name; v is borrowed and may be NULL.
 struct json_at json_root(const struct json_value *v);
 // value is NULL when `o` is no object or has no such member. `name` is borrowed.
 struct json_at json_member(const struct json_at *o, const char *name);
@@ -108,6 +109,7 @@ struct json_out {
     bool comma;    // something precedes on this level
 };
 
+// Begins a text at the end of *b, borrowed.
 struct json_out json_out_to(struct buf *b);
 void json_out_open(struct json_out *o, char bracket); // '{' or '['
 void json_out_close(struct json_out *o, char bracket);
@@ -128,5 +130,9 @@ void json_out_field(struct json_out *o, const char *name, struct slice s);
 void json_out_field_str(struct json_out *o, const char *name, const char *s); // NULL: null
 void json_out_field_u64(struct json_out *o, const char *name, uint64_t v);
 void json_out_field_bool(struct json_out *o, const char *name, bool v);
+// "name": ["a", "b"], also of nothing.
+void json_out_field_texts(struct json_out *o, const char *name, const char *const *list, size_t n);
+// As text_format_duration writes it; 0 is not set: nothing is written.
+void json_out_field_duration(struct json_out *o, const char *name, uint64_t us);
 
 #endif

@@ -99,8 +99,10 @@ void loop_post(struct loop *l, struct loop_task *t);
 // Idempotent.
 void loop_unpost(struct loop *l, struct loop_task *t);
 
+// g->fn is called at the end of this turn, or by loop_free. Once for each grave.
 void loop_bury(struct loop *l, struct loop_grave *g);
 
+// Hooks are called in the order in which they were added; one may remove itself, or others.
 void loop_hook_add(struct loop *l, struct loop_hook *h);
 void loop_hook_remove(struct loop *l, struct loop_hook *h);
 

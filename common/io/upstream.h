@@ -74,6 +74,7 @@ struct upstream_times {
     bool reused;
 };
 
+// One for a loop; *c is copied. NULL: as dial_new.
 MUST_CHECK struct upstream *upstream_new(struct loop *l, const struct upstream_config *c,
                                          struct err *e);
 // Cancels every call (no handlers), closes everything. *u becomes NULL.

@@ -36,21 +36,10 @@ static void put_text(struct json_out *o, const char *name, const char *s)
     }
 }
 
-// Also an empty one: what is left out would be the catalogue's.
-static void put_list(struct json_out *o, const char *name, const char *const *list, size_t n)
-{
-    json_out_key(o, name);
-    json_out_open(o, '[');
-    for (size_t i = 0; i < n; i++) {
-        json_out_text(o, slice_str(list[i]));
-    }
-    json_out_close(o, ']');
-}
-
 static void put_texts(struct json_out *o, const char *name, const char *const *list, size_t n)
 {
     if (n > 0) {
-        put_list(o, name, list, n);
+        json_out_field_texts(o, name, list, n);
     }
 }
 
@@ -66,15 +55,6 @@ static void put_hidden(struct json_out *o, const char *name, const struct resour
         json_out_field_str(o, list[i].name, CONFIG_RENDER_HIDDEN);
     }
     json_out_close(o, '}');
-}
-
-static void put_duration(struct json_out *o, const char *name, uint64_t us)
-{
-    char text[32];
-
-    if (us != 0) {
-        json_out_field_str(o, name, text_format_duration(us, text));
-    }
 }
 
 static void put_targets(struct json_out *o, const char *name, const struct resource_target *t,
@@ -104,12 +84,7 @@ static void put_mappings(struct json_out *o, const char *name, const struct reso
     json_out_key(o, name);
     json_out_open(o, '{');
     for (size_t i = 0; i < n; i++) {
-        json_out_key(o, m[i].from);
-        json_out_open(o, '[');
-        for (size_t j = 0; j < m[i].n_to; j++) {
-            json_out_text(o, slice_str(m[i].to[j]));
-        }
-        json_out_close(o, ']');
+        json_out_field_texts(o, m[i].from, m[i].to, m[i].n_to);
     }
     json_out_close(o, '}');
 }
@@ -186,11 +161,11 @@ static void put_timeouts(struct json_out *o, const char *name, const struct reso
     }
     json_out_key(o, name);
     json_out_open(o, '{');
-    put_duration(o, "timeout", t->total_us);
-    put_duration(o, "connection-timeout", t->connect_us);
-    put_duration(o, "first-byte-timeout", t->first_byte_us);
-    put_duration(o, "idle-timeout", t->idle_us);
-    put_duration(o, "hold", t->hold_us);
+    json_out_field_duration(o, "timeout", t->total_us);
+    json_out_field_duration(o, "connection-timeout", t->connect_us);
+    json_out_field_duration(o, "first-byte-timeout", t->first_byte_us);
+    json_out_field_duration(o, "idle-timeout", t->idle_us);
+    json_out_field_duration(o, "hold", t->hold_us);
     json_out_close(o, '}');
 }
 
@@ -213,7 +188,7 @@ static void put_health(struct json_out *o, const struct resource_provider *p)
     json_out_key(o, "health");
     json_out_open(o, '{');
     json_out_field_str(o, "probe", probes[p->probe]);
-    put_duration(o, "interval", p->probe_interval_us);
+    json_out_field_duration(o, "interval", p->probe_interval_us);
     json_out_close(o, '}');
 }
 
@@ -383,10 +358,11 @@ static void render_model(struct json_out *o, const struct resource_model *m)
         put_place(o, &m->at[i]);
     }
     json_out_close(o, ']');
-    put_list(o, "equivalents", m->equivalents, m->n_equivalents);
-    put_list(o, "aliases", m->aliases, m->n_aliases);
-    put_list(o, "modalities", m->modalities, m->n_modalities);
-    put_list(o, "outputs", m->outputs, m->n_outputs);
+    // Also empty ones: what is left out would be the catalogue's.
+    json_out_field_texts(o, "equivalents", m->equivalents, m->n_equivalents);
+    json_out_field_texts(o, "aliases", m->aliases, m->n_aliases);
+    json_out_field_texts(o, "modalities", m->modalities, m->n_modalities);
+    json_out_field_texts(o, "outputs", m->outputs, m->n_outputs);
     json_out_field_u64(o, "context", m->context);
     json_out_field_u64(o, "max-output", m->max_output);
     put_text(o, "kind", m->kind);
@@ -450,11 +426,11 @@ static void put_discover(struct json_out *o, const struct resource_settings *s)
 {
     json_out_key(o, "discover");
     json_out_open(o, '{');
-    put_duration(o, "decay", s->decay_us);
-    put_duration(o, "default-rtt", s->default_rtt_us);
+    json_out_field_duration(o, "decay", s->decay_us);
+    json_out_field_duration(o, "default-rtt", s->default_rtt_us);
     json_out_key(o, "health");
     json_out_open(o, '{');
-    put_duration(o, "ejection", s->ejection_us);
+    json_out_field_duration(o, "ejection", s->ejection_us);
     json_out_close(o, '}');
     json_out_close(o, '}');
 }
@@ -479,7 +455,7 @@ void config_render_settings(struct json_out *o, const struct resource_settings *
     if (s->max_stale_us != 0) {
         json_out_key(o, "control");
         json_out_open(o, '{');
-        put_duration(o, "max-stale", s->max_stale_us);
+        json_out_field_duration(o, "max-stale", s->max_stale_us);
         json_out_close(o, '}');
     }
 }

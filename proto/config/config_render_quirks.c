@@ -53,16 +53,6 @@ static void put_flags(struct json_out *o, const struct word *words, size_t n, ui
     }
 }
 
-static void put_list(struct json_out *o, const char *name, const char *const *list, size_t n)
-{
-    json_out_key(o, name);
-    json_out_open(o, '[');
-    for (size_t i = 0; i < n; i++) {
-        json_out_text(o, slice_str(list[i]));
-    }
-    json_out_close(o, ']');
-}
-
 static void put_bits(struct json_out *o, const char *name, uint32_t bits, const char *const *words,
                      size_t n)
 {
@@ -117,10 +107,10 @@ static void put_quirk_lists(struct json_out *o, const struct resource_quirks *q)
     static const char *const choices[] = {"auto", "none", "required", "named"};
     static const char *const formats[] = {"text", "json_object", "json_schema"};
 
-    put_list(o, "drop", q->drop, q->n_drop);
-    put_list(o, "refuse", q->refuse, q->n_refuse);
-    put_list(o, "takes", q->takes, q->n_takes);
-    put_list(o, "efforts", q->efforts, q->n_efforts);
+    json_out_field_texts(o, "drop", q->drop, q->n_drop);
+    json_out_field_texts(o, "refuse", q->refuse, q->n_refuse);
+    json_out_field_texts(o, "takes", q->takes, q->n_takes);
+    json_out_field_texts(o, "efforts", q->efforts, q->n_efforts);
     put_bits(o, "tool-choice", q->tool_choices, choices, ARRAY_LEN(choices));
     put_bits(o, "response-format", q->formats, formats, ARRAY_LEN(formats));
     json_out_key(o, "rename");
@@ -166,8 +156,8 @@ void config_render_quirks(struct json_out *o, const struct resource_quirks *q)
     put_thousandths(o, "price-peak", q->price_peak);
     put_thousandths(o, "price-write", q->price_write);
     put_thousandths(o, "price-write-long", q->price_write_long);
-    put_list(o, "peak-hours", q->peak_hours, q->n_peak_hours);
-    put_list(o, "takes-headers", q->takes_headers, q->n_takes_headers);
+    json_out_field_texts(o, "peak-hours", q->peak_hours, q->n_peak_hours);
+    json_out_field_texts(o, "takes-headers", q->takes_headers, q->n_takes_headers);
     json_out_field_u64(o, "tool-id-length", q->tool_id_length);
     json_out_field_bool(o, "tool-id-exact", q->tool_id_exact);
     put_text(o, "tool-id-punctuation", q->tool_id_punctuation);
@@ -191,8 +181,8 @@ void config_render_traits(struct json_out *o, const struct resource_traits *t)
     json_out_open(o, '{');
     put_word(o, "thinking", t->thinking, thinking, ARRAY_LEN(thinking));
     put_word(o, "thinking-off", t->thinking_off, off, ARRAY_LEN(off));
-    put_list(o, "efforts", t->efforts, t->n_efforts);
-    put_list(o, "drop", t->drop, t->n_drop);
+    json_out_field_texts(o, "efforts", t->efforts, t->n_efforts);
+    json_out_field_texts(o, "drop", t->drop, t->n_drop);
     json_out_field_u64(o, "max-output", t->max_output);
     put_flags(o, trait_flags, ARRAY_LEN(trait_flags), t->flags);
     json_out_close(o, '}');

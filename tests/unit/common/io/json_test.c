@@ -191,12 +191,17 @@ static void writes(void **state)
     json_out_value(&o, v);
     json_out_raw(&o, SLICE("[]"));
     json_out_close(&o, ']');
+    json_out_field_texts(&o, "texts", (const char *const[]){"p", "q"}, 2);
+    json_out_field_texts(&o, "empty", NULL, 0);
+    json_out_field_duration(&o, "time", 90000000);
+    json_out_field_duration(&o, "unset", 0);
     json_out_field(&o, "z", SLICE(""));
     json_out_close(&o, '}');
     assert_string_equal(buf_cstr(&b),
                         "{\"a\":\"q\\\"\\n\",\"none\":null,\"n\":18446744073709551615,"
                         "\"b\":true,\"list\":[-4,0.5,1000000000,null,{},"
-                        "{\"x\":[1,2.5,0.6,\"\xc3\xa9\"]},[]],\"z\":\"\"}");
+                        "{\"x\":[1,2.5,0.6,\"\xc3\xa9\"]},[]],\"texts\":[\"p\",\"q\"],\"empty\":[],"
+                        "\"time\":\"1m30s\",\"z\":\"\"}");
     buf_done(&b);
     json_free(&v);
 }
