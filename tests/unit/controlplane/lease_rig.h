@@ -21,6 +21,7 @@
 #include "common/io/redis.h"
 #include "controlplane/leases.h"
 #include "controlplane/scripts.h"
+#include "tests/unit/fake_mono.h"
 #include "tests/unit/redis_server.h"
 
 struct lease_rig {
@@ -62,9 +63,7 @@ static inline void lease_rig_start(struct lease_rig *r)
         r->loop,
         &(const struct redis_config){.url = r->server.url, .scripts = &r->script, .n_scripts = 1},
         NULL);
-    while (!redis_is_up(r->redis)) {
-        loop_turn(r->loop, 20 * MONO_MS);
-    }
+    FAKE_MONO_UNTIL(r->loop, redis_is_up(r->redis));
 }
 
 static inline void lease_rig_stop(struct lease_rig *r)
@@ -147,9 +146,7 @@ static inline struct lease_answer lease_rig_ask(struct lease_rig *r, const struc
 
     r->waiting = true;
     redis_eval(r->redis, 0, 2, argv, ARRAY_LEN(argv), 5 * MONO_SEC, lease_rig_on_reply, &w);
-    while (r->waiting) {
-        loop_turn(r->loop, 20 * MONO_MS);
-    }
+    FAKE_MONO_UNTIL(r->loop, !r->waiting);
     return w.answer;
 }
 

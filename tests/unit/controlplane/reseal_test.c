@@ -12,6 +12,7 @@
 #include "common/base/mono.h"
 #include "controlplane/names.h"
 #include "controlplane/reseal.h"
+#include "tests/unit/fake_mono.h"
 #include "tests/unit/redis_server.h"
 
 static const uint8_t master[CRYPTO_KEY_BYTES] = "0123456789abcdef0123456789abcde";
@@ -28,14 +29,7 @@ struct fixture {
     bool answered;
 };
 
-#define WAIT(f, cond)                                                                              \
-    do {                                                                                           \
-        uint64_t end_ = mono_now_us() + 8 * MONO_SEC;                                              \
-        while (!(cond) && mono_now_us() < end_) {                                                  \
-            loop_turn((f)->loop, 20 * MONO_MS);                                                    \
-        }                                                                                          \
-        assert_true(cond);                                                                         \
-    } while (0)
+#define WAIT(f, cond) FAKE_MONO_LATER((f)->loop, cond)
 
 static void on_status(void *arg, enum follow_status s, const char *message)
 {
