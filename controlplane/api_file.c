@@ -268,8 +268,12 @@ struct shown {
     struct api_file *f;
 };
 
+// Of what is written anew only for its line or the name of the file nothing is told.
 static void count(struct api_file *f, const struct store_file_change *change)
 {
+    if (change->moved) {
+        return;
+    }
     size_t *which = change->before == NULL  ? &f->creates
                     : change->after == NULL ? &f->deletes
                                             : &f->updates;
@@ -297,7 +301,7 @@ static void show(void *ctx, const struct store_file_change *change)
     struct shown *s = ctx;
 
     count(s->f, change);
-    if (s->n++ >= SHOWN) {
+    if (change->moved || s->n++ >= SHOWN) {
         return;
     }
     json_out_open(&s->o, '{');

@@ -61,6 +61,15 @@ static bool read_idempotency(struct api_call *c)
     return true;
 }
 
+// Of "3" or 3: `version` in the body has no quotes, and who takes it from there means the same.
+static bool tag_version(struct slice tag, uint64_t *ret)
+{
+    if (tag.n > 2 && tag.p[0] == '"' && tag.p[tag.n - 1] == '"') {
+        tag = SLICE_MAKE(tag.p + 1, tag.n - 2);
+    }
+    return slice_to_u64(tag, ret);
+}
+
 // "3" among the entity tags? W/ is taken as strong: versions are exact.
 static bool etag_matches(struct slice list, uint64_t version, uint64_t *ret_named)
 {
@@ -77,8 +86,7 @@ static bool etag_matches(struct slice list, uint64_t version, uint64_t *ret_name
         if (slice_starts(tag, SLICE("W/"))) {
             tag = slice_from(tag, 2);
         }
-        if (tag.n > 2 && tag.p[0] == '"' && tag.p[tag.n - 1] == '"' &&
-            slice_to_u64(SLICE_MAKE(tag.p + 1, tag.n - 2), &v)) {
+        if (tag_version(tag, &v)) {
             *ret_named = v;
             if (v == version) {
                 return true;

@@ -13,20 +13,45 @@
 
 static const char *const fields[] = {"id", "name", "limits"};
 
+static bool fits(char ch)
+{
+    unsigned char c = (unsigned char)ch;
+
+    return c > 0x20 && c < 0x7f && c != ':' && c != '/' && c != '"' && c != '\\';
+}
+
 static bool id_ok(struct slice id)
 {
     for (size_t i = 0; i < id.n; i++) {
-        unsigned char c = (unsigned char)id.p[i];
-
-        if (c <= 0x20 || c >= 0x7f || c == ':' || c == '/' || c == '"' || c == '\\') {
+        if (!fits(id.p[i])) {
             return false;
         }
     }
     return id.n > 0 && id.n <= NAME_MAX;
 }
 
-// The id of a new one: what the body says, else its name.
-static bool read_id(const struct json_at *body, struct slice *ret, struct json_report *r)
+// The name as an id: what does not fit becomes a dash, at the ends nothing. Always the same for a
+// name, so that a repeat of the request means the same resource.
+static struct slice id_of_name(struct slice name, char out[NAME_MAX])
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < name.n && n < NAME_MAX; i++) {
+        if (fits(name.p[i])) {
+            out[n++] = name.p[i];
+        } else if (n > 0 && out[n - 1] != '-') {
+            out[n++] = '-';
+        }
+    }
+    while (n > 0 && out[n - 1] == '-') {
+        n--;
+    }
+    return SLICE_MAKE(out, n);
+}
+
+// The id of a new one: what the body says, else made of its name.
+static bool read_id(const struct json_at *body, char made[NAME_MAX], struct slice *ret,
+                    struct json_report *r)
 {
     struct json_at id = json_member(body, "id"), name = json_member(body, "name");
     bool given = json_present(&id);
@@ -36,10 +61,13 @@ static bool read_id(const struct json_at *body, struct slice *ret, struct json_r
     if (!json_want_text(from, 1, NAME_MAX, ret, r) || !named) {
         return false;
     }
+    if (!given && !id_ok(*ret)) {
+        *ret = id_of_name(*ret, made);
+    }
     if (!id_ok(*ret)) {
         json_note(r, &id,
                   given ? "may hold visible ASCII characters but : / \" and \\"
-                        : "is needed, since the name is not fit to be one (visible ASCII "
+                        : "is needed, since nothing of the name can be in one (visible ASCII "
                           "characters but : / \" and \\)");
         return false;
     }
@@ -81,6 +109,7 @@ struct resource *owner_from_body(enum resource_kind kind, const struct json_at *
     const struct resource_limit **limits;
     struct slice id, text;
     struct resource *res;
+    char made[NAME_MAX];
     const char **name;
     size_t *n;
 
@@ -88,7 +117,7 @@ struct resource *owner_from_body(enum resource_kind kind, const struct json_at *
         return NULL;
     }
     json_known(body, fields, ARRAY_LEN(fields), r);
-    if (base == NULL && !read_id(body, &id, r)) {
+    if (base == NULL && !read_id(body, made, &id, r)) {
         id = SLICE("?"); // noted: nothing comes of it, but the rest is looked at all the same
     }
     if (base != NULL) {

@@ -60,6 +60,7 @@ struct store_op {
     uint64_t expected;          // version it must have now; 0: must not exist
     enum record_origin origin;  // put
     const char *where;          // put; NULL = ""
+    bool moved;                 // put: only `where` is another; for store_file_diff
     bool needed;                // nothing is written: (kind, id) must be there
 };
 
@@ -139,6 +140,7 @@ struct store_file_change {
     struct slice id;
     const struct resource *before, *after; // NULL: it is created, deleted; borrowed
     bool takes_over;                       // the API owns it now
+    bool moved; // nothing but its place in the file is another (what a 409 names)
 };
 // Calls fn for each, in the order of the file, deletions last. Returns how many. Borrowed for the
 // call, as in store_file_apply. fn may be NULL.

@@ -176,14 +176,14 @@ static void complete(struct store *s, struct resource *r, const struct resource 
     }
 }
 
-static bool same(struct store *s, struct resource *r, struct resource *old, const char *where,
-                 struct buf *a, struct buf *b)
+// The same of the same owner, perhaps in another place of the file.
+static bool same_content(struct store *s, struct resource *r, struct resource *old, struct buf *a,
+                         struct buf *b)
 {
     const struct follow_owner *owner = follow_owner(store_follow(s), r->kind, slice_str(r->id));
     struct resource *copy;
 
-    if (owner == NULL || owner->origin != origin_of(r) ||
-        !slice_eq(slice_str(owner->where), slice_head(slice_str(where), RECORD_WHERE_MAX))) {
+    if (owner == NULL || owner->origin != origin_of(r)) {
         return false;
     }
     // By way of the decoder, which puts defaults where nothing was said: `old` has been there.
@@ -192,10 +192,21 @@ static bool same(struct store *s, struct resource *r, struct resource *old, cons
     if (copy == NULL) {
         return false;
     }
+    if (r->kind == RESOURCE_ROUTER) {
+        copy->u.router->where = old->u.router->where;
+    }
     encode_as(copy, old->version, a);
     encode_as(old, old->version, b);
     resource_unref(&copy);
     return slice_eq(buf_slice(a), buf_slice(b));
+}
+
+static bool same_place(struct store *s, const struct resource *r, const char *where)
+{
+    const struct follow_owner *owner = follow_owner(store_follow(s), r->kind, slice_str(r->id));
+
+    return owner != NULL &&
+           slice_eq(slice_str(owner->where), slice_head(slice_str(where), RECORD_WHERE_MAX));
 }
 
 struct diff {
@@ -231,12 +242,14 @@ static void add_put(struct diff *d, size_t i, struct buf *a, struct buf *b)
     struct resource *old = state_find(store_state(d->s), r->kind, slice_str(r->id));
     const char *where = where_of(d->f, i);
     struct store_op *op;
+    bool moved;
 
     if (gives_way(d->s, r, old, where)) {
         return;
     }
     complete(d->s, r, old, d->f->now_wall_us);
-    if (old != NULL && same(d->s, r, old, where, a, b)) {
+    moved = old != NULL && same_content(d->s, r, old, a, b);
+    if (moved && same_place(d->s, r, where)) {
         r->version = old->version;
         return;
     }
@@ -246,6 +259,7 @@ static void add_put(struct diff *d, size_t i, struct buf *a, struct buf *b)
     op->expected = old == NULL ? 0 : old->version;
     op->origin = origin_of(r);
     op->where = where;
+    op->moved = moved;
 }
 
 static void add_delete(void *ctx, enum resource_kind kind, struct slice id,
@@ -327,7 +341,8 @@ size_t store_file_diff(struct store *s, const struct store_file *f,
         const struct store_op *op = &d.ops[i];
         struct store_file_change c = {.kind = op->res != NULL ? op->res->kind : op->kind,
                                       .id = op->res != NULL ? slice_str(op->res->id) : op->id,
-                                      .after = op->res};
+                                      .after = op->res,
+                                      .moved = op->moved};
 
         c.before = state_find(store_state(s), c.kind, c.id);
         c.takes_over = c.before != NULL && follow_owner(store_follow(s), c.kind, c.id) == NULL;

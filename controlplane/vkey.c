@@ -81,8 +81,6 @@ static void read_expiry(struct job *j, const struct json_at *body)
     } else if (json_want_text(&at, 1, 40, &s, j->r)) {
         if (!text_parse_rfc3339(s, &us) || us == 0) {
             json_note(j->r, &at, "must be a time like 2027-01-31T12:00:00Z");
-        } else if (j->create && us <= j->now_wall_us) {
-            json_note(j->r, &at, "is in the past");
         } else {
             j->key->expires_wall_us = us;
         }

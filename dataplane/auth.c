@@ -7,6 +7,11 @@
 
 #define PREFIX SLICE("sk-sluice-")
 
+bool auth_is_ours(struct slice credential)
+{
+    return slice_starts(credential, PREFIX);
+}
+
 // "sk-sluice-<id>-<secret>" -> id, secret.
 static bool split(struct slice credential, struct slice *ret_id, struct slice *ret_secret)
 {
@@ -61,7 +66,7 @@ enum auth_result auth_check(const struct snapshot *s, enum resource_auth_mode mo
         return AUTH_OK;
     }
     for (size_t i = 0; i < 4; i++) {
-        if (slice_starts(credentials[i], PREFIX)) {
+        if (auth_is_ours(credentials[i])) {
             return check_key(s, credentials[i], wall_us, ret);
         }
     }

@@ -4,6 +4,8 @@
 #ifndef SLUICE_DATAPLANE_AUTH_H
 #define SLUICE_DATAPLANE_AUTH_H
 
+#include <stdbool.h>
+
 #include "common/base/slice.h"
 #include "dataplane/snapshot.h"
 
@@ -14,6 +16,8 @@ struct auth_caller {
     struct slice principal;     // key id or "anonymous"
 };
 
+// Does it begin like a virtual key (sk-sluice-)? Such a one is always checked.
+bool auth_is_ours(struct slice credential);
 // credentials: the values of authorization (scheme removed), x-api-key, x-goog-api-key, api-key,
 // absent ones SLICE_NULL. mode is never DEFAULT here.
 enum auth_result auth_check(const struct snapshot *s, enum resource_auth_mode mode,

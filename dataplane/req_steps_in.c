@@ -57,11 +57,29 @@ static bool screen_route(struct req *r)
 
 static struct slice bearer(struct slice v)
 {
-    v = slice_trim(v);
     if (slice_starts_nocase(v, SLICE("bearer "))) {
         return slice_trim(slice_from(v, 7));
     }
     return v;
+}
+
+// Of a header that came more than once the first that is one of our keys counts, else the first.
+static void take_credential(void *ctx, struct slice name, struct slice value)
+{
+    static const struct slice names[4] = {
+        {"authorization", 13}, {"x-api-key", 9}, {"x-goog-api-key", 14}, {"api-key", 7}};
+    struct slice *given = ctx;
+
+    for (size_t i = 0; i < 4; i++) {
+        if (name.n != names[i].n || !slice_eq_nocase(name, names[i])) {
+            continue;
+        }
+        value = i == 0 ? bearer(slice_trim(value)) : slice_trim(value);
+        if (given[i].n == 0 || (!auth_is_ours(given[i]) && auth_is_ours(value))) {
+            given[i] = value;
+        }
+        return;
+    }
 }
 
 // The mode in force. An open mode on an address that others can reach needs --insecure-no-auth.
@@ -92,12 +110,10 @@ static bool control_is_stale(const struct req *r, const struct resource_settings
 static bool screen_caller(struct req *r)
 {
     const struct resource_settings *set = snapshot_settings(r->snap);
-    struct slice given[4] = {bearer(httpd_header(r->q, "authorization")),
-                             slice_trim(httpd_header(r->q, "x-api-key")),
-                             slice_trim(httpd_header(r->q, "x-goog-api-key")),
-                             slice_trim(httpd_header(r->q, "api-key"))};
+    struct slice given[4] = {SLICE_NULL, SLICE_NULL, SLICE_NULL, SLICE_NULL};
     struct auth_caller who = {NULL, SLICE_NULL};
 
+    httpd_each_header(r->q, take_credential, given);
     switch (auth_check(r->snap, auth_mode(r->w->shared, set), given, r->began_wall_us, &who)) {
     case AUTH_OK:
         break;
@@ -200,7 +216,8 @@ static void resolve_policy(struct req *r)
     }
     r->no_fallback = slice_eq_str(httpd_header(r->q, "x-sluice-no-fallback"), "1") ||
                      slice_eq_nocase(httpd_header(r->q, "x-sluice-no-fallback"), SLICE("true"));
-    r->explain = slice_eq_str(httpd_header(r->q, "x-sluice-explain"), "1");
+    r->explain = slice_eq_str(httpd_header(r->q, "x-sluice-explain"), "1") ||
+                 slice_eq_nocase(httpd_header(r->q, "x-sluice-explain"), SLICE("true"));
 }
 
 bool req_screen(struct req *r)

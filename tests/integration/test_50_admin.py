@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys through the admin API and the CLI, in force on the proxy without a restart; bad input refused whole."""
+import http.client
 import itertools
 import json
 import re
@@ -52,11 +53,35 @@ def test_life_of_a_key(up):
 
 
 def test_expired_key(up):
+    """A time that is over is no mistake: a second more or less of somebody's clock must not decide."""
     k = up.admin("POST", "/keys?wait=5s", {"name": "old", "expires_at": "2020-01-01T00:00:00Z"})
-    if k.status == 201:
-        assert ask(up, k.json()["key"]).code == "key_expired"
-    else:
-        assert k.status == 422
+    assert k.status == 201 and k.json()["state"] == "expired", k
+    r = ask(up, k.json()["key"])
+    assert (r.status, r.code) == (401, "key_expired"), r
+    path = f"/keys/{k.json()['id']}?wait=5s"
+    assert up.admin("PATCH", path, {"expires_at": None}).json()["state"] == "active"
+    assert ask(up, k.json()["key"]).status == 200
+    assert up.admin("PATCH", path, {"expires_at": "2020-01-01T00:00:00Z"}).json()["state"] == "expired"
+    assert ask(up, k.json()["key"]).code == "key_expired"
+
+
+def test_a_credential_in_a_repeated_header(up):
+    """The first that starts with sk-sluice- counts and is checked, whatever stands before it; none goes to the provider."""
+    key = up.admin("POST", "/keys?wait=5s", {"name": "repeated"}).json()["key"]
+    for lines, status in ((["x-api-key: stranger", f"x-api-key: {key}"], 200), (["authorization: Bearer s", f"AUTHORIZATION: bEARER {key}"], 200),
+                          ([f"api-key: {key}", "api-key: sk-sluice-no-no"], 200), (["x-api-key: stranger", "x-api-key: sk-sluice-no-no"], 401),
+                          (["x-api-key: sk-sluice-no-no", f"x-api-key: {key}"], 401), ([f"x-goog-api-key: {key}", "authorization: Bearer sk-sluice-no-no"], 401),
+                          (["x-api-key: SK-SLUICE-" + key[10:]], 401)):
+        c = http.client.HTTPConnection("127.0.0.1", up.port, timeout=30 * sluice.SLOW)
+        c.putrequest("GET", "/openai/v1/anything")
+        for line in lines:
+            c.putheader(*line.split(": "))
+        c.endheaders()
+        r = c.getresponse()
+        body = r.read()
+        c.close()
+        assert r.status == status, (lines, r.status, body)
+        assert status != 200 or body.count(b"cdef") == 1 and not {"x-api-key", "api-key", "x-goog-api-key"} & json.loads(body)["headers"].keys(), body
 
 
 def test_models_and_routers_of_a_key(up):
@@ -132,6 +157,21 @@ def test_etag(up):
     assert up.admin("PATCH", f"/keys/{k['id']}", {"name": "tag2"}, {"if-match": tag}).status == 200
     assert up.admin("PATCH", f"/keys/{k['id']}", {"name": "tag3"}, {"if-match": tag}).status == 412
     assert up.admin("GET", f"/keys/{k['id']}").json()["name"] == "tag2"
+    # The number as `version` has it means the same.
+    assert up.admin("PATCH", f"/keys/{k['id']}", {"name": "tag4"}, {"if-match": "1"}).status == 412
+    assert up.admin("PATCH", f"/keys/{k['id']}", {"name": "tag4"}, {"if-match": "2"}).status == 200
+
+
+def test_names_of_teams(up):
+    """Any name: the id is made of it where none is given, always the same."""
+    for name, id in (("Data Science", "Data-Science"), ("Über/Team: 7", "ber-Team-7"), ("x" * 128, "x" * 128)):
+        r = up.admin("POST", "/teams", {"name": name})
+        assert r.status == 201 and (r.json()["id"], r.json()["name"]) == (id, name), r
+        assert up.admin("GET", f"/teams/{id}").json()["name"] == name
+        assert up.admin("POST", "/teams", {"name": name}).status == 409
+    r = up.admin("POST", "/teams", {"name": "日本"})
+    assert r.status == 422 and r.json()["error"]["fields"][0]["field"] == "id", r
+    assert up.admin("POST", "/teams", {"name": "日本", "id": "jp"}).json()["name"] == "日本"
 
 
 def test_idempotency_key(up):

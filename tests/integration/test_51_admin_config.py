@@ -285,6 +285,17 @@ def test_a_change_of_the_file_is_shown_applied_and_rolled_back(up):
         {"config.rollback", "config.put"} <= {a["action"] for a in audit}
 
 
+def test_the_same_file_under_another_name_is_no_change(up):
+    """Lines and names are written anew, for whom a 409 tells where to look; what is told are differences."""
+    text = "# a line more\n" + CONFIG
+    r = put(up, text, "?dry_run=1&name=renamed.yaml")
+    assert r.status == 200 and (r.json()["changes"], r.json()["updates"]) == ([], 0), r
+    r = put(up, text, "?name=renamed.yaml")
+    assert r.status == 200 and (r.json()["creates"], r.json()["updates"], r.json()["deletes"]) == (0, 0, 0), r
+    assert up.admin("GET", "/routers/production").json()["where"].startswith("renamed.yaml:")
+    assert put(up, CONFIG).status == 200
+
+
 def test_a_wrong_file_changes_nothing(up):
     seq = up.admin("GET", "/config").json()["seq"]
     for text in ("routers: {x: {load-balance: {chat: {strategy: wrong, providers: [openai]}}}}", "routers: [", "a: &x [*x]", "routers: 5",

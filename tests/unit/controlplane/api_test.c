@@ -354,7 +354,8 @@ static void owners_have_limits(void **state)
          201},
         {"POST /teams", "{\"name\":\"blue\"}", "already_exists", 409},
         {"POST /users", "{\"name\":\"blue\"}", "\"limits\":[]", 201}, // another kind, the same id
-        {"POST /teams", "{\"name\":\"Team Red\"}", "is needed", 422},
+        {"POST /teams", "{\"name\":\" \"}", "is needed", 422},
+        {"POST /teams", "{\"name\":\"Team Red\"}", "\"id\":\"Team-Red\"", 201},
         {"POST /teams", "{\"name\":\"Team Red\",\"id\":\"a:b\"}", "\"field\":\"id\"", 422},
         {"POST /teams", "{\"name\":\"Team Red\",\"id\":7}", "\"field\":\"id\"", 422},
         {"POST /teams", "{\"id\":\"red\"}", "\"field\":\"name\"", 422},
