@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "common/base/text.h"
 #include "dataplane/dialect_error.h"
 #include "dataplane/dialect_limits.h"
 
@@ -192,6 +193,41 @@ static struct dialect_answer observe_answer(struct slice body)
     return a;
 }
 
+// Google's word for a status (google.rpc.Code).
+static const char *status_word(unsigned status)
+{
+    switch (status) {
+    case 401:
+        return "UNAUTHENTICATED";
+    case 403:
+        return "PERMISSION_DENIED";
+    case 404:
+        return "NOT_FOUND";
+    case 409:
+        return "ABORTED";
+    case 429:
+        return "RESOURCE_EXHAUSTED";
+    case 501:
+        return "UNIMPLEMENTED";
+    case 504:
+        return "DEADLINE_EXCEEDED";
+    default:
+        return status >= 502 ? "UNAVAILABLE" : status == 500 ? "INTERNAL" : "INVALID_ARGUMENT";
+    }
+}
+
+// Our own errors on raw paths, where the client speaks this dialect.
+static void write_error(const struct dialect_error *er, struct buf *out)
+{
+    buf_printf(out, "{\"error\":{\"code\":%u,\"message\":", er->status);
+    text_json_string(out, er->message);
+    buf_printf(out, ",\"status\":\"%s\"", status_word(er->status));
+    if (er->attempts > 1) {
+        buf_printf(out, ",\"attempts\":%u", er->attempts);
+    }
+    buf_append_str(out, "}}");
+}
+
 const struct dialect dialect_gemini = {
     .name = "gemini",
     .name_extra = "_.:-",
@@ -207,4 +243,5 @@ const struct dialect dialect_gemini = {
     .read_error = dialect_gemini_read_error,
     .observe_answer = observe_answer,
     .observe_limits = dialect_limits_read,
+    .write_error = write_error,
 };

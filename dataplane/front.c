@@ -3,8 +3,10 @@
 // one table of API paths:
 //
 //   /router/{name}[/v1]/API   named router         /ai[/v1]/API   unified API
-//   /api/v1/API               OpenRouter's paths   [/v1]/API      default router
+//   /api[/v1]/API             OpenRouter's paths   [/v1]/API      default router
 //   /{provider}/anything      raw                  health, /validate-router-config
+//
+// Each but the raw ones also behind /v1.
 //
 // What comes first wins: an API path is never taken for a provider (a provider may not be called
 // like a first segment of this table; the control plane refuses such a config).
@@ -115,8 +117,17 @@ static bool match_api(struct slice method, struct slice path, struct front_route
     return true;
 }
 
+static bool is_family(struct slice path)
+{
+    return slice_starts(path, SLICE("router/")) || slice_starts(path, SLICE("ai/")) ||
+           slice_starts(path, SLICE("api/"));
+}
+
 static bool match_family(struct slice method, struct slice path, struct front_route *ret)
 {
+    if (is_family(skip_prefix(path, SLICE("v1/")))) {
+        path = skip_prefix(path, SLICE("v1/"));
+    }
     if (slice_starts(path, SLICE("router/"))) {
         struct slice rest = slice_cut(slice_from(path, 7), '/', &ret->router);
 
@@ -126,8 +137,8 @@ static bool match_family(struct slice method, struct slice path, struct front_ro
         ret->unified = true;
         return match_api(method, slice_from(path, 3), ret);
     }
-    if (slice_starts(path, SLICE("api/v1/"))) {
-        return match_api(method, slice_from(path, 7), ret);
+    if (slice_starts(path, SLICE("api/"))) {
+        return match_api(method, slice_from(path, 4), ret);
     }
     return match_api(method, path, ret);
 }

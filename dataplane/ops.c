@@ -45,6 +45,20 @@ static void reply_text(struct httpd_req *q, unsigned status, const char *text)
     buf_done(&body);
 }
 
+static void refuse_method(struct httpd_req *q)
+{
+    static const struct httpd_header h[] = {
+        {{"content-type", 12}, {"text/plain; charset=utf-8", 25}},
+        {{"allow", 5}, {"GET, HEAD", 9}},
+    };
+    struct buf body;
+
+    buf_init(&body, 64);
+    buf_append_str(&body, "only GET\n");
+    httpd_reply(q, 405, h, ARRAY_LEN(h), &body);
+    buf_done(&body);
+}
+
 static void answer_metrics(struct ops *o, struct httpd_req *q)
 {
     struct buf body;
@@ -111,7 +125,7 @@ static void on_ready(void *arg, struct httpd_req *q)
 
     (void)slice_cut(httpd_target(q), '?', &path);
     if (!slice_eq_str(httpd_method(q), "GET") && !slice_eq_str(httpd_method(q), "HEAD")) {
-        reply_text(q, 405, "only GET\n");
+        refuse_method(q);
     } else if (slice_eq_str(path, "/metrics")) {
         answer_metrics(o, q);
     } else if (slice_eq_str(path, "/healthz")) {

@@ -418,13 +418,12 @@ void reply_relay_head(struct req *r)
 
 // --- errors ------------------------------------------------------------------------------------
 
-void reply_write_error(bool anthropic, enum reply_code c, struct slice message, const char *param,
-                       struct slice request_id, struct buf *out)
+void reply_write_error(const struct dialect *d, enum reply_code c, struct slice message,
+                       const char *param, struct slice request_id, struct buf *out)
 {
-    const struct dialect *d = anthropic ? &dialect_anthropic : &dialect_openai;
     struct dialect_error e = {
         .status = codes[c].status,
-        .type = anthropic ? NULL : codes[c].type,
+        .type = d == &dialect_openai ? codes[c].type : NULL,
         .code = codes[c].code,
         .param = param,
         .message = message,
@@ -445,9 +444,31 @@ void reply_refusal(struct httpd_req *q, bool anthropic, enum reply_code c, const
     struct buf body;
 
     buf_init(&body, 4096);
-    reply_write_error(anthropic, c, slice_str(message), NULL, request_id, &body);
+    reply_write_error(anthropic ? &dialect_anthropic : &dialect_openai, c, slice_str(message), NULL,
+                      request_id, &body);
     httpd_reply(q, reply_status(c), h, ARRAY_LEN(h) - (c == REPLY_OVERLOADED ? 0 : 2), &body);
     buf_done(&body);
+}
+
+// In whose words the client expects an error of ours: on a raw path the provider's (Google has
+// OpenAI's endpoints, too).
+static const struct dialect *words_of(const struct req *r)
+{
+    const struct snapshot_provider *p = NULL;
+    const struct dialect *d;
+
+    if (r->route.kind != FRONT_RAW) {
+        return r->dialect;
+    }
+    if (r->snap != NULL) {
+        p = snapshot_provider(r->snap, r->route.provider);
+    }
+    d = p == NULL ? NULL : dialect_find(slice_str(p->res->u.provider->dialect));
+    if (d == NULL || d->write_error == NULL ||
+        (d == &dialect_gemini && slice_find(r->route.rest, SLICE("/openai/")) != SIZE_MAX)) {
+        return &dialect_openai;
+    }
+    return d;
 }
 
 // The provider's error in the client's shape.
@@ -489,20 +510,32 @@ static bool goes_unchanged(struct req *r)
                            r->dialect->is_own_error(b->status, buf_slice(&b->body))));
 }
 
+// Every 429, 503 and 529 says when to come back; where nobody knows: soon, a key may be added or a
+// target recover at any moment.
+static void add_wait(struct reply_head *h, unsigned status, uint64_t wait_us)
+{
+    if (wait_us == 0 && (status == 429 || status == 503 || status == 529)) {
+        wait_us = MONO_SEC;
+    }
+    add_retry_after(h, wait_us);
+}
+
 static void upstream_error(struct req *r)
 {
     struct reply_head h;
     struct dialect_error e = {.request_id = r->request_id, .attempts = r->attempts};
+    const struct dialect *words = words_of(r);
     bool unchanged = goes_unchanged(r);
+    uint64_t wait = r->best.retry_after_us;
     struct buf body;
 
     begin_head(r, &h, unchanged ? r->best.content_type : SLICE("application/json"));
     if (r->best.status != 0) { // a 200 that was no answer makes an error of our own
         add_number(&h, "x-sluice-upstream-status", r->best.http_status);
     }
-    add_retry_after(&h, r->best.retry_after_us);
     reply_head_add(&h, "x-should-retry", r->best.should_retry);
     if (unchanged) {
+        add_wait(&h, r->best.status, wait);
         add_provider_headers(r, &h, r->best.headers, r->best.n_headers);
         send_whole(r, r->best.status, &h, &r->best.body);
         return;
@@ -511,34 +544,34 @@ static void upstream_error(struct req *r)
     if (e.no_retry && r->best.should_retry.p == NULL) {
         reply_head_add(&h, "x-should-retry", SLICE("false"));
     }
-    if (r->dialect->error_status != NULL) {
-        e.status = r->dialect->error_status(&e);
+    if (words->error_status != NULL) {
+        e.status = words->error_status(&e);
     }
+    add_wait(&h, e.status, wait);
     buf_init(&body, ATTEMPT_ERROR_MAX * 8);
-    r->dialect->write_error(&e, &body);
+    words->write_error(&e, &body);
     send_whole(r, e.status, &h, &body);
     buf_done(&body);
 }
 
 static void own_error(struct req *r)
 {
-    unsigned status = reply_status(r->fail.code);
-    uint64_t wait = r->fail.retry_after_us;
+    const struct dialect *words = words_of(r);
     struct reply_head h;
     struct buf body;
 
-    if (wait == 0 && (status == 429 || status == 503)) {
-        wait = MONO_SEC; // nobody knows: a key may be added at any moment
-    }
     begin_head(r, &h, SLICE("application/json"));
-    add_retry_after(&h, wait);
+    if (words == &dialect_anthropic && !r->route.anthropic) {
+        reply_head_add(&h, "request-id", r->request_id);
+    }
+    add_wait(&h, reply_status(r->fail.code), r->fail.retry_after_us);
     if (r->fail.code == REPLY_BUDGET_EXCEEDED) {
         reply_head_add(&h, "x-should-retry", SLICE("false"));
     }
     reply_head_add(&h, "allow", slice_str(r->fail.allow));
     buf_init(&body, 8192);
-    reply_write_error(r->route.anthropic, r->fail.code, slice_str(r->fail.message), r->fail.param,
-                      r->request_id, &body);
+    reply_write_error(words, r->fail.code, slice_str(r->fail.message), r->fail.param, r->request_id,
+                      &body);
     send_whole(r, reply_status(r->fail.code), &h, &body);
     buf_done(&body);
 }

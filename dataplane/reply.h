@@ -13,6 +13,7 @@
 #include "common/io/httpd.h"
 #include "dataplane/limit.h"
 
+struct dialect;
 struct req;
 
 // Name, status, type in OpenAI's shape, code.
@@ -91,8 +92,8 @@ void reply_failure(struct req *r);
 void reply_refusal(struct httpd_req *q, bool anthropic, enum reply_code c, const char *message,
                    struct slice request_id);
 
-// "attempts" and all in the given shape; for tests.
-void reply_write_error(bool anthropic, enum reply_code c, struct slice message, const char *param,
-                       struct slice request_id, struct buf *out);
+// An error of ours in the words of a dialect that has a write_error; for tests.
+void reply_write_error(const struct dialect *d, enum reply_code c, struct slice message,
+                       const char *param, struct slice request_id, struct buf *out);
 
 #endif

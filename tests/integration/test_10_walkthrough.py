@@ -30,6 +30,7 @@ def test_chat_through_router(up):
 
 
 @pytest.mark.parametrize("path", ["/router/production/chat/completions", "/router/production/v1/chat/completions",
+                                  "/v1/router/production/chat/completions", "/v1/ai/chat/completions", "/api/chat/completions",
                                   "/ai/chat/completions", "/ai/v1/chat/completions", "/v1/chat/completions",
                                   "/chat/completions", "/api/v1/chat/completions"])
 def test_paths(up, path):
@@ -209,6 +210,9 @@ def test_health_routes(up):
         assert up.get("/v1" + path).status == 200, path
     for path in ("/healthz", "/readyz"):
         assert request(up.ops_port, "GET", path).status == 200, path
+    for path in ("/healthz", "/metrics", "/debug/requests"):
+        r = request(up.ops_port, "POST", path, b"{}")
+        assert r.status == 405 and r.headers["allow"] == "GET, HEAD", r
 
 
 def test_helicone_block_is_said_to_have_no_effect(up):

@@ -83,6 +83,18 @@ def test_every_503_of_ours_says_when_to_come_back(up):
     assert "x-sluice-upstream-status" not in r.headers
 
 
+def test_raw_errors_are_in_the_words_of_the_provider(up):
+    """Its client reads them. Google has OpenAI's endpoints, too; this gateway reaches Gemini by them, so it has OpenAI's words."""
+    bad = {"x-api-key": "sk-sluice-nobody-nothing"}
+    r = up.post("/anthropic/v1/messages", {}, bad)
+    assert r.status == 401 and r.json()["type"] == "error" and r.json()["error"]["type"] == "authentication_error", r
+    assert r.json()["request_id"] == r.headers["request-id"] == r.headers["x-request-id"]
+    assert up.post("/openai/v1/messages", {}, bad).code == "invalid_api_key"
+    assert up.post("/gemini/v1beta/models/x:generateContent", {}, bad).code == "invalid_api_key"
+    r = up.get("/anthropic/v1/models", {"upgrade": "websocket", "connection": "upgrade"})
+    assert r.status == 501 and r.json()["error"]["type"], r
+
+
 def test_compressed(up):
     r = up.post(PATH, b"\x1f\x8b\x08", {"content-encoding": "gzip"})
     assert (r.status, r.code) == (415, "unsupported_encoding"), r

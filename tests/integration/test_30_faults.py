@@ -101,6 +101,15 @@ def test_raw_errors_are_told_from_ours(fresh, mock):
     assert "x-sluice-upstream-status" not in fresh.post("/openai/v1/chat/completions", chat("gpt")).headers
 
 
+@pytest.mark.parametrize("fault", ["status-503", "status-429", "status-529"])
+def test_a_provider_that_does_not_say_when_to_come_back(fresh, mock, fault):
+    """Relayed as it came or mapped for another dialect: a 429 or 503 names a time."""
+    mock.mode(0, fault)
+    for path, body in (("chat/completions", chat()), ("messages", chat(max_tokens=8))):
+        r = fresh.post(f"/router/one/{path}", body, {"x-sluice-no-fallback": "1"})
+        assert r.status in (429, 503, 529) and int(r.headers["retry-after"]) >= 1 and int(r.headers["retry-after-ms"]) >= 1, r
+
+
 def test_400_never_retries(fresh, mock):
     mock.mode(0, "status-400")
     assert fresh.post("/router/two/chat/completions", chat("openai/gpt-4o-mini")).status == 400

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "common/base/mono.h"
+#include "dataplane/dialect.h"
 #include "dataplane/reply.h"
 
 static struct slice find(const struct reply_head *h, const char *name)
@@ -81,21 +82,26 @@ static void never_overflows(void **state)
     arena_done(&a);
 }
 
-static void words_errors_in_both_dialects(void **state)
+static void words_errors_in_each_dialect(void **state)
 {
     struct buf b;
 
     (void)state;
     buf_init(&b, 4096);
-    reply_write_error(false, REPLY_MISSING_FIELD, SLICE("say \"what\""), "model", SLICE("id"), &b);
+    reply_write_error(&dialect_openai, REPLY_MISSING_FIELD, SLICE("say \"what\""), "model",
+                      SLICE("id"), &b);
     assert_true(slice_eq_str(buf_slice(&b),
                              "{\"error\":{\"message\":\"say \\\"what\\\"\",\"type\":\"invalid_"
                              "request_error\",\"param\":\"model\",\"code\":\"missing_field\"}}"));
     buf_clear(&b);
-    reply_write_error(true, REPLY_RATE_LIMITED, SLICE("slow"), NULL, SLICE("id"), &b);
+    reply_write_error(&dialect_anthropic, REPLY_RATE_LIMITED, SLICE("slow"), NULL, SLICE("id"), &b);
     assert_true(slice_eq_str(buf_slice(&b),
                              "{\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\","
                              "\"message\":\"slow\"},\"request_id\":\"id\"}"));
+    buf_clear(&b);
+    reply_write_error(&dialect_gemini, REPLY_RATE_LIMITED, SLICE("slow"), NULL, SLICE("id"), &b);
+    assert_true(slice_eq_str(buf_slice(&b), "{\"error\":{\"code\":429,\"message\":\"slow\","
+                                            "\"status\":\"RESOURCE_EXHAUSTED\"}}"));
     buf_done(&b);
 }
 
@@ -143,7 +149,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shows_a_limit_in_every_form),
         cmocka_unit_test(never_overflows),
-        cmocka_unit_test(words_errors_in_both_dialects),
+        cmocka_unit_test(words_errors_in_each_dialect),
         cmocka_unit_test(has_the_contract_s_codes),
     };
 
