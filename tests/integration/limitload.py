@@ -183,7 +183,7 @@ class Verdict:
         self.admitted, self.late = len(admitted), max((r - s for s, r, _ in admitted), default=0)
         self.used = sum(u for _, _, u in admitted)
         self.excess = worst_excess(admitted, l.amount, l.rate)
-        self.share, self.overloaded = None, False
+        self.share, self.overloaded, self.best = None, False, 0
         if l.rate and mine:
             times = sorted(t for _, _, t, _ in mine)
             begin = times[0] + l.per_s  # the burst of the full bucket is over
@@ -194,13 +194,24 @@ class Verdict:
             self.overloaded = len(window) * l.units > 1.3 * l.rate * (end - begin) and end - begin > 0.9 * periods * l.per_s
             self.provided, self.spent = provided, spent
             self.share = spent / provided if provided else None
+            self.best = self.best_share([(r, u) for _, r, u in admitted], window, begin, end)
+
+    def best_share(self, arrived, asked, begin, end, parts=5):
+        """Of the parts of that time: what was possible while nobody stopped a program. The last request may be under way."""
+        out, l = [], self.limit
+        for k in range(parts):
+            x, y = (begin + (end - begin) * i / parts for i in (k, k + 1))
+            could = ideal([t for t in asked if x <= t < y], l.units, l.amount, l.rate)
+            did = sum(u for r, u in arrived if x <= r < y)
+            out.append(min(1.0, (did + l.units) / could) if could else 0)
+        return max(out)
 
     def short(self, of):
         """Units by which less than this part of what the refill provided was admitted; the last request may be under way."""
         return self.provided * of - self.spent - self.limit.units
 
     def __repr__(self):
-        share = "" if self.share is None else f", {self.share:.3f} of the refill{'' if self.overloaded else ' (demand below it)'}"
+        share = "" if self.share is None else f", {self.share:.3f} of the refill ({self.best:.3f} at best){'' if self.overloaded else ' (demand below it)'}"
         return (f"{self.limit.name}: {self.limit.amount:g} {self.limit.unit}/{self.limit.per_s or 'window'}: asked {self.asked}, admitted "
                 f"{self.admitted}, nearest to the bound by {-self.excess:.6g}{share}, late by at most {self.late * 1000:.1f} ms")
 
