@@ -87,7 +87,7 @@ def limits_for(cluster, zone="UTC"):
     for l, per, more in ((Limited("small", "requests", 4, 2), "2s", {}), (Limited("large", "requests", 100, 2), "2s", {}),
                          (Limited("hour2", "requests", 60, None, weight=10), "2h", {}),
                          (Limited("day", "requests", 60, None, weight=10), "day", {"time_zone": zone})):
-        r = cluster.controls[0].admin("POST", "/keys?wait=5s", {"name": l.name, "limits": [
+        r = cluster.controls[0].sure("POST", "/keys?wait=5s", {"name": l.name, "limits": [
             {"unit": l.unit, "amount": l.amount, "per": per, "on_control_loss": "closed", **more}]})
         assert r.status == 201, r
         l.key = r.json()["key"]
@@ -123,19 +123,21 @@ def load_through_jumps(c, mock, limits, clock, moved, tag):
     print(*out, sep="\n")
     for v in out:
         assert v.excess <= 1e-6, v
-        # And it goes on: what the refill provides is admitted, but for two seconds at most that a clock may stand still.
+        # And it goes on: what is admitted of those requests elsewhere, but for two of seven seconds at most that a clock may stand still
+        # (and what a busy machine costs). Without the refill behind the first jump it would be less than half.
         if v.limit.rate and sluice.SLOW == 1:
-            assert v.used >= v.limit.amount + v.limit.rate * (7 - 2 - 1.5), v
+            asked = [t for _, k, t, _ in load.sent if limits[k] is v.limit]
+            assert v.used >= 0.5 * limitload.ideal(asked, v.limit.units, v.limit.amount, v.limit.rate, v.limit.amount), v
     return load, out
 
 
 def still_works(c, name):
     """Changes and requests, after everything."""
-    key = c.controls[0].admin("POST", "/keys?wait=5s", {"name": name})
+    key = c.controls[0].sure("POST", "/keys?wait=5s", {"name": name})
     assert key.status == 201 and not key.json()["applied"]["missing"], key
     for p in c.proxies:
         assert p.chat(key.json()["key"]).status == 200
-    gone = c.controls[0].admin("DELETE", f"/keys/{key.json()['id']}?wait=5s")
+    gone = c.controls[0].sure("DELETE", f"/keys/{key.json()['id']}?wait=5s")
     assert gone.status == 200, gone
     assert [p.models(key.json()["key"]) for p in c.proxies] == [401] * len(c.proxies)
 
@@ -180,25 +182,35 @@ def test_a_day_turns(cluster, mock, tmp_path):
     # As many as it takes here to start them and a little more.
     began = time.monotonic()
     cluster(dir="measured").stop()
-    left = 3 * sluice.SLOW + 3 * (time.monotonic() - began)
-    now = time.time()
-    midnight = calendar.timegm((*time.gmtime(now + 86400)[:3], 0, 0, 0, 0, 0, 0))
-    ahead = int(midnight - left - now)
-    turn = midnight - ahead  # by our clock
-    clock = Clock(tmp_path, "both")
-    clock.jump(ahead)
-    c = bears_it(None, clock, lambda: cluster(redis_env=clock.env, control_env=clock.env))
-    keys = [c.controls[0].admin("POST", "/keys?wait=5s", {"name": unit, "limits": [{"unit": unit, "amount": amount, "per": "day", "on_control_loss": "closed"}]}).json()["key"]
-            for unit, amount in (("requests", 20), ("tokens", 20 * 30))]
+    took = time.monotonic() - began
+    for attempt in range(3):
+        left = 3 * sluice.SLOW + 3 * took
+        now = time.time()
+        midnight = calendar.timegm((*time.gmtime(now + 86400)[:3], 0, 0, 0, 0, 0, 0))
+        ahead = int(midnight - left - now)
+        turn = midnight - ahead  # by our clock
+        clock = Clock(tmp_path, f"both{attempt}")
+        clock.jump(ahead)
+        c = bears_it(None, clock, lambda: cluster(dir=f"both{attempt}", redis_env=clock.env, control_env=clock.env))
+        keys = [c.controls[0].sure("POST", "/keys?wait=5s", {"name": unit, "limits": [{"unit": unit, "amount": amount, "per": "day", "on_control_loss": "closed"}]}).json()["key"]
+                for unit, amount in (("requests", 20), ("tokens", 20 * 30))]
+        if time.time() < turn - 2:
+            break
+        c.stop()
+        took *= 3  # the machine has become so much slower
+    assert time.time() < turn - 1, "the machine is too slow for this test"
     more = {"max_tokens": 30 - limitload.PROMPT}
     limits = [Limited("requests", "requests", 20, None), Limited("tokens", "tokens", 600, None, 30, f"openai/usage-{limitload.PROMPT}-{more['max_tokens']}", more)]
     for l, key in zip(limits, keys):
         l.key = key
-    assert time.time() < turn - 1, "the machine is too slow for this test"
-    load = Load(c.proxies, limits, turn - time.time() + 1 + 2 * sluice.SLOW, "d", pause=0.01)
+    sent = Load(c.proxies, limits, turn - time.time() + 1 + 2 * sluice.SLOW, "d", pause=0.01).sent
+    for i in range(10):  # more only where the new day came late
+        if all(sum(k == one and status == 200 for _, k, _, status in sent) > 20 for one in range(len(limits))):
+            break
+        sent += Load(c.proxies, limits, sluice.SLOW, f"d{i}", pause=0.01).sent
     arrived = limitload.arrivals(mock.file)
     for k, l in enumerate(limits):
-        mine = [(t, arrived[name]) for name, kk, t, status in load.sent if kk == k and status == 200]
+        mine = [(t, arrived[name]) for name, kk, t, status in sent if kk == k and status == 200]
         before = sum(r < turn for _, r in mine)
         print(l.name, "before", before, "after", len(mine) - before, "first after", round(min((r for _, r in mine if r >= turn), default=0) - turn, 3))
         assert 0 < before <= 20 and sum(t >= turn for t, _ in mine) <= 20 and len(mine) <= 40, l.name
