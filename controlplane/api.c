@@ -313,12 +313,12 @@ static void on_head(void *arg, struct httpd_req *q)
     }
 }
 
-// Those that compile a configuration: milliseconds. Many in one turn of the loop would keep answers
-// of Redis from being read until their time is over.
+// Those that compile a small configuration: milliseconds. Many in one turn of the loop would keep
+// answers of Redis from being read until their time is over. (Whole ones are read beside the loop.)
 static bool is_slow(const struct api_route *r)
 {
-    return r->body == API_TEXT || slice_eq_str(slice_str(r->method), "PUT") ||
-           r->fn == api_providers_delete || r->fn == api_models_delete;
+    return r->body != API_TEXT && (slice_eq_str(slice_str(r->method), "PUT") ||
+                                   r->fn == api_providers_delete || r->fn == api_models_delete);
 }
 
 // One call, then the rest of a turn for everybody else.
@@ -468,6 +468,7 @@ struct api *api_new(const struct api_config *c, struct err *e)
     a->fleet = c->fleet;
     a->upstream = c->upstream;
     a->meters = c->meters;
+    a->reader = c->reader;
     a->from = c->from;
     a->fill_gauges = c->fill_gauges;
     a->fill_arg = c->fill_arg;
@@ -480,7 +481,6 @@ struct api *api_new(const struct api_config *c, struct err *e)
     }
     list_init(&a->slow);
     a->slow_timer.fn = on_slow;
-    arena_init(&a->catalog_arena, 65536, 0);
     a->tokens = tokens_new(c->loop, c->store);
     a->events = api_events_new(a);
     return a;
@@ -518,6 +518,5 @@ void api_free(struct api **ap)
     }
     api_events_free(&a->events);
     tokens_free(&a->tokens);
-    arena_done(&a->catalog_arena);
     mem_free(a);
 }

@@ -15,6 +15,7 @@
 #include "common/io/upstream.h"
 #include "controlplane/fleet.h"
 #include "controlplane/meters.h"
+#include "controlplane/reader.h"
 #include "controlplane/store.h"
 
 #define API_BODY_MAX  (1u << 20)
@@ -26,7 +27,8 @@ struct api;
 // What a configuration that comes by PUT /config is read with: as the file of this control plane
 // is, but that files are not read.
 struct api_config_source {
-    struct env *(*read_env)(void *arg); // the caller of it frees it; NULL: no variables
+    // In the reader's thread; the caller of it frees it. NULL: no variables.
+    struct env *(*read_env)(void *arg);
     void *arg;
     bool demo;
     bool strangers; // auth.mode optional and off are allowed although others can reach a proxy
@@ -41,6 +43,7 @@ struct api_config {
     struct fleet *fleet;       // borrowed
     struct upstream *upstream; // borrowed; for tests of provider keys
     struct meters *meters;     // borrowed
+    struct reader *reader;     // borrowed; freed before the API is
     struct api_config_source from;
     void (*fill_gauges)(void *arg, struct meters_gauges *g); // those the API does not know; or NULL
     void *fill_arg;

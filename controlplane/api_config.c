@@ -78,23 +78,23 @@ static bool read_name(struct api_call *c, const char **ret)
     return true;
 }
 
-// The body, parsed. NULL: replied.
-static struct config *read_text(struct api_call *c)
+// Reads the body; then is called with what it says unless it replied.
+static void read_text(struct api_call *c, void (*then)(struct api_call *c, struct config *config))
 {
     struct slice text = httpd_body(c->q);
     const char *name;
 
     if (!read_name(c, &name)) {
-        return NULL;
+        return;
     }
     if (slice_trim(text).n == 0) {
         const struct json_at root = {0};
 
         json_note(&c->report, &root, "is required: the text of a configuration file");
         api_invalid(c);
-        return NULL;
+        return;
     }
-    return api_file_parse(c, name, text, false);
+    api_file_read(c, name, text, then);
 }
 
 static void put_errors(struct json_out *o, const struct config *config)
@@ -114,15 +114,11 @@ static void put_errors(struct json_out *o, const struct config *config)
     json_out_close(o, ']');
 }
 
-void api_config_validate(struct api_call *c)
+static void tell_problems(struct api_call *c, struct config *config)
 {
-    struct config *config = read_text(c);
     struct json_out o;
     struct buf body;
 
-    if (config == NULL) {
-        return;
-    }
     buf_init(&body, API_ANSWER_MAX);
     o = json_out_to(&body);
     json_out_open(&o, '{');
@@ -132,6 +128,11 @@ void api_config_validate(struct api_call *c)
     json_out_close(&o, '}');
     config_free(&config);
     api_send(c, 200, &body, 0);
+}
+
+void api_config_validate(struct api_call *c)
+{
+    read_text(c, tell_problems);
 }
 
 // ?dry_run=1 or true. False: replied.
@@ -179,18 +180,10 @@ static void apply_or_show(struct api_call *c, bool dry_run)
     }
 }
 
-void api_config_put(struct api_call *c)
+static void put(struct api_call *c, struct config *config)
 {
-    struct config *config;
     bool dry_run;
 
-    if (!read_dry_run(c, &dry_run) || !api_write_begin(c, NULL)) {
-        return;
-    }
-    config = read_text(c);
-    if (config == NULL) {
-        return;
-    }
     if (!config_ok(config)) {
         api_file_note(c, config, "");
         config_free(&config);
@@ -205,7 +198,18 @@ void api_config_put(struct api_call *c)
     api_file_take(c, config, NULL);
     c->w.file->source = "PUT /config";
     c->w.action = "config.put";
-    apply_or_show(c, dry_run);
+    if (read_dry_run(c, &dry_run)) { // as before it was read
+        apply_or_show(c, dry_run);
+    }
+}
+
+void api_config_put(struct api_call *c)
+{
+    bool dry_run;
+
+    if (read_dry_run(c, &dry_run) && api_write_begin(c, NULL)) {
+        read_text(c, put);
+    }
 }
 
 // --- revisions ----------------------------------------------------------------------------------

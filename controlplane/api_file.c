@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A whole configuration that came through the API: a text (PUT /config) or a revision brought back.
 //
-//   text --parse--> config --+                    +--> difference (?dry_run=1)
+//   text --reader--> config -+                    +--> difference (?dry_run=1)
 //                            +--> api_file: both -+
 //   revision of Redis -------+                    +--> one change --> in force, or all as before
+//
+// A text is read and compiled in the reader's thread (reader.h), the rest happens in the loop's.
 //
 // The change is a difference to what is there. When another file was applied meanwhile, or the same
 // resources were changed, it is made again from the newer state, a few times; with If-Match that is
@@ -11,6 +13,7 @@
 #include <stdio.h>
 
 #include "common/base/env.h"
+#include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/mono.h"
 #include "common/base/text.h"
@@ -30,6 +33,43 @@ static bool has_provider(void *ctx, struct slice name)
     return state_find(ctx, RESOURCE_PROVIDER, name) != NULL;
 }
 
+struct config *api_file_parse(struct api_call *c, const char *name, struct slice text)
+{
+    struct env *env = env_new();
+    const struct config_options o = {.env = env,
+                                     .read = document_no_files,
+                                     .demo = c->api->from.demo,
+                                     .has_provider = has_provider,
+                                     .has_ctx = store_state(c->api->store)};
+    struct config *config = config_parse(name, text, &o);
+
+    env_free(&env);
+    return config;
+}
+
+// A text that is read in the reader's thread, with all that it needs.
+struct text {
+    struct reading reading;
+    struct api_config_source from;
+    char *bytes; // owned
+    size_t n;
+    char *name;           // owned
+    struct map providers; // names of those that are there
+    struct api_call *call;
+    void (*then)(struct api_call *c, struct config *config);
+};
+
+static bool is_provider(void *ctx, struct slice name)
+{
+    return map_get(ctx, name) != NULL;
+}
+
+static bool note_provider(void *ctx, struct resource *r)
+{
+    (void)map_put(ctx, slice_str(r->id), r); // only that it is there counts
+    return true;
+}
+
 static bool lets_strangers_in(const struct config *config)
 {
     for (size_t i = 0; i < config->n_resources; i++) {
@@ -43,15 +83,12 @@ static bool lets_strangers_in(const struct config *config)
     return false;
 }
 
-static struct env *variables(struct api_call *c, bool alone)
+static struct env *variables(const struct api_config_source *from)
 {
     // What no text may ask for.
     static const char *const hidden[] = {"SLUICE_MASTER_KEY", "SLUICE_ADMIN_TOKEN"};
-    struct env *env = NULL;
+    struct env *env = from->read_env == NULL ? NULL : from->read_env(from->arg);
 
-    if (!alone && c->api->from.read_env != NULL) {
-        env = c->api->from.read_env(c->api->from.arg);
-    }
     if (env == NULL) {
         return env_new();
     }
@@ -63,37 +100,63 @@ static struct env *variables(struct api_call *c, bool alone)
     return env;
 }
 
-// Parsed once: it is most of the work of reading a small document.
-const struct catalog *api_file_catalog(struct api *a)
+static struct config *read_text(struct reading *g)
 {
-    struct problem_list problems;
-
-    if (!a->has_catalog) {
-        problem_list_init(&problems);
-        a->has_catalog = catalog_load(&a->catalog, NULL, &a->catalog_arena, &problems);
-        problem_list_done(&problems);
-    }
-    return a->has_catalog ? &a->catalog : NULL;
-}
-
-struct config *api_file_parse(struct api_call *c, const char *name, struct slice text, bool alone)
-{
-    struct env *env = variables(c, alone);
+    struct text *t = container_of(g, struct text, reading);
+    struct env *env = variables(&t->from);
     const struct config_options o = {.env = env,
                                      .read = document_no_files,
-                                     .catalog = api_file_catalog(c->api),
-                                     .demo = c->api->from.demo,
-                                     .has_provider = has_provider,
-                                     .has_ctx = store_state(c->api->store)};
-    struct config *config = config_parse(name, text, &o);
+                                     .demo = t->from.demo,
+                                     .has_provider = is_provider,
+                                     .has_ctx = &t->providers};
+    struct config *config = config_parse(t->name, SLICE_MAKE(t->bytes, t->n), &o);
 
-    if (!alone && !c->api->from.strangers && config_ok(config) && lets_strangers_in(config)) {
+    if (!t->from.strangers && config_ok(config) && lets_strangers_in(config)) {
         problem_add(&config->problems, PROBLEM_ERROR, (struct problem_place){0}, "auth.mode",
                     "must be `required` while a proxy can be reached by others (server.address); "
                     "--insecure-no-auth allows it");
     }
     env_free(&env);
     return config;
+}
+
+static void on_text(struct reading *g, struct config *config)
+{
+    struct text *t = container_of(g, struct text, reading);
+    struct api_call *c = t->call;
+
+    if (c->q == NULL) { // nothing was promised yet
+        config_free(&config);
+    } else if (config == NULL) {
+        api_error(c, 503, "store_unavailable", "this control plane ends; nothing was changed");
+    } else {
+        t->then(c, config);
+    }
+    mem_wipe(t->bytes, t->n);
+    mem_free(t->bytes);
+    mem_free(t->name);
+    map_done(&t->providers);
+    mem_free(t);
+    api_release(c);
+}
+
+void api_file_read(struct api_call *c, const char *name, struct slice text,
+                   void (*then)(struct api_call *c, struct config *config))
+{
+    struct text *t = mem_zalloc(sizeof(*t));
+
+    t->reading = (struct reading){.read = read_text, .done = on_text};
+    t->from = c->api->from;
+    t->bytes = mem_strndup(text.p, text.n);
+    t->n = text.n;
+    t->name = mem_strdup(name);
+    map_init(&t->providers);
+    state_each(store_state(c->api->store), RESOURCE_PROVIDER, SLICE_NULL, note_provider,
+               &t->providers);
+    t->call = c;
+    t->then = then;
+    api_hold(c);
+    reader_start(c->api->reader, &t->reading);
 }
 
 static struct slice less_prefix(const char *path, const char *prefix)

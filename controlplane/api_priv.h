@@ -37,14 +37,12 @@ struct api {
     struct fleet *fleet;
     struct upstream *upstream;
     struct meters *meters;
+    struct reader *reader;
     struct tokens *tokens;     // owned
     struct api_events *events; // owned
     struct list slow;          // struct api_call.waiting_turn: a turn of the loop for each
     struct loop_timer slow_timer;
     struct api_config_source from; // of PUT /config
-    struct catalog catalog;        // the built-in one, loaded at the first need
-    struct arena catalog_arena;    // of it
-    bool has_catalog;
     void (*fill_gauges)(void *arg, struct meters_gauges *g);
     void *fill_arg;
     uint8_t token_hash[32]; // keyed, so that comparing takes the same time for any token
@@ -206,8 +204,8 @@ void api_write_delete_again(struct api_call *c);
 void api_write_new_salt(struct api_call *c);
 // If-Match says another version than `version` (or there is nothing, 0): 412. False: replied.
 MUST_CHECK bool api_write_matches(struct api_call *c, uint64_t version);
-// The same of what is to be made by a PUT; with an Idempotency-Key, whose first request may have found
-// something, it is the script that says so.
+// The same of what is to be made by a PUT; with an Idempotency-Key, whose first request may have
+// found something, it is the script that says so.
 MUST_CHECK bool api_write_may_be_there(struct api_call *c);
 // Is the version among the entity tags of an If-Match?
 bool api_write_names(struct slice if_match, uint64_t version);
@@ -223,11 +221,13 @@ void api_write_common(struct api_call *c, struct buf *b, struct store_change *re
 
 // --- api_file.c ---------------------------------------------------------------------------------
 
-// Parses a text as the file of this control plane would be, without reading files; or (alone) as
-// text that knows no variables, where providers may be those of the state. Never NULL.
-struct config *api_file_parse(struct api_call *c, const char *name, struct slice text, bool alone);
-// The built-in catalogue. NULL: it cannot be loaded.
-const struct catalog *api_file_catalog(struct api *a);
+// Parses a small text that knows no variables and reads no files; providers may be those of the
+// state. Never NULL.
+struct config *api_file_parse(struct api_call *c, const char *name, struct slice text);
+// Reads a text (copied) beside the loop as the file of this control plane would be, without reading
+// files; then owns what it made. Nothing happens if the client leaves before that.
+void api_file_read(struct api_call *c, const char *name, struct slice text,
+                   void (*then)(struct api_call *c, struct config *config));
 // Notes the errors of a configuration in the call's report, their paths without `prefix`.
 void api_file_note(struct api_call *c, const struct config *config, const char *prefix);
 // Header and query values of providers that are "(hidden)", as they are shown, stay what they are

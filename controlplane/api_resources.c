@@ -130,7 +130,7 @@ static struct config *compile(struct api_call *c, enum resource_kind kind,
         json_out_close(&o, '}');
     }
     json_out_close(&o, '}');
-    config = api_file_parse(c, "body", buf_slice(&text), true);
+    config = api_file_parse(c, "body", buf_slice(&text));
     mem_wipe(text.p, text.cap);
     buf_done(&text);
     return config;

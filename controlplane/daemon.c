@@ -63,6 +63,7 @@ struct daemon {
     struct prober *prober;
     struct api *api;
     struct reader *reader;
+    struct reading file;
     struct config *wanted; // to be applied; NULL: nothing
     bool by_signal;        // ... because of SIGHUP
     bool applying, ready;
@@ -139,7 +140,8 @@ static bool opens_to_strangers(const struct config *config)
     return false;
 }
 
-// For texts that come through the API. Problems of the env file were told at the start.
+// For texts that come through the API; the reader's thread. Problems of the env file were told at
+// the start.
 static struct env *read_env(void *arg)
 {
     const struct daemon *d = arg;
@@ -272,7 +274,7 @@ static void on_applied(void *arg, const struct store_result *r)
     d->applying = false;
     if (d->newer && d->reader != NULL) { // NULL: this is the end
         d->newer = false;
-        reader_start(d->reader);
+        reader_start(d->reader, &d->file);
     }
     switch (r->outcome) {
     case STORE_DONE:
@@ -393,18 +395,21 @@ static void reload_keys(struct daemon *d)
 }
 
 // The reader's thread.
-static struct config *read_config(void *arg)
+static struct config *read_config(struct reading *g)
 {
-    const struct daemon *d = arg;
+    const struct daemon *d = container_of(g, struct daemon, file);
 
     return daemon_read_config(d->c, false);
 }
 
 // SIGHUP: the file has been read.
-static void on_config(void *arg, struct config *next)
+static void on_config(struct reading *g, struct config *next)
 {
-    struct daemon *d = arg;
+    struct daemon *d = container_of(g, struct daemon, file);
 
+    if (next == NULL && d->reader == NULL) {
+        return; // this is the end
+    }
     if (next == NULL) {
         LOG(ERROR, "config.refused", LOG_STR("file", d->c->config_file),
             LOG_STR("effect", "the old one stays"));
@@ -627,7 +632,7 @@ static void on_signal(void *arg, int signo)
 
     if (signo == SIGHUP) {
         reload_keys(d);
-        reader_start(d->reader);
+        reader_start(d->reader, &d->file);
     } else if ((signo == SIGTERM || signo == SIGINT) && !d->draining) {
         LOG(INFO, "control.stopping", LOG_INT("signal", signo));
         (void)proc_notify("STOPPING=1"); // see become_ready
@@ -640,7 +645,7 @@ static void on_signal(void *arg, int signo)
 
 static void daemon_done(struct daemon *d)
 {
-    // First: it answers what is pending, and the commit of the file sets its timer to try again.
+    // First those that answer what is pending; the commit of the file sets its timer to try again.
     reader_free(&d->reader);
     prober_free(&d->prober);
     reseal_free(&d->reseal);
@@ -761,6 +766,7 @@ static bool start_api(struct daemon *d, struct err *e)
             .fleet = d->fleet,
             .upstream = d->upstream,
             .meters = d->meters,
+            .reader = d->reader,
             .from = {.read_env = read_env, .arg = d, .demo = d->c->demo, .strangers = d->strangers},
             .fill_gauges = fill_gauges,
             .fill_arg = d},
@@ -788,10 +794,11 @@ static bool start(struct daemon *d, struct err *e)
 
     d->loop = loop_new(e);
     d->signals = d->loop == NULL ? NULL : proc_signals_new(d->loop, on_signal, d, e);
-    d->reader = d->signals == NULL ? NULL : reader_new(d->loop, read_config, on_config, d, e);
+    d->reader = d->signals == NULL ? NULL : reader_new(d->loop, e);
     if (d->reader == NULL || !proc_mkdirs(d->c->data_dir, e)) {
         return false;
     }
+    d->file = (struct reading){.read = read_config, .done = on_config};
     egress_init(&d->egress, &config_boot(d->wanted)->egress);
     d->strangers =
         d->c->insecure_no_auth || boot_is_loopback(config_boot(d->wanted)->server.address.s);

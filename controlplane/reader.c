@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//   IDLE --start--> READING (thread) --result (mailbox)--> IDLE, done
-//                      | start: again                  `--again--> READING
+//   waiting --begin--> now (thread) --made (mailbox)--> done, and the next one begins
+//      ^                 |
+//      `--started again--'
 #include "controlplane/reader.h"
 
 #include <pthread.h>
@@ -13,14 +14,13 @@
 
 struct reader {
     struct loop *loop;
-    struct config *(*read)(void *arg);
-    void (*done)(void *arg, struct config *c);
-    void *arg;
+    struct list waiting; // struct reading
+    struct reading *now; // NULL: none
     struct mbox *mbox;
     struct mbox_msg message; // the thread's until it is sent
     struct config *made;     // the same
     pthread_t thread;
-    bool reading, again, ending;
+    bool ending;
 };
 
 static void *thread_main(void *arg)
@@ -28,14 +28,28 @@ static void *thread_main(void *arg)
     struct reader *r = arg;
 
     proc_name_thread("sluice-reader");
-    r->made = r->read(r->arg);
+    r->made = r->now->read(r->now);
     CHECK(mbox_send(r->mbox, &r->message)); // one message at a time: there is room
     return NULL;
 }
 
-static void on_read(void *arg, struct mbox_msg *m)
+static void begin(struct reader *r)
+{
+    while (r->now == NULL && r->waiting.count > 0) {
+        struct reading *g = container_of(list_pop_front(&r->waiting), struct reading, node);
+
+        r->now = g;
+        if (pthread_create(&r->thread, NULL, thread_main, r) != 0) { // then as it was without one
+            r->now = NULL;
+            g->done(g, g->read(g));
+        }
+    }
+}
+
+static void on_made(void *arg, struct mbox_msg *m)
 {
     struct reader *r = arg;
+    struct reading *g = r->now;
     struct config *made = r->made;
 
     (void)m;
@@ -43,39 +57,27 @@ static void on_read(void *arg, struct mbox_msg *m)
         return; // joined already
     }
     CHECK(pthread_join(r->thread, NULL) == 0);
+    r->now = NULL;
     r->made = NULL;
-    r->reading = false;
-    if (r->again) {
-        config_free(&made);
-        reader_start(r);
-    } else {
-        r->done(r->arg, made);
-    }
+    g->done(g, made);
+    begin(r);
 }
 
-void reader_start(struct reader *r)
+void reader_start(struct reader *r, struct reading *g)
 {
-    r->again = r->reading;
-    if (r->reading) {
-        return;
-    }
-    r->reading = true;
-    if (pthread_create(&r->thread, NULL, thread_main, r) != 0) { // then as it was without one
-        r->reading = false;
-        r->done(r->arg, r->read(r->arg));
+    if (!list_in_one(&g->node)) {
+        list_push_back(&r->waiting, &g->node);
+        begin(r);
     }
 }
 
-struct reader *reader_new(struct loop *l, struct config *(*read)(void *arg),
-                          void (*done)(void *arg, struct config *c), void *arg, struct err *e)
+struct reader *reader_new(struct loop *l, struct err *e)
 {
     struct reader *r = mem_zalloc(sizeof(*r));
 
     r->loop = l;
-    r->read = read;
-    r->done = done;
-    r->arg = arg;
-    r->mbox = mbox_new(l, 1, on_read, r, e);
+    list_init(&r->waiting);
+    r->mbox = mbox_new(l, 1, on_made, r, e);
     if (r->mbox == NULL) {
         mem_free(r);
         return NULL;
@@ -86,16 +88,25 @@ struct reader *reader_new(struct loop *l, struct config *(*read)(void *arg),
 void reader_free(struct reader **rp)
 {
     struct reader *r = *rp;
+    struct list_node *n;
 
     *rp = NULL;
     if (r == NULL) {
         return;
     }
     r->ending = true;
-    if (r->reading) {
+    if (r->now != NULL) {
         CHECK(pthread_join(r->thread, NULL) == 0);
         config_free(&r->made);
+        if (!list_in_one(&r->now->node)) {
+            list_push_back(&r->waiting, &r->now->node);
+        }
     }
     mbox_free(&r->mbox); // passes on what is in it
+    while ((n = list_pop_front(&r->waiting)) != NULL) {
+        struct reading *g = container_of(n, struct reading, node);
+
+        g->done(g, NULL);
+    }
     mem_free(r);
 }

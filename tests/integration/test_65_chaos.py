@@ -299,6 +299,18 @@ def test_a_file_that_comes_while_another_is_being_applied(cluster):
     wait_for(lambda: control.admin("GET", "/routers/early").status == 404, 20, "the earlier one to be replaced")
 
 
+def test_signals_faster_than_the_file_can_be_read(cluster):
+    """SIGHUP every few milliseconds over a file that takes longer than that: it is in force while they still come."""
+    c = cluster(controls=1, proxies=0)
+    control = c.controls[0]
+    c.config.write_text(sluice.PLAIN + "".join(f"  r{i}: {{load-balance: {{chat: {{strategy: latency, providers: [openai]}}}}}}\n" for i in range(1500)))
+
+    def signal_and_look():
+        control.process.signal(signal.SIGHUP)
+        return control.admin("GET", "/routers/r1499").status == 200
+    wait_for(signal_and_look, 20, "the file to be in force")
+
+
 def frozen(redis):
     redis.process.signal(signal.SIGSTOP)
     return lambda: redis.process.signal(signal.SIGCONT)

@@ -44,8 +44,9 @@ struct fixture {
     struct fleet *fleet;
     struct upstream *upstream;
     struct meters *meters;
+    struct reader *reader;
     struct api *api;
-    pthread_t thread;
+    pthread_t thread, read_by; // by the latter the last text was read
     atomic_bool stop;          // the thread
     _Atomic uint64_t speed_us; // of its time: how much passes in 20 ms
     bool applied;
@@ -130,6 +131,12 @@ static void give_loop(struct fixture *f)
     assert_int_equal(pthread_create(&f->thread, NULL, run_loop, f), 0);
 }
 
+static struct env *read_env(void *arg)
+{
+    ((struct fixture *)arg)->read_by = pthread_self();
+    return NULL;
+}
+
 static int setup(void **state)
 {
     static struct fixture f;
@@ -151,13 +158,17 @@ static int setup(void **state)
     f.fleet = fleet_new(f.loop);
     f.upstream = upstream_new(f.loop, &(const struct upstream_config){.dial = {.proxy = ""}}, &e);
     f.meters = meters_new();
+    f.reader = reader_new(f.loop, &e);
+    assert_non_null(f.reader);
     f.api = api_new(&(const struct api_config){.loop = f.loop,
                                                .address = "127.0.0.1",
                                                .token = token,
                                                .store = f.store,
                                                .fleet = f.fleet,
                                                .upstream = f.upstream,
-                                               .meters = f.meters},
+                                               .meters = f.meters,
+                                               .reader = f.reader,
+                                               .from = {.read_env = read_env, .arg = &f}},
                     &e);
     assert_non_null(f.api);
     FAKE_MONO_UNTIL(f.loop, state_ready(f.state));
@@ -176,6 +187,7 @@ static int teardown(void **state)
     take_loop(f);
     json_free(&f->doc);
     buf_done(&f->text);
+    reader_free(&f->reader);
     store_free(&f->store);
     api_free(&f->api);
     upstream_free(&f->upstream);
@@ -875,6 +887,21 @@ static void nothing_is_tried_again_for_nobody(void **state)
     give_loop(f); // the other one waits until teardown ends it
 }
 
+// A text of thousands of routers would keep the loop, and all that waits for leases, for a while.
+static void a_text_is_read_beside_the_loop(void **state)
+{
+    struct fixture *f = *state;
+    const struct extra yaml = {.headers = {"content-type: application/yaml"}, .n = 1};
+    struct slice text = SLICE("routers:\n  a: {}\n");
+
+    f->read_by = f->thread;
+    assert_int_equal(call_with(f, "POST", "/admin/v1/config/validate", text, &yaml), 200);
+    assert_false(pthread_equal(f->read_by, f->thread));
+    f->read_by = f->thread;
+    assert_int_equal(call_with(f, "PUT", "/admin/v1/config?dry_run=1", text, &yaml), 200);
+    assert_false(pthread_equal(f->read_by, f->thread));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -889,6 +916,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(tokens_types_and_encodings, setup, teardown),
         cmocka_unit_test_setup_teardown(versions_and_repeats, setup, teardown),
         cmocka_unit_test_setup_teardown(lists_have_pages, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_text_is_read_beside_the_loop, setup, teardown),
         cmocka_unit_test_setup_teardown(reads_of_all_kinds, setup, teardown),
         cmocka_unit_test_setup_teardown(openapi_names_every_route, setup, teardown),
         cmocka_unit_test_setup_teardown(without_redis_writes_are_refused_and_reads_go_on, setup,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loop goes on while a file is read, one reading at a time; who asks meanwhile is told of a
-// later one.
+// The loop goes on while something is read, one reading at a time; each is told of, also when it
+// was started again meanwhile.
 #include "controlplane/reader.h"
 
 #include <setjmp.h>
@@ -17,18 +17,18 @@
 
 // Readings wait until the test lets them go on.
 struct fixture {
+    struct reading file, text;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     unsigned begun, allowed, readers; // under the lock
     bool fails;                       // the same
     struct loop *loop;
     struct reader *reader;
-    unsigned done, nothing; // loop
+    unsigned done, nothing, texts; // loop
 };
 
-static struct config *read_slowly(void *arg)
+static struct config *read_slowly(struct fixture *f)
 {
-    struct fixture *f = arg;
     struct config *c;
     struct env *env;
     unsigned mine;
@@ -53,9 +53,28 @@ static struct config *read_slowly(void *arg)
     return c;
 }
 
-static void on_done(void *arg, struct config *c)
+static struct config *read_file(struct reading *g)
 {
-    struct fixture *f = arg;
+    return read_slowly(container_of(g, struct fixture, file));
+}
+
+static struct config *read_text(struct reading *g)
+{
+    return read_slowly(container_of(g, struct fixture, text));
+}
+
+static void on_text(struct reading *g, struct config *c)
+{
+    struct fixture *f = container_of(g, struct fixture, text);
+
+    f->texts++;
+    f->nothing += c == NULL;
+    config_free(&c);
+}
+
+static void on_done(struct reading *g, struct config *c)
+{
+    struct fixture *f = container_of(g, struct fixture, file);
 
     f->done++;
     f->nothing += c == NULL;
@@ -90,11 +109,12 @@ static int setup(void **state)
 {
     static struct fixture f;
 
-    f = (struct fixture){.done = 0};
+    f = (struct fixture){.file = {.read = read_file, .done = on_done},
+                         .text = {.read = read_text, .done = on_text}};
     pthread_mutex_init(&f.lock, NULL);
     pthread_cond_init(&f.changed, NULL);
     f.loop = loop_new(NULL);
-    f.reader = reader_new(f.loop, read_slowly, on_done, &f, NULL);
+    f.reader = reader_new(f.loop, NULL);
     assert_non_null(f.reader);
     *state = &f;
     return 0;
@@ -115,7 +135,7 @@ static void the_loop_goes_on(void **state)
 {
     struct fixture *f = *state;
 
-    reader_start(f->reader);
+    reader_start(f->reader, &f->file);
     until_begun(f, 1);
     loop_turn(f->loop, 0);
     assert_int_equal(f->done, 0);
@@ -125,40 +145,74 @@ static void the_loop_goes_on(void **state)
     pthread_mutex_lock(&f->lock);
     f->fails = true;
     pthread_mutex_unlock(&f->lock);
-    reader_start(f->reader);
+    reader_start(f->reader, &f->file);
     allow(f, 1);
     until_done(f, 2);
     assert_int_equal(f->nothing, 1);
 }
 
-static void who_asks_meanwhile_hears_of_a_later_one(void **state)
+// However often it is started: what is being read is told of, and then the newest is read once.
+static void what_is_being_read_is_not_thrown_away(void **state)
 {
     struct fixture *f = *state;
 
-    reader_start(f->reader);
-    until_begun(f, 1);
-    for (int i = 0; i < 3; i++) {
-        reader_start(f->reader);
+    for (unsigned i = 1; i <= 20; i++) {
+        for (int k = 0; k < 3; k++) {
+            reader_start(f->reader, &f->file);
+        }
+        until_begun(f, i);
+        for (int k = 0; k < 3; k++) { // before it is made
+            reader_start(f->reader, &f->file);
+        }
+        allow(f, 1);
+        until_done(f, i);
     }
-    allow(f, 2);
-    until_done(f, 1);
-    assert_int_equal(f->begun, 2);
+    allow(f, 1);
+    until_done(f, 21);
     for (int i = 0; i < 3; i++) {
         loop_turn(f->loop, 0);
     }
-    assert_int_equal(f->done, 1);
+    assert_int_equal(f->begun, 21);
+    assert_int_equal(f->done, 21);
 }
 
-// With a reading under way, and with one that is done and not told of.
+// A file that is read over and over lets others have their turn.
+static void they_take_turns(void **state)
+{
+    struct fixture *f = *state;
+
+    reader_start(f->reader, &f->file);
+    until_begun(f, 1);
+    reader_start(f->reader, &f->text);
+    reader_start(f->reader, &f->file);
+    allow(f, 1);
+    until_done(f, 1);
+    allow(f, 1);
+    while (f->texts == 0) {
+        loop_turn(f->loop, 20 * MONO_MS);
+    }
+    assert_int_equal(f->done, 1);
+    allow(f, 1);
+    until_done(f, 2);
+    assert_int_equal(f->texts, 1);
+}
+
+// With a reading under way, with one that is made and not told of, with some that wait: all are
+// told that there is nothing.
 static void it_ends_at_any_time(void **state)
 {
     struct fixture *f = *state;
 
-    reader_start(f->reader);
+    reader_start(f->reader, &f->file);
     until_begun(f, 1);
+    reader_start(f->reader, &f->file);
+    reader_start(f->reader, &f->text);
     allow(f, 1);
     reader_free(&f->reader);
-    assert_int_equal(f->done, 0);
+    assert_int_equal(f->done, 1);
+    assert_int_equal(f->texts, 1);
+    assert_int_equal(f->nothing, 2);
+    assert_int_equal(f->begun, 1);
     assert_null(f->reader);
 }
 
@@ -166,7 +220,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_loop_goes_on, setup, teardown),
-        cmocka_unit_test_setup_teardown(who_asks_meanwhile_hears_of_a_later_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_being_read_is_not_thrown_away, setup, teardown),
+        cmocka_unit_test_setup_teardown(they_take_turns, setup, teardown),
         cmocka_unit_test_setup_teardown(it_ends_at_any_time, setup, teardown),
     };
 
