@@ -273,7 +273,7 @@ void keys_unref(struct keys **k)
 
 // ---- making ----------------------------------------------------------------------------------
 
-// Writes a new file; an existing one is an error unless may_exist.
+// Writes a new file; one that is there is left alone (*ret_exists). False: not written.
 static bool write_new(const char *path, struct slice text, bool *ret_exists, struct err *e)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

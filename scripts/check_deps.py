@@ -99,6 +99,7 @@ CALL = re.compile(r"(?<![\w.>])(\w+)[ \t\n]*\(")
 GUARD = re.compile(r"^#ifndef (\w+)\n#define (\w+)\n", re.M)
 # What a comment or a page of ours names; "_turns.c" is short for one of a family.
 NAMED_FILE = re.compile(r"(?<![\w*{}<>$/.-])(?:[\w-]+/)*(?!_)[\w-][\w.-]*\.(?:c|h|md|lua|py|proto|sh|def)\b(?![\w/(])")
+LINK = re.compile(r"\]\(((?!https?:)[^)#\s]+)[^)]*\)")
 LIBRARY_HEADER = "|".join([*LIBRARIES.values(), *(p for p, _ in FOLDER_LIBRARIES.values()), r"sys/\w+\.h"])
 LEFTOVER = re.compile(r"\b(TODO|FIXME|XXX)\b")
 # Comments, strings and character constants, in the order the compiler would find them.
@@ -141,11 +142,13 @@ class Checker:
         return found
 
     def names(self):
-        """Base names of all files of the tree, to look up what is named in prose."""
+        """All files of the tree, each by its path and by every end of it ("a/b.c", "b.c")."""
         found = set()
         for at, dirs, names in os.walk(self.root):
             dirs[:] = [d for d in dirs if not d.startswith(".") and d not in ("build", "node_modules")]
-            found |= set(names)
+            for name in names:
+                parts = (Path(at) / name).relative_to(self.root).parts
+                found |= {"/".join(parts[i:]) for i in range(len(parts))}
         return found
 
     def check_named(self, paths):
@@ -155,10 +158,13 @@ class Checker:
         for path in paths + [p for p in pages if (self.root / p).exists()]:
             text = (self.root / path).read_text(encoding="utf-8")
             parts = [(m.start(), m.group()) for m in TOKEN.finditer(text) if m.group()[0] == "/"]
+            for m in LINK.finditer(text) if path.endswith(".md") else []:
+                if not ((self.root / path).parent / m.group(1)).exists():
+                    self.say(path, text.count("\n", 0, m.start()) + 1, f"links to {m.group(1)}, which is not there")
             for at, part in [(0, text)] if path.endswith(".md") else parts:
                 for m in NAMED_FILE.finditer(part):
                     name = m.group()
-                    if Path(name).name not in known and not re.fullmatch(LIBRARY_HEADER, name):
+                    if name not in known and not re.fullmatch(LIBRARY_HEADER, name):
                         self.say(path, text.count("\n", 0, at + m.start()) + 1, f"names {name}, which is not there")
 
     def check_file(self, path):

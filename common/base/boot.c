@@ -199,7 +199,9 @@ static const struct conf_field redis_fields[] = {
      .help = "`unix:/path` or `redis://[user:pass@]host:port/db`. `rediss://` is not part of this "
      "version: use stunnel or a unix socket. `sluice up` starts its own Redis."},
     {.key = "connection-timeout", .type = CONF_DURATION, R(connection_timeout_us), .def = "1s",
-     .min = 1000, .max = 60 * SEC, .help = "How long a connection may take."},
+     .min = 1000, .max = 60 * SEC,
+     .inert = "has no effect in this version: a connection to Redis has 2 s to come up",
+     .help = "Read; not used by this version: a connection to Redis has 2 s to come up."},
 };
 const struct conf_table boot_redis_table = {
     .name = "redis",

@@ -57,7 +57,7 @@ enum boot_exporter { BOOT_EXPORT_NONE, BOOT_EXPORT_OTLP };
 struct boot_telemetry {
     const struct node *node;
     struct conf_text level; // env_logger syntax: "info,ai_gateway=trace"
-    int exporter;
+    int exporter;           // read; no effect, like these:
     struct conf_text otlp_endpoint, service_name;
     bool propagate;
     int format;
@@ -75,7 +75,7 @@ struct boot_egress {
 struct boot_redis {
     const struct node *node;
     struct conf_text url;
-    uint64_t connection_timeout_us;
+    uint64_t connection_timeout_us; // read; no effect
 };
 
 struct boot_admin {

@@ -78,7 +78,7 @@ struct problem_place problem_place_of_key(const struct node *n)
     return (struct problem_place){n->file, n->key_line, n->key_col};
 }
 
-void problem_render(const struct problem *p, struct buf *out)
+static void render(const struct problem *p, struct buf *out)
 {
     if (p->place.file != NULL && p->place.line != 0) {
         buf_printf(out, "%s:%u:%u: ", p->place.file, p->place.line, p->place.col);
@@ -101,7 +101,7 @@ void problem_render_all(const struct problem_list *l, struct buf *out)
     size_t all = l->errors + l->warnings + l->notices;
 
     for (const struct problem *p = l->first; p != NULL; p = p->next) {
-        problem_render(p, out);
+        render(p, out);
         buf_append_char(out, '\n');
     }
     if (all > l->kept) {

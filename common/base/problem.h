@@ -52,10 +52,8 @@ void problem_add(struct problem_list *l, enum problem_level level, struct proble
 struct problem_place problem_place_of(const struct node *n);
 struct problem_place problem_place_of_key(const struct node *n);
 
-// "file:line:col: warning: path: message" (errors have no word in front, notices "note"), without
-// newline.
-void problem_render(const struct problem *p, struct buf *out);
-// One line each, in order, and a last line when some were not kept.
+// "file:line:col: warning: path: message" for each, in order (errors have no word in front, notices
+// "note"), and a last line when some were not kept.
 void problem_render_all(const struct problem_list *l, struct buf *out);
 
 // What a value looks like in a message: quoted, cut at 40 bytes, "(a secret)" where its text came

@@ -140,19 +140,6 @@ const struct conf_entry *catalog_provider(const struct catalog *c, struct slice 
     return NULL;
 }
 
-const struct conf_entry *catalog_model(const struct catalog *c, struct slice name)
-{
-    for (size_t i = 0; i < c->models.n; i++) {
-        const struct conf_entry *e = &c->models.items[i];
-
-        if (slice_eq_str(name, e->name) ||
-            in(&((const struct schema_model *)e->value)->aliases, name)) {
-            return e;
-        }
-    }
-    return NULL;
-}
-
 const struct conf_entry *catalog_vendor(const struct catalog *c, struct slice model)
 {
     for (size_t i = 0; i < c->providers.n; i++) {

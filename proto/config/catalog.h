@@ -26,9 +26,8 @@ bool catalog_load(struct catalog *out, const char *dir, struct arena *a,
 // The built-in catalogue, read at the first call and kept until the process ends. Any thread.
 const struct catalog *catalog_builtin(void);
 
-// By name or alias; NULL if absent. Borrowed.
+// A provider by name or alias; NULL if absent. Borrowed.
 const struct conf_entry *catalog_provider(const struct catalog *c, struct slice name);
-const struct conf_entry *catalog_model(const struct catalog *c, struct slice name);
 // The provider whose `model-names` match a bare model name; NULL if none.
 const struct conf_entry *catalog_vendor(const struct catalog *c, struct slice model);
 

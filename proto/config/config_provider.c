@@ -546,7 +546,7 @@ static void put_limit_headers(const struct config_provider *p, struct resource *
 
 // --- probes --------------------------------------------------------------------------------------
 
-// After put_dialect and the keys: only now is it known whether it needs one.
+// After config_dialect_put and the keys: only now is it known whether it needs one.
 static void put_probe(const struct config_provider *p, struct resource *r)
 {
     static const enum resource_probe probes[] = {

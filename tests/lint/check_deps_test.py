@@ -60,8 +60,8 @@ CASES = [
      ["a.h:1: has no include guard", "WRONG_H is not of the form", "SLUICE_C_H is also used by"]),
     ("SPDX line", {"cli/a.c": "int x;\n"}, ["must start with the SPDX line"]),
     ("what is named is there", {"cli/a.c": SPDX + '// See b.c, cli/a.c and docs/c.md; _x.c is short, sys/uio.h not ours\nchar s[] = "d.c";\n',
-                                "README.md": "`cli/e.c`, [a](cli/a.c)\n"},
-     ["cli/a.c:2: names b.c", "cli/a.c:2: names docs/c.md", "README.md:1: names cli/e.c"]),
+                                "README.md": "`cli/e.c`, [a](cli/a.c), [b](x#y), [c](https://z/)\n"},
+     ["cli/a.c:2: names b.c", "cli/a.c:2: names docs/c.md", "README.md:1: names cli/e.c", "README.md:1: links to x,"]),
     ("leftovers", {"cli/a.c": SPDX + "// TO" + "DO: later\n"}, ["leftover"]),
 ]
 

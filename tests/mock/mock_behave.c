@@ -44,7 +44,7 @@ static const struct word words[] = {
     {"early", ARG_FLAG, MOCK_EARLY, 0, 0},
     {"empty-deltas", ARG_U32, 0, FIELD(empty_deltas), 0},
     {"end-after", ARG_I64, 0, FIELD(end_after), 0},
-    {"error-event", ARG_FLAG, 0, 0, 0}, // see apply_flag
+    {"error-event", ARG_FLAG, 0, 0, 0}, // see apply_bare
     {"error-event-after", ARG_I64, 0, FIELD(error_after), 0},
     {"event-size", ARG_SIZE, 0, FIELD(event_size), 0},
     {"fail-first", ARG_U32, 0, FIELD(fail_first), 0},

@@ -128,6 +128,21 @@ static void helicones_telemetry_sets_the_level(void **state)
     assert_int_equal(problems.warnings, 0);
 }
 
+static void what_has_no_effect_is_said(void **state)
+{
+    static const char *const texts[] = {"telemetry: {exporter: otlp}",
+                                        "redis: {url: 'unix:/r', connection-timeout: 5s}"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        struct boot b;
+        size_t before = problems.warnings;
+
+        assert_true(read_boot(texts[i], &b));
+        assert_int_equal(problems.warnings, before + 1);
+    }
+}
+
 static void what_needs_a_restart_is_named(void **state)
 {
     struct boot a, b;
@@ -166,6 +181,7 @@ int main(void)
         T(sections_of_others_are_skipped_and_mistakes_are_not),
         T(everything_can_be_set),
         T(helicones_telemetry_sets_the_level),
+        T(what_has_no_effect_is_said),
         T(what_needs_a_restart_is_named),
         T(loopback_is_recognised),
     };

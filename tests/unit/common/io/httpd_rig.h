@@ -315,7 +315,8 @@ static inline struct slice rig_value(struct slice head, const char *name)
     return SLICE_NULL;
 }
 
-// Decodes the chunks at *p in place; true when complete, *ret_rest = bytes behind.
+// Decodes the chunks at *p in place; true when complete: *ret_n bytes of data, from *ret_used
+// bytes.
 static inline bool rig_dechunk(char *p, size_t n, size_t *ret_n, size_t *ret_used)
 {
     size_t at = 0, out = 0;
