@@ -66,6 +66,13 @@ static inline void fake_mono_run(void)
     atomic_store(&fake_mono_runs, true);
 }
 
+// It stands at the machine's time: for threads that wait for a time themselves (condition
+// variables).
+static inline void fake_mono_begin_now(void)
+{
+    atomic_store(&fake_mono_moved_us, fake_mono_real_us());
+}
+
 // The wall's time is the machine's: for what has to agree with that of a real Redis.
 static inline void fake_mono_use_real_wall(void)
 {

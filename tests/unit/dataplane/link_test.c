@@ -127,7 +127,6 @@ static void nobody_is_there(void **state)
     const struct message_usage_record record = {.provider = "openai"};
     const struct message_lease_item item = {.limit_id = "a", .want = 1};
     struct link_stats s;
-    uint64_t start;
     struct link *l;
 
     lc.data_dir = f->dir;
@@ -143,9 +142,7 @@ static void nobody_is_there(void **state)
     assert_false(s.connected);
     assert_int_equal(s.seq, 0);
     link_mute(l);
-    start = mono_now_us();
-    link_stop(&l, 100 * MONO_MS); // the flush has a limit
-    assert_true(mono_now_us() - start < 5 * MONO_SEC);
+    link_stop(&l, 100 * MONO_MS); // the flush has a limit: this would wait for ever
     assert_int_equal(atomic_load(&f->snapshots), 0);
     link_mute(NULL);
 }

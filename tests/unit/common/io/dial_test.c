@@ -17,6 +17,8 @@
 #include "common/io/dial.h"
 #include "tests/unit/common/io/peer.h"
 
+#define PATIENCE (120 * MONO_SEC)
+
 // --- resolver ------------------------------------------------------------------------------------
 
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -149,7 +151,7 @@ static void plain_connections_belong_to_the_caller(void **state)
     int listener = peer_listen(8, &port), s;
 
     (void)state;
-    start(&p, "http", "127.0.0.1", port, MONO_SEC);
+    start(&p, "http", "127.0.0.1", port, PATIENCE);
     expect(&p, DIAL_OK);
     s = peer_accept(l, listener);
     assert_true(dial_is_plain(p.c));
@@ -182,15 +184,15 @@ static void failures_are_told_apart(void **state)
     int closed = peer_listen(-1, &port);
 
     (void)state;
-    start(&p, "http", "127.0.0.1", port, MONO_SEC);
+    start(&p, "http", "127.0.0.1", port, PATIENCE);
     expect(&p, DIAL_REFUSED);
     assert_true(p.message[0] != '\0');
     dial_close(&p.c);
     p.close_inside = true;
-    start(&p, "http", "127.0.0.1", port, MONO_SEC);
+    start(&p, "http", "127.0.0.1", port, PATIENCE);
     expect(&p, DIAL_REFUSED);
     assert_null(p.c);
-    start(&p, "http", "none.test", port, MONO_SEC);
+    start(&p, "http", "none.test", port, PATIENCE);
     expect(&p, DIAL_DNS_FAILED);
     (void)close(closed);
 }
@@ -214,7 +216,7 @@ static void a_full_backlog_times_out(void **state)
     expect(&p, DIAL_TIMED_OUT);
     assert_true(mono_now_us() - before >= 100 * MONO_MS);
     // Close while connecting.
-    start(&p, "http", "127.0.0.1", port, MONO_SEC);
+    start(&p, "http", "127.0.0.1", port, PATIENCE);
     loop_turn(l, 0);
     loop_turn(l, 0);
     dial_close(&p.c);
@@ -258,7 +260,7 @@ static void many_connections_spread_over_small_multis(void **state)
     for (int round = 0; round < 2; round++) {
         for (size_t i = 0; i < N; i++) {
             p[i] = (struct probe){.calls = 0};
-            start(&p[i], "http", "127.0.0.1", port, 5 * MONO_SEC);
+            start(&p[i], "http", "127.0.0.1", port, PATIENCE);
         }
         for (size_t i = 0; i < N; i++) {
             expect(&p[i], DIAL_OK);
@@ -284,9 +286,9 @@ static void one_resolution_per_name_at_a_time(void **state)
     (void)state;
     gate_set(false);
     for (size_t i = 0; i < ARRAY_LEN(p); i++) {
-        start(&p[i], "http", "slow.test", port, 5 * MONO_SEC);
+        start(&p[i], "http", "slow.test", port, PATIENCE);
     }
-    start(&other, "http", "quick.test", port, 5 * MONO_SEC);
+    start(&other, "http", "quick.test", port, PATIENCE);
     expect(&other, DIAL_OK); // another name is not held up
     PEER_UNTIL(l, waiting == 1);
     assert_int_equal(lookups, 2);
@@ -297,7 +299,7 @@ static void one_resolution_per_name_at_a_time(void **state)
     }
     dial_close(&other.c);
     assert_int_equal(lookups, 2); // and the cache is shared by all multis
-    start(&other, "http", "slow.test", port, 5 * MONO_SEC);
+    start(&other, "http", "slow.test", port, PATIENCE);
     expect(&other, DIAL_OK);
     dial_close(&other.c);
     assert_int_equal(lookups, 2);
@@ -311,7 +313,7 @@ static void a_failed_resolution_fails_all_who_wait(void **state)
     (void)state;
     gate_set(false);
     for (size_t i = 0; i < ARRAY_LEN(p); i++) {
-        start(&p[i], "http", "slow-none.test", 80, 5 * MONO_SEC);
+        start(&p[i], "http", "slow-none.test", 80, PATIENCE);
     }
     PEER_UNTIL(l, waiting == 1);
     gate_set(true);
@@ -330,12 +332,12 @@ static void closing_never_waits_for_dns(void **state)
     (void)state;
     gate_set(false);
     for (size_t i = 0; i < ARRAY_LEN(p); i++) {
-        start(&p[i], "http", "slow2.test", port, 5 * MONO_SEC);
+        start(&p[i], "http", "slow2.test", port, PATIENCE);
     }
     PEER_UNTIL(l, waiting == 1);
     dial_close(&p[0].c); // the leader; returns although the gate is shut
     dial_close(&p[1].c); // one who waits
-    start(&p[1], "http", "slow2.test", port, 5 * MONO_SEC);
+    start(&p[1], "http", "slow2.test", port, PATIENCE);
     loop_turn(l, 0);
     assert_int_equal(lookups, 1); // the orphan still leads
     gate_set(true);
@@ -354,7 +356,7 @@ static void those_who_wait_time_out_by_themselves(void **state)
 
     (void)state;
     gate_set(false);
-    start(&leader, "http", "slow3.test", 80, 60 * MONO_SEC);
+    start(&leader, "http", "slow3.test", 80, PATIENCE);
     start(&brief, "http", "slow3.test", 80, 30 * MONO_MS);
     expect(&brief, DIAL_TIMED_OUT);
     assert_int_equal(leader.calls, 0);
@@ -375,7 +377,7 @@ static void a_leader_that_times_out_is_followed(void **state)
     (void)state;
     gate_set(false);
     start(&leader, "http", "slow4.test", port, 30 * MONO_MS);
-    start(&next, "http", "slow4.test", port, 10 * MONO_SEC);
+    start(&next, "http", "slow4.test", port, PATIENCE);
     expect(&leader, DIAL_TIMED_OUT);
     PEER_UNTIL(l, waiting == 2);
     gate_set(true);
@@ -401,7 +403,7 @@ static void an_egress_proxy_is_asked_for_a_tunnel(void **state)
     (void)state;
     (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u", port);
     use_config(&(struct dial_config){.proxy = url});
-    start(&p, "http", "far.away.test", 81, MONO_SEC);
+    start(&p, "http", "far.away.test", 81, PATIENCE);
     s = peer_accept(l, listener);
     while (strstr(head, "\r\n\r\n") == NULL) {
         PEER_UNTIL(l, (n = recv(s, head + have, sizeof(head) - 1 - have, 0)) > 0);
@@ -416,7 +418,7 @@ static void an_egress_proxy_is_asked_for_a_tunnel(void **state)
     dial_close(&p.c);
     (void)close(s);
 
-    start(&p, "http", "far.away.test", 81, MONO_SEC);
+    start(&p, "http", "far.away.test", 81, PATIENCE);
     s = peer_accept(l, listener);
     PEER_UNTIL(l, recv(s, head, sizeof(head), 0) > 0);
     peer_send(s, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
@@ -435,7 +437,7 @@ static void the_environment_is_not_asked(void **state)
     (void)state;
     assert_int_equal(setenv("http_proxy", "http://127.0.0.1:1", 1), 0);
     assert_int_equal(setenv("ALL_PROXY", "http://127.0.0.1:1", 1), 0);
-    start(&p, "http", "127.0.0.1", port, MONO_SEC);
+    start(&p, "http", "127.0.0.1", port, PATIENCE);
     expect(&p, DIAL_OK);
     dial_close(&p.c);
     (void)unsetenv("http_proxy");
@@ -472,13 +474,13 @@ static void tls_is_verified_and_speaks_http_1_1(void **state)
     if (!peer_tls_start(&tls)) {
         skip();
     }
-    start(&p, "https", "127.0.0.1", tls.port, 5 * MONO_SEC);
+    start(&p, "https", "127.0.0.1", tls.port, PATIENCE);
     expect(&p, DIAL_TLS_FAILED); // not signed by anyone we know
     dial_close(&p.c);
 
     use_config(&(struct dial_config){.proxy = "", .ca_file = tls.cert});
     for (int i = 0; i < 2; i++) {
-        start(&p, "https", "localhost", tls.port, 5 * MONO_SEC);
+        start(&p, "https", "localhost", tls.port, PATIENCE);
         expect(&p, DIAL_OK);
         assert_false(dial_is_plain(p.c));
         // The second connection resumes the first one's session: the cache is shared.
@@ -487,12 +489,12 @@ static void tls_is_verified_and_speaks_http_1_1(void **state)
                         : "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhttp/1.1 1");
         dial_close(&p.c);
     }
-    start(&p, "https", "quick.test", tls.port, 5 * MONO_SEC);
+    start(&p, "https", "quick.test", tls.port, PATIENCE);
     expect(&p, DIAL_TLS_FAILED); // another name than the certificate's
     dial_close(&p.c);
 
     use_config(&(struct dial_config){.proxy = "", .insecure_tls = true});
-    start(&p, "https", "quick.test", tls.port, 5 * MONO_SEC);
+    start(&p, "https", "quick.test", tls.port, PATIENCE);
     expect(&p, DIAL_OK);
     dial_close(&p.c);
     peer_tls_stop(&tls);
@@ -509,7 +511,7 @@ static void a_silent_tls_server_times_out(void **state)
     s = peer_accept(l, listener);
     expect(&p, DIAL_TIMED_OUT);
     (void)close(s);
-    start(&p, "https", "127.0.0.1", port, 5 * MONO_SEC);
+    start(&p, "https", "127.0.0.1", port, PATIENCE);
     s = peer_accept(l, listener);
     peer_send(s, "HTTP/1.1 400 Bad Request\r\n\r\n");
     expect(&p, DIAL_TLS_FAILED);

@@ -52,7 +52,7 @@ static void names_and_numbers(void **state)
     assert_non_null(
         dns_resolve(d, "x123456789012345678901234567890123456789012345678901234567890123x.invalid",
                     note, &none, &e));
-    while (none.calls == 0) {
+    while (v4.calls + v6.calls + local.calls + none.calls < 4) {
         loop_turn(l, 10 * MONO_MS);
     }
     assert_int_equal(v4.n, 1);

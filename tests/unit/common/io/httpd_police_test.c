@@ -203,6 +203,8 @@ static void garbage_is_closed(void **state)
         struct rig_answer a;
 
         assert_true(rig_try_send(fd, bytes[i].p, bytes[i].n));
+        rig_turns(10);
+        fake_mono_advance(200 * MONO_MS); // what still looks like the beginning of something
         a = rig_read(fd, false);
         if (a.status != 0 && a.status != 400 && a.status != 505) {
             fail_msg("%zu: %u", i, a.status);

@@ -8,6 +8,7 @@
 #include "common/base/mem.h"
 #include "common/io/httpd.h"
 #include "tests/unit/common/io/peer.h"
+#include "tests/unit/fake_mono.h"
 
 #define RIG_MAX 64 // exchanges per test
 

@@ -29,15 +29,11 @@
 #include "common/base/mono.h"
 #include "common/io/loop.h"
 
-#define PEER_PATIENCE (10 * MONO_SEC)
-
-// Turns the loop until cond holds; fails the test when it does not within PEER_PATIENCE.
+// Turns the loop until cond holds; a test that hangs is killed by ctest.
 #define PEER_UNTIL(l, cond)                                                                        \
     do {                                                                                           \
-        uint64_t peer_end_ = mono_now_us() + PEER_PATIENCE;                                        \
         while (!(cond)) {                                                                          \
             loop_turn((l), 5 * MONO_MS);                                                           \
-            assert_true(mono_now_us() < peer_end_);                                                \
         }                                                                                          \
     } while (0)
 

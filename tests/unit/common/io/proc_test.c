@@ -225,11 +225,10 @@ static void signals_arrive_on_the_loop(void **state)
     n_signals = 0;
     pid = proc_spawn(&child, NULL);
     assert_true(pid > 0);
-    while (n_signals < 1) {
+    do { // it may also tell of one that was stopped
         loop_turn(l, UINT64_MAX);
-    }
-    assert_int_equal(signals[0], SIGCHLD);
-    assert_true(proc_reap(&reaped, &status));
+        assert_true(n_signals == 0 || signals[0] == SIGCHLD);
+    } while (n_signals == 0 || !proc_reap(&reaped, &status));
     assert_int_equal(reaped, pid);
     assert_int_equal(status, 0);
     assert_false(proc_reap(&reaped, &status));
