@@ -3,7 +3,8 @@
 # sluice tool) and `--target tools` (sluice, sluice-mock). Nobody in them is root and nothing but /data is written
 # to, so they run with a read-only root and no capabilities (compose.yaml, helm/sluice).
 FROM debian:bookworm-slim AS build
-RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev cmake ninja-build pkg-config \
+RUN apt-get -o Acquire::Retries=5 update \
+    && apt-get -o Acquire::Retries=5 install -y --no-install-recommends gcc libc6-dev cmake ninja-build pkg-config \
       libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev libhiredis-dev libyaml-dev libnanomsg-dev \
       libprotobuf-c-dev protobuf-c-compiler libsodium-dev \
     && rm -rf /var/lib/apt/lists/*
@@ -14,7 +15,8 @@ RUN cmake --preset release && cmake --build --preset release --target sluice slu
 
 FROM debian:bookworm-slim AS base
 # curl is for the health checks; its library is needed anyway.
-RUN apt-get update && apt-get install -y --no-install-recommends libmicrohttpd12 libcurl4 libjansson4 \
+RUN apt-get -o Acquire::Retries=5 update \
+    && apt-get -o Acquire::Retries=5 install -y --no-install-recommends libmicrohttpd12 libcurl4 libjansson4 \
       libhiredis0.14 libyaml-0-2 libnanomsg5 libprotobuf-c1 libsodium23 ca-certificates curl \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --system --gid 65532 sluice \

@@ -45,9 +45,17 @@ if [ ! -e "$policy" ]; then
 fi
 log=$(mktemp)
 echo "install-deps: installing ${missing[*]}" >&2
-if ! { "${as_root[@]}" apt-get update -qq && "${as_root[@]}" apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
-  tail -20 "$log" >&2
-  echo "install-deps: apt-get failed (full log: $log)" >&2
-  exit 1
-fi
-rm -f "$log"
+apt() { "${as_root[@]}" apt-get -o Acquire::Retries=5 "$@"; }
+# A mirror drops a connection now and then, or is away for a moment.
+for pause in 5 15 30 ""; do
+  if { apt update -qq && apt install -y --no-install-recommends "${missing[@]}"; } >>"$log" 2>&1; then
+    rm -f "$log"
+    exit 0
+  fi
+  [ -n "$pause" ] || break
+  echo "install-deps: apt-get failed, again in $pause s" >&2
+  sleep "$pause"
+done
+tail -20 "$log" >&2
+echo "install-deps: apt-get failed (full log: $log)" >&2
+exit 1
