@@ -4,6 +4,8 @@
 #include "controlplane/token.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "common/base/check.h"
 #include "common/base/log.h"
@@ -134,11 +136,29 @@ size_t tokens_count(const struct tokens *t)
     return map_count(&t->all);
 }
 
+static int by_age(const void *a, const void *b)
+{
+    const struct token *const *x = a, *const *y = b;
+
+    if ((*x)->created_wall_us != (*y)->created_wall_us) {
+        return (*x)->created_wall_us < (*y)->created_wall_us ? -1 : 1;
+    }
+    return strcmp((*x)->id, (*y)->id);
+}
+
 void tokens_each(const struct tokens *t, void (*fn)(void *ctx, const struct token *one), void *ctx)
 {
+    const struct token **list = mem_zalloc_array(map_count(&t->all) + 1, sizeof(struct token *));
+    size_t n = 0;
+
     map_foreach (e, &t->all) {
-        fn(ctx, e->value);
+        list[n++] = e->value;
     }
+    qsort(list, n, sizeof(struct token *), by_age); // the map's order changes with each HGETALL
+    for (size_t i = 0; i < n; i++) {
+        fn(ctx, list[i]);
+    }
+    mem_free(list);
 }
 
 // --- secrets ------------------------------------------------------------------------------------

@@ -50,6 +50,7 @@ void tokens_free(struct tokens **t);
 const struct token *tokens_check(const struct tokens *t, struct slice text);
 const struct token *tokens_find(const struct tokens *t, struct slice id);
 size_t tokens_count(const struct tokens *t);
+// The oldest first.
 void tokens_each(const struct tokens *t, void (*fn)(void *ctx, const struct token *one), void *ctx);
 // What was just written by us: in force here at once.
 void tokens_put(struct tokens *t, const struct token *one);

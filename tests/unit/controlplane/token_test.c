@@ -67,11 +67,44 @@ static void damage_is_refused(void **state)
         SLICE("{\"name\":\"x\",\"scopes\":[\"admin\"]," HASH ",\"created\":1,\"expires\":0}"), &t));
 }
 
+static void write_id(void *ctx, const struct token *one)
+{
+    buf_append_str(ctx, one->id);
+    buf_append_str(ctx, " ");
+}
+
+// Whatever order they were read in: a list that is asked for twice is the same.
+static void listed_by_age(void **state)
+{
+    static const struct token all[] = {{.id = "bbb", .created_wall_us = 20},
+                                       {.id = "zzz", .created_wall_us = 10},
+                                       {.id = "aaa", .created_wall_us = 30},
+                                       {.id = "ccc", .created_wall_us = 20}};
+    struct loop *l = loop_new(NULL);
+
+    (void)state;
+    for (size_t first = 0; first < ARRAY_LEN(all); first++) {
+        struct tokens *t = tokens_new(l, NULL);
+        struct buf b;
+
+        buf_init(&b, 4096);
+        for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+            tokens_put(t, &all[(first + i) % ARRAY_LEN(all)]);
+        }
+        tokens_each(t, write_id, &b);
+        assert_true(slice_eq_str(buf_slice(&b), "zzz bbb ccc aaa "));
+        buf_done(&b);
+        tokens_free(&t);
+    }
+    loop_free(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stored_and_read_back),
         cmocka_unit_test(damage_is_refused),
+        cmocka_unit_test(listed_by_age),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
