@@ -417,6 +417,19 @@ void admin_row(const struct json_at *row, const struct admin_column *columns, si
     buf_done(&text);
 }
 
+int admin_show(struct admin *a, const char *method, const char *path, const struct buf *body,
+               const struct admin_column *columns, size_t n)
+{
+    struct json_value *answer = NULL;
+    int code = admin_call(a, method, path, body, &answer);
+
+    if (code == 0 && n > 0) {
+        admin_table(a, answer, columns, n);
+    }
+    json_free(&answer);
+    return code;
+}
+
 int admin_list(struct admin *a, const char *path, const struct admin_column *columns, size_t n)
 {
     char page[1024];

@@ -49,6 +49,9 @@ void admin_table(const struct admin *a, const struct json_value *answer,
 // One row, and the titles above, with fixed widths: for rows that come one at a time.
 void admin_titles(const struct admin_column *columns, size_t n);
 void admin_row(const struct json_at *row, const struct admin_column *columns, size_t n);
+// admin_call, and a table of the answer; n 0: nothing is printed of it (but with -o json).
+MUST_CHECK int admin_show(struct admin *a, const char *method, const char *path,
+                          const struct buf *body, const struct admin_column *columns, size_t n);
 // GET path page by page and a table of it.
 MUST_CHECK int admin_list(struct admin *a, const char *path, const struct admin_column *columns,
                           size_t n);

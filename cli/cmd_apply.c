@@ -211,13 +211,8 @@ static int rollback(struct options *opt, const char *seq, bool dry_run)
 
 static int show(struct options *opt)
 {
-    struct json_value *answer = NULL;
-    int code;
-
     opt->admin.json = true;
-    code = admin_call(&opt->admin, "GET", "/config", NULL, &answer);
-    json_free(&answer);
-    return code;
+    return admin_show(&opt->admin, "GET", "/config", NULL, NULL, 0);
 }
 
 static int run(struct options *opt)

@@ -176,10 +176,8 @@ static int rotate(struct options *opt, const char *path)
 
 static int on_one(struct options *opt, const char *action, const char *id)
 {
-    struct json_value *answer = NULL;
     char escaped[400], path[512];
     const char *method = "POST";
-    int code;
 
     (void)snprintf(path, sizeof(path), "/keys/%s", admin_escape(id, escaped));
     if (strcmp(action, "get") == 0) {
@@ -192,12 +190,8 @@ static int on_one(struct options *opt, const char *action, const char *id)
     if (strcmp(action, "rotate") == 0) {
         return rotate(opt, path);
     }
-    code = admin_call(&opt->admin, method, path, NULL, &answer);
-    if (code == 0 && strcmp(action, "delete") != 0) {
-        admin_table(&opt->admin, answer, columns, ARRAY_LEN(columns));
-    }
-    json_free(&answer);
-    return code;
+    return admin_show(&opt->admin, method, path, NULL, columns,
+                      strcmp(action, "delete") == 0 ? 0 : ARRAY_LEN(columns));
 }
 
 static bool is_action_on_one(const char *action)

@@ -103,7 +103,6 @@ static void wipe(struct buf *b)
 
 static int send_value(struct options *opt, const char *path, const char *provider)
 {
-    struct json_value *answer = NULL;
     struct json_out o;
     struct buf value, body;
     int code = 1;
@@ -124,12 +123,8 @@ static int send_value(struct options *opt, const char *path, const char *provide
             json_out_u64(&o, strtoull(options_get(opt, "weight"), NULL, 10));
         }
         json_out_close(&o, '}');
-        code = admin_call(&opt->admin, "POST", path, &body, &answer);
-        if (code == 0) {
-            admin_table(&opt->admin, answer, columns, ARRAY_LEN(columns));
-        }
+        code = admin_show(&opt->admin, "POST", path, &body, columns, ARRAY_LEN(columns));
     }
-    json_free(&answer);
     wipe(&body);
     wipe(&value);
     return code;
@@ -137,17 +132,12 @@ static int send_value(struct options *opt, const char *path, const char *provide
 
 static int set_state(struct options *opt, const char *path, const char *state)
 {
-    struct json_value *answer = NULL;
     struct buf body;
     int code;
 
     buf_init(&body, 256);
     buf_printf(&body, "{\"state\":\"%s\"}", state);
-    code = admin_call(&opt->admin, "PATCH", path, &body, &answer);
-    if (code == 0) {
-        admin_table(&opt->admin, answer, columns, ARRAY_LEN(columns));
-    }
-    json_free(&answer);
+    code = admin_show(&opt->admin, "PATCH", path, &body, columns, ARRAY_LEN(columns));
     buf_done(&body);
     return code;
 }
@@ -156,30 +146,20 @@ static int test_key(struct options *opt, const char *path)
 {
     static const struct admin_column result[] = {
         {"OK", "ok"}, {"STATUS", "status"}, {"MESSAGE", "message"}};
-    struct json_value *answer = NULL;
-    int code = admin_call(&opt->admin, "POST", path, NULL, &answer);
 
-    if (code == 0) {
-        admin_table(&opt->admin, answer, result, ARRAY_LEN(result));
-    }
-    json_free(&answer);
-    return code;
+    return admin_show(&opt->admin, "POST", path, NULL, result, ARRAY_LEN(result));
 }
 
 static int on_one(struct options *opt, const char *action, const char *id)
 {
-    struct json_value *answer = NULL;
     char escaped[400], path[512];
-    int code;
 
     (void)snprintf(path, sizeof(path), "/provider-keys/%s", admin_escape(id, escaped));
     if (strcmp(action, "disable") == 0 || strcmp(action, "enable") == 0) {
         return set_state(opt, path, strcmp(action, "enable") == 0 ? "active" : "disabled");
     }
     if (strcmp(action, "delete") == 0) {
-        code = admin_call(&opt->admin, "DELETE", path, NULL, &answer);
-        json_free(&answer);
-        return code;
+        return admin_show(&opt->admin, "DELETE", path, NULL, NULL, 0);
     }
     (void)snprintf(path, sizeof(path), "/provider-keys/%s/%s", escaped, action);
     return strcmp(action, "test") == 0 ? test_key(opt, path) : send_value(opt, path, NULL);

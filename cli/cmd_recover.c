@@ -25,7 +25,6 @@ static const struct admin_column columns[] = {
 static int adopt(struct options *opt)
 {
     const char *supersedes = options_get(opt, "supersedes");
-    struct json_value *answer = NULL;
     struct json_out o;
     struct buf body;
     int code;
@@ -38,11 +37,7 @@ static int adopt(struct options *opt)
         json_out_field(&o, "supersedes", slice_head(slice_str(supersedes), 64));
     }
     json_out_close(&o, '}');
-    code = admin_call(&opt->admin, "POST", "/recovery", &body, &answer);
-    if (code == 0) {
-        admin_table(&opt->admin, answer, columns, ARRAY_LEN(columns));
-    }
-    json_free(&answer);
+    code = admin_show(&opt->admin, "POST", "/recovery", &body, columns, ARRAY_LEN(columns));
     buf_done(&body);
     return code;
 }

@@ -93,15 +93,11 @@ static int list(struct options *opt)
 
 static int show(struct options *opt, const char *id)
 {
-    struct json_value *answer = NULL;
     char escaped[400], path[512];
-    int code;
 
     opt->admin.json = true; // one request is a document, not a row
     (void)snprintf(path, sizeof(path), "/requests/%s", admin_escape(id, escaped));
-    code = admin_call(&opt->admin, "GET", path, NULL, &answer);
-    json_free(&answer);
-    return code;
+    return admin_show(&opt->admin, "GET", path, NULL, NULL, 0);
 }
 
 static void print_line(const struct options *opt, const struct json_at *row)
@@ -218,7 +214,6 @@ static int print_usage(struct options *opt)
     struct admin_column columns[12] = {{"BUCKET", "bucket"}};
     struct slice rest = slice_str(by), one;
     char escaped[400], fields[5][64];
-    struct json_value *answer = NULL;
     struct buf path;
     size_t n = 1;
     int code;
@@ -235,11 +230,7 @@ static int print_usage(struct options *opt)
     buf_init(&path, PATH_MAX_BYTES + 1000);
     buf_printf(&path, "/usage?group_by=%s", admin_escape(by, escaped));
     put_filters(opt, names, ARRAY_LEN(names), &path);
-    code = admin_call(&opt->admin, "GET", buf_cstr(&path), NULL, &answer);
-    if (code == 0) {
-        admin_table(&opt->admin, answer, columns, n);
-    }
-    json_free(&answer);
+    code = admin_show(&opt->admin, "GET", buf_cstr(&path), NULL, columns, n);
     buf_done(&path);
     return code;
 }

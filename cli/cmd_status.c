@@ -83,13 +83,10 @@ int cmd_routers(int argc, char **argv)
     if (code == 0 && opt.n_words == 0) {
         code = admin_list(&opt.admin, "/routers", routers, ARRAY_LEN(routers));
     } else if (code == 0) {
-        struct json_value *answer = NULL;
-
         // One router is a document, not a row.
         opt.admin.json = true;
         (void)snprintf(path, sizeof(path), "/routers/%s", admin_escape(opt.words[0], escaped));
-        code = admin_call(&opt.admin, "GET", path, NULL, &answer);
-        json_free(&answer);
+        code = admin_show(&opt.admin, "GET", path, NULL, NULL, 0);
     }
     return end(&opt, code);
 }

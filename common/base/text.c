@@ -559,6 +559,13 @@ bool text_unhex(struct slice s, uint8_t *out, size_t n)
     return true;
 }
 
+const bool text_token_char[256] = {
+    ['!'] = true,         ['#'] = true,         ['$'] = true,         ['%'] = true, ['&'] = true,
+    ['\''] = true,        ['*'] = true,         ['+'] = true,         ['-'] = true, ['.'] = true,
+    ['^'] = true,         ['_'] = true,         ['`'] = true,         ['|'] = true, ['~'] = true,
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
+};
+
 size_t text_percent_decode(struct slice s, char *out)
 {
     size_t n = 0;

@@ -48,6 +48,9 @@ MUST_CHECK bool text_unhex(struct slice s, uint8_t *out, size_t n);
 // bytes.
 void text_base62(const uint8_t *p, size_t n, char *out);
 
+// Characters of HTTP's tokens (RFC 9110, 5.6.2): methods, names of headers.
+extern const bool text_token_char[256];
+
 // "%2F" -> "/"; a bad escape stays as it is. out: room for s.n bytes, may be s.p. Returns how many.
 size_t text_percent_decode(struct slice s, char *out);
 

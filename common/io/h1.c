@@ -25,6 +25,7 @@
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 
 enum chunk_step {
     CHUNK_FIRST,    // first digit of a size
@@ -45,19 +46,6 @@ enum chunk_step {
 #define CHUNK_COUNT     0x10u // one framing byte in chunk_state
 
 #define FIRST_HEADERS 16u
-
-// RFC 9110 token characters.
-static const bool token_char[256] = {
-    ['!'] = true,         ['#'] = true,         ['$'] = true,         ['%'] = true, ['&'] = true,
-    ['\''] = true,        ['*'] = true,         ['+'] = true,         ['-'] = true, ['.'] = true,
-    ['^'] = true,         ['_'] = true,         ['`'] = true,         ['|'] = true, ['~'] = true,
-    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
-};
-
-static bool is_token_char(unsigned char c)
-{
-    return token_char[c];
-}
 
 static bool is_control(unsigned char c)
 {
@@ -152,7 +140,7 @@ static bool parse_header(struct h1 *h, struct slice line, struct err *e)
     }
     size_t n = 0;
 
-    while (n < line.n && is_token_char((unsigned char)line.p[n])) {
+    while (n < line.n && text_token_char[(unsigned char)line.p[n]]) {
         n++;
     }
     if (n == 0 || n == line.n || line.p[n] != ':') {
@@ -431,7 +419,7 @@ static bool chunk_trailer_start(struct h1 *h, unsigned char c, struct err *e)
         h->state = H1_DONE;
         return true;
     }
-    if (!is_token_char(c)) {
+    if (!text_token_char[c]) {
         return fail(h, e, ERR_INVALID, "malformed trailer");
     }
     chunk_goto(h, CHUNK_TR_LINE);

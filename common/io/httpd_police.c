@@ -10,20 +10,13 @@
 //
 // so that each name begins one (LF) or two (CRLF) bytes after the end of the value before it. A
 // larger gap means a NUL byte in the line or a folded line; both are refused.
+#include "common/base/text.h"
 #include "common/io/httpd_priv.h"
-
-// RFC 9110 tchar.
-static const bool token_char[256] = {
-    ['!'] = true,         ['#'] = true,         ['$'] = true,         ['%'] = true, ['&'] = true,
-    ['\''] = true,        ['*'] = true,         ['+'] = true,         ['-'] = true, ['.'] = true,
-    ['^'] = true,         ['_'] = true,         ['`'] = true,         ['|'] = true, ['~'] = true,
-    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
-};
 
 bool httpd_police_is_token(struct slice s)
 {
     for (size_t i = 0; i < s.n; i++) {
-        if (!token_char[(unsigned char)s.p[i]]) {
+        if (!text_token_char[(unsigned char)s.p[i]]) {
             return false;
         }
     }
