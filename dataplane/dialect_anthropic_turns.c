@@ -281,13 +281,21 @@ bool dialect_anthropic_turns_make(const struct canon_request *r, const struct ca
 
 // --- writing -----------------------------------------------------------------------------------
 
-void dialect_anthropic_turns_write_text(const struct canon_part *p, struct slice text,
+static void write_mark(struct dialect_anthropic_turns *turns, const struct canon_part *p,
+                       struct jwrite *w)
+{
+    jwrite_raw_in(w, "cache_control",
+                  dialect_anthropic_marks_next(&turns->marks, p->cache_control));
+}
+
+void dialect_anthropic_turns_write_text(struct dialect_anthropic_turns *turns,
+                                        const struct canon_part *p, struct slice text,
                                         struct jwrite *w)
 {
     jwrite_object(w);
     jwrite_text_in(w, "type", SLICE("text"));
     jwrite_text_in(w, "text", text);
-    jwrite_raw_in(w, "cache_control", p->cache_control);
+    write_mark(turns, p, w);
     jwrite_object_end(w);
 }
 
@@ -337,12 +345,13 @@ static void write_source(const struct canon_part *p, struct arena *a, struct jwr
     jwrite_object_end(w);
 }
 
-static void write_media(const struct canon_part *p, struct arena *a, struct jwrite *w)
+static void write_media(struct dialect_anthropic_turns *turns, const struct canon_part *p,
+                        struct arena *a, struct jwrite *w)
 {
     jwrite_object(w);
     jwrite_text_in(w, "type", p->kind == CANON_IMAGE ? SLICE("image") : SLICE("document"));
     write_source(p, a, w);
-    jwrite_raw_in(w, "cache_control", p->cache_control);
+    write_mark(turns, p, w);
     jwrite_object_end(w);
 }
 
@@ -375,7 +384,7 @@ static void write_call(const struct canon_part *p, struct dialect_anthropic_turn
         jwrite_text_in(w, "input", p->text.p == NULL ? SLICE("") : p->text);
         jwrite_object_end(w);
     }
-    jwrite_raw_in(w, "cache_control", p->cache_control);
+    write_mark(turns, p, w);
     jwrite_object_end(w);
 }
 
@@ -385,7 +394,8 @@ static bool is_written_in_result(const struct canon_part *p)
            ((p->kind == CANON_IMAGE || p->kind == CANON_FILE) && can_write_media(p));
 }
 
-static void write_result_parts(const struct canon_part *p, struct arena *a, struct jwrite *w)
+static void write_result_parts(struct dialect_anthropic_turns *turns, const struct canon_part *p,
+                               struct arena *a, struct jwrite *w)
 {
     bool open = false;
 
@@ -398,9 +408,9 @@ static void write_result_parts(const struct canon_part *p, struct arena *a, stru
             open = true;
         }
         if (q->kind == CANON_TEXT) {
-            dialect_anthropic_turns_write_text(q, q->text, w);
+            dialect_anthropic_turns_write_text(turns, q, q->text, w);
         } else {
-            write_media(q, a, w);
+            write_media(turns, q, a, w);
         }
     }
     if (open) {
@@ -417,12 +427,12 @@ static void write_result(const struct canon_part *p, struct dialect_anthropic_tu
     if (p->text.n > 0) {
         jwrite_text_in(w, "content", p->text);
     } else if (p->text.p == NULL) {
-        write_result_parts(p, a, w);
+        write_result_parts(turns, p, a, w);
     }
     if (p->is_error) {
         jwrite_bool_in(w, "is_error", true);
     }
-    jwrite_raw_in(w, "cache_control", p->cache_control);
+    write_mark(turns, p, w);
     jwrite_object_end(w);
 }
 
@@ -432,7 +442,7 @@ static void write_block(const struct canon_part *p, bool trim,
     switch (p->kind) {
     case CANON_TEXT:
     case CANON_REFUSAL:
-        dialect_anthropic_turns_write_text(p, trim ? jtext_trim_end(p->text) : p->text, w);
+        dialect_anthropic_turns_write_text(turns, p, trim ? jtext_trim_end(p->text) : p->text, w);
         break;
     case CANON_REASONING:
     case CANON_REDACTED:
@@ -440,7 +450,7 @@ static void write_block(const struct canon_part *p, bool trim,
         break;
     case CANON_IMAGE:
     case CANON_FILE:
-        write_media(p, a, w);
+        write_media(turns, p, a, w);
         break;
     case CANON_TOOL_CALL:
         write_call(p, turns, w);
@@ -487,6 +497,48 @@ static void write_turn(const struct dialect_anthropic_turn *turn,
     jwrite_array_end(w);
     jwrite_object_end(w);
 }
+
+// --- marks -------------------------------------------------------------------------------------
+
+// As write_block has them.
+static size_t marks_of(const struct canon_part *p)
+{
+    size_t n = 0;
+
+    if (p->kind == CANON_REASONING || p->kind == CANON_REDACTED) {
+        return 0;
+    }
+    if (p->kind == CANON_TOOL_RESULT && p->text.p == NULL) {
+        for (const struct canon_part *q = p->parts; q != NULL; q = q->next) {
+            n += is_written_in_result(q) && q->cache_control.p != NULL;
+        }
+    }
+    return n + (p->cache_control.p != NULL);
+}
+
+static size_t marks_in(const struct dialect_anthropic_blocks *list)
+{
+    size_t n = 0;
+
+    for (const struct dialect_anthropic_block *b = list->first; b != NULL; b = b->next) {
+        n += marks_of(b->part);
+    }
+    return n;
+}
+
+size_t dialect_anthropic_turns_marks(const struct dialect_anthropic_turns *turns,
+                                     size_t *ret_system)
+{
+    size_t n = 0;
+
+    *ret_system = marks_in(&turns->system);
+    for (const struct dialect_anthropic_turn *k = turns->first; k != NULL; k = k->next) {
+        n += marks_in(&k->results) + marks_in(&k->blocks);
+    }
+    return n;
+}
+
+// --- the whole ---------------------------------------------------------------------------------
 
 void dialect_anthropic_turns_write(struct dialect_anthropic_turns *turns, struct arena *a,
                                    struct jwrite *w)

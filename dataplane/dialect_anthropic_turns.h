@@ -8,6 +8,7 @@
 
 #include "common/base/cdefs.h"
 #include "dataplane/canon.h"
+#include "dataplane/dialect_anthropic_marks.h"
 #include "dataplane/jwrite.h"
 
 // A part that is written, in a list.
@@ -37,6 +38,7 @@ struct dialect_anthropic_turns {
     bool goes_on_unreasoned;
     bool prefilled; // the last turn is the assistant's
     struct canon_ids ids;
+    struct dialect_anthropic_marks marks; // of whoever writes; planned before
 };
 
 // False: a part cannot be taken and the outcome says so.
@@ -47,7 +49,11 @@ MUST_CHECK bool dialect_anthropic_turns_make(const struct canon_request *r,
 void dialect_anthropic_turns_write(struct dialect_anthropic_turns *turns, struct arena *a,
                                    struct jwrite *w);
 // One text block, cache_control included.
-void dialect_anthropic_turns_write_text(const struct canon_part *p, struct slice text,
+void dialect_anthropic_turns_write_text(struct dialect_anthropic_turns *turns,
+                                        const struct canon_part *p, struct slice text,
                                         struct jwrite *w);
+// How many cache_control there are in the messages; in the system's texts.
+size_t dialect_anthropic_turns_marks(const struct dialect_anthropic_turns *turns,
+                                     size_t *ret_system);
 
 #endif

@@ -315,16 +315,32 @@ static void plan_thinking(struct plan *p)
     p->thinks = p->thinking == THINK_ADAPTIVE || p->thinking == THINK_BUDGET;
 }
 
+// A typed tool goes as it is, its mark too.
+static void plan_marks(struct plan *p)
+{
+    size_t tools = 0, system, messages = dialect_anthropic_turns_marks(&p->turns, &system);
+    size_t own = p->r->cache_control.p != NULL;
+
+    for (const struct canon_tool *k = p->r->tools; k != NULL; k = k->next) {
+        if (k->cache_control.p != NULL && is_sent(p, k)) {
+            *(k->kind == CANON_TYPED ? &own : &tools) += 1;
+        }
+    }
+    if (!dialect_anthropic_marks_plan(&p->turns.marks, tools, system, messages, own)) {
+        canon_drop(p->o, "cache_control");
+    }
+}
+
 // --- writing -----------------------------------------------------------------------------------
 
-static void write_system(const struct plan *p, struct jwrite *w)
+static void write_system(struct plan *p, struct jwrite *w)
 {
     if (p->turns.system.first == NULL && p->n_instructions == 0) {
         return;
     }
     jwrite_array_in(w, "system");
     for (const struct dialect_anthropic_block *b = p->turns.system.first; b != NULL; b = b->next) {
-        dialect_anthropic_turns_write_text(b->part, b->part->text, w);
+        dialect_anthropic_turns_write_text(&p->turns, b->part, b->part->text, w);
     }
     for (size_t i = 0; i < p->n_instructions; i++) {
         jwrite_object(w);
@@ -335,7 +351,7 @@ static void write_system(const struct plan *p, struct jwrite *w)
     jwrite_array_end(w);
 }
 
-static void write_tool(const struct plan *p, const struct canon_tool *k, struct jwrite *w)
+static void write_tool(struct plan *p, const struct canon_tool *k, struct jwrite *w)
 {
     if (k->kind == CANON_TYPED) {
         jwrite_raw(w, k->raw);
@@ -349,7 +365,8 @@ static void write_tool(const struct plan *p, const struct canon_tool *k, struct 
     if (k->strict == 1 && !p->t->no_structured) {
         jwrite_bool_in(w, "strict", true);
     }
-    jwrite_raw_in(w, "cache_control", k->cache_control);
+    jwrite_raw_in(w, "cache_control",
+                  dialect_anthropic_marks_next(&p->turns.marks, k->cache_control));
     jwrite_object_end(w);
 }
 
@@ -363,7 +380,7 @@ static void write_json_tool(const struct plan *p, struct jwrite *w)
     jwrite_object_end(w);
 }
 
-static void write_tools(const struct plan *p, struct jwrite *w)
+static void write_tools(struct plan *p, struct jwrite *w)
 {
     if (!p->any_tools && !p->json_tool) {
         return;
@@ -556,8 +573,10 @@ static void write_body(struct plan *p, struct buf *out)
     if (!counting) {
         jwrite_u64_in(&w, "max_tokens", p->max_tokens);
     }
+    p->turns.marks.at = p->turns.marks.tools;
     write_system(p, &w);
     dialect_anthropic_turns_write(&p->turns, p->o->arena, &w);
+    p->turns.marks.at = 0;
     write_tools(p, &w);
     write_choice(p, &w);
     write_thinking(p, &w);
@@ -588,6 +607,7 @@ bool dialect_anthropic_write_request(const struct canon_request *r, const struct
     }
     plan_tools(&p);
     plan_thinking(&p);
+    plan_marks(&p);
     write_body(&p, out);
     return true;
 }
