@@ -8,6 +8,7 @@
 #include "dataplane/scan.h"
 
 #define STOP_MAX    5u
+#define EMBED_MAX   100u // texts of one batchEmbedContents
 #define LOW_BUDGET  1024u
 #define MID_BUDGET  8192u
 #define HIGH_BUDGET 24576u
@@ -462,6 +463,8 @@ static void put_embed(struct writer *x, struct slice text)
 
 static bool put_embeds(struct writer *x, const struct tape *input)
 {
+    size_t n = 0;
+
     if (tape_is(input, 0, SCAN_STRING)) {
         put_embed(x, tape_text(input, 0));
         return true;
@@ -471,6 +474,10 @@ static bool put_embeds(struct writer *x, const struct tape *input)
         if (!tape_is(input, i, SCAN_STRING)) {
             return canon_refuse(x->o, x->t, "input",
                                 "token arrays are not supported by this provider; send texts");
+        }
+        if (++n > EMBED_MAX) {
+            return canon_bad_request(
+                x->o, "input", "this provider takes at most %u texts in a request", EMBED_MAX);
         }
         put_embed(x, tape_text(input, i));
     }

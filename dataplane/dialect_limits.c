@@ -41,6 +41,18 @@ static const struct family tokens[] = {
      NULL}, // old Mistral
 };
 
+// Limits of a longer time beside these: where they are nearer to their end they are what counts.
+// None says when it begins anew.
+static const struct family longer_requests[] = {
+    {"x-ratelimit-remaining-req-month", "x-ratelimit-limit-req-month", NULL, NULL}, // Mistral
+    {"x-ratelimit-remaining-requests-day", "x-ratelimit-limit-requests-day",
+     "x-ratelimit-reset-requests-day", NULL}, // SambaNova
+};
+
+static const struct family longer_tokens[] = {
+    {"x-ratelimit-remaining-tokens-month", "x-ratelimit-limit-tokens-month", NULL, NULL}, // Mistral
+};
+
 struct headers {
     struct slice (*get)(void *ctx, const char *name);
     void *ctx;
@@ -149,29 +161,52 @@ static double share(uint64_t remaining, uint64_t limit)
     return limit == 0 ? (remaining == 0 ? 0.0 : 1.0) : (double)remaining / (double)limit;
 }
 
+// One kind of counter: the family that counts.
+struct counter {
+    bool has;
+    uint64_t remaining, limit, reset_us;
+};
+
+static struct counter read_counter(const struct headers *h, const struct family *list, size_t n)
+{
+    struct counter c = {.has = false};
+
+    c.has = read_family(h, list, n, &c.remaining, &c.limit, &c.reset_us);
+    return c;
+}
+
+static struct counter nearer(struct counter a, struct counter b)
+{
+    return b.has && (!a.has || share(b.remaining, b.limit) < share(a.remaining, a.limit)) ? b : a;
+}
+
 struct dialect_limits dialect_limits_read(struct slice (*get)(void *ctx, const char *name),
                                           void *ctx, uint64_t wall_us)
 {
     struct headers h = {get, ctx, wall_us};
-    struct dialect_limits l = {.has_requests = false};
-    uint64_t requests_us = 0, tokens_us = 0;
+    struct counter r = nearer(read_counter(&h, requests, ARRAY_LEN(requests)),
+                              read_counter(&h, longer_requests, ARRAY_LEN(longer_requests)));
+    struct counter t = nearer(read_counter(&h, tokens, ARRAY_LEN(tokens)),
+                              read_counter(&h, longer_tokens, ARRAY_LEN(longer_tokens)));
+    struct dialect_limits l = {.has_requests = r.has,
+                               .has_tokens = t.has,
+                               .remaining_requests = r.remaining,
+                               .limit_requests = r.limit,
+                               .remaining_tokens = t.remaining,
+                               .limit_tokens = t.limit};
     bool tokens_nearer;
 
-    l.has_requests = read_family(&h, requests, ARRAY_LEN(requests), &l.remaining_requests,
-                                 &l.limit_requests, &requests_us);
-    l.has_tokens = read_family(&h, tokens, ARRAY_LEN(tokens), &l.remaining_tokens, &l.limit_tokens,
-                               &tokens_us);
     // The reset that matters is that of the counter that is nearer to its end.
     tokens_nearer =
         l.has_tokens && (!l.has_requests || share(l.remaining_tokens, l.limit_tokens) <
                                                 share(l.remaining_requests, l.limit_requests));
-    l.reset_us = tokens_nearer ? tokens_us : requests_us;
+    l.reset_us = tokens_nearer ? t.reset_us : r.reset_us;
     l.retry_after_us = retry_after(&h);
     if (l.retry_after_us == 0 && l.has_requests && l.remaining_requests == 0) {
-        l.retry_after_us = requests_us;
+        l.retry_after_us = r.reset_us;
     }
     if (l.retry_after_us == 0 && l.has_tokens && l.remaining_tokens == 0) {
-        l.retry_after_us = tokens_us;
+        l.retry_after_us = t.reset_us;
     }
     return l;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/base/text.h"
+#include "dataplane/models_capabilities.h"
 
 #define LIMIT_DEFAULT 20u
 #define LIMIT_MAX     1000u
@@ -64,6 +65,8 @@ void models_anthropic_put(struct buf *out, const struct resource *m,
     buf_printf(out, ",\"created_at\":\"%s\"", text_format_rfc3339(x->released_wall_us, when));
     put_count(out, "max_input_tokens", x->context);
     put_count(out, "max_tokens", x->max_output);
+    buf_append_str(out, ",\"lifecycle\":\"active\",\"capabilities\":");
+    models_capabilities_put(out, x, at);
     buf_append_char(out, '}');
 }
 

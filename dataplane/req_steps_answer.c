@@ -114,6 +114,13 @@ static bool is_streamable(const struct req *r)
             r->route.endpoint == DIALECT_MESSAGES);
 }
 
+// NVIDIA's slow functions: the answer would have to be fetched later. It did not come in time.
+#define HTTP_DEFERRED 202u
+#define HTTP_TOO_LATE 504u
+#define DEFERRED_ERROR                                                                               \
+    "{\"error\":{\"message\":\"the provider deferred its answer (202)\",\"type\":\"timeout_error\"," \
+    "\"param\":null,\"code\":\"upstream_timeout\"}}"
+
 // Complete by its framing; is it what was promised? NULL: yes, and *ret_usage is what it says it
 // used; else why not.
 static const char *flaw_of(struct req *r, struct dialect_usage *ret_usage)
@@ -123,6 +130,12 @@ static const char *flaw_of(struct req *r, struct dialect_usage *ret_usage)
 
     if (r->at.xlate == NULL && (r->at.encoded || !promises_json(r))) {
         return NULL;
+    }
+    if (r->at.status == HTTP_DEFERRED && r->route.endpoint != DIALECT_OTHER) {
+        r->at.odd_status = HTTP_TOO_LATE;
+        buf_clear(&r->answer);
+        buf_append_str(&r->answer, DEFERRED_ERROR);
+        return "deferred";
     }
     if (r->at.is_stream && !r->at.encoded && !r->stream && attempt_streams(r)) {
         return put_together(r, ret_usage);

@@ -37,9 +37,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.asked.append(model)
         body = GEMINI if self.path.endswith(":generateContent") else TOO_LONG if model.startswith("small") else OTHER if model == "bad" else ANSWER
         data = json.dumps(body).encode()
+        if model.startswith("later"):  # NVIDIA's slow functions: to be fetched from /status/ID
+            data = b'{"requestId":"r1","status":"pending-evaluation"}' if model == "later" else b""
         if "/quota-" in self.path:
             data, body = json.dumps(QUOTA).replace("%s", self.path.split("/quota-")[1].split(":")[0]).encode(), None
-        self.send_response(429 if body is None else 200 if body in (ANSWER, GEMINI) else 400)
+        self.send_response(202 if model.startswith("later") else 429 if body is None else 200 if body in (ANSWER, GEMINI) else 400)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
         self.end_headers()
@@ -62,6 +64,7 @@ routers:
   never: {{load-balance: {{chat: {{strategy: priority, models: [p/small, p/small-too, p/unknown]}}}}}}
   strict: {{load-balance: {{chat: {{strategy: priority, models: [g/m]}}}}}}
   lenient: {{load-balance: {{chat: {{strategy: priority, models: [g/m]}}}}, drop-unsupported: true, forward-unknown: true}}
+  late: {{load-balance: {{chat: {{strategy: priority, models: [p/later, p/large]}}}}}}
   other: {{load-balance: {{chat: {{strategy: priority, models: [p/bad, p/large]}}}}}}
 """
 
@@ -84,6 +87,18 @@ def test_longer_contexts(up, router, status, asked):
     assert Handler.asked == asked
     if router == "never":
         assert r.json()["error"]["code"] == "context_length_exceeded"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_is_to_be_fetched_later(up, stream):
+    Handler.asked.clear()
+    r = up.post("/router/late/v1/chat/completions", chat("p/later", stream=stream))
+    assert r.status == 200 and b"Hi" in r.body, r
+    assert Handler.asked[-1] == "large"
+    for model in "later", "later-empty":
+        r = up.post("/ai/chat/completions", chat(f"p/{model}", stream=stream))
+        assert r.status == 504 and r.json()["error"]["code"] == "upstream_timeout", r
+        assert "deferred" in r.json()["error"]["message"], r
 
 
 def test_bytes_pass(up):

@@ -103,6 +103,25 @@ static void families(void **state)
           {"x-ratelimit-limit-tokens-minute", "500"},
           {"x-ratelimit-remaining-tokens-minute", "100"}},
          {true, true, 59, 60, 100, 500, 0, 0}},
+        {{{"x-ratelimit-limit-req-minute", "60"}, // Mistral's month, nearly over
+          {"x-ratelimit-remaining-req-minute", "59"},
+          {"x-ratelimit-limit-tokens-minute", "500"},
+          {"x-ratelimit-remaining-tokens-minute", "400"},
+          {"x-ratelimit-limit-tokens-month", "10000"},
+          {"x-ratelimit-remaining-tokens-month", "10"}},
+         {true, true, 59, 60, 10, 10000, 0, 0}},
+        {{{"x-ratelimit-limit-req-month", "60"}, // and far from it
+          {"x-ratelimit-remaining-req-month", "59"},
+          {"x-ratelimit-limit-req-minute", "10"},
+          {"x-ratelimit-remaining-req-minute", "1"}},
+         {true, false, 1, 10, 0, 0, 0, 0}},
+        {{{"x-ratelimit-limit-requests", "60"}, // SambaNova's day
+          {"x-ratelimit-remaining-requests", "59"},
+          {"x-ratelimit-reset-requests", "30"},
+          {"x-ratelimit-limit-requests-day", "100"},
+          {"x-ratelimit-remaining-requests-day", "0"},
+          {"x-ratelimit-reset-requests-day", "3600"}},
+         {true, false, 0, 100, 0, 0, 3600 * MONO_SEC, 3600 * MONO_SEC}},
         {{{"x-ratelimit-limit-requests-day", "1000"}, // Cerebras
           {"x-ratelimit-remaining-requests-day", "10"},
           {"x-ratelimit-reset-requests-day", "33011.382867"},

@@ -6,8 +6,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
+
+#include "dataplane/models_capabilities.h"
 
 static struct arena arena;
 static struct models_anthropic list;
@@ -119,7 +122,7 @@ static void one_model(void **state)
     assert_string_equal(buf_cstr(&b),
                         "{\"type\":\"model\",\"id\":\"a/x/new\",\"display_name\":\"new\","
                         "\"created_at\":\"2025-11-22T08:26:40Z\",\"max_input_tokens\":1000,"
-                        "\"max_tokens\":null}");
+                        "\"max_tokens\":null,\"lifecycle\":\"active\",\"capabilities\":null}");
     buf_done(&b);
 }
 
@@ -137,12 +140,58 @@ static void no_models(void **state)
     buf_done(&b);
 }
 
+// What the SDKs' types want is all there, and says what can be asked for here.
+static void says_what_a_model_can(void **state)
+{
+    static const char *const image[] = {"text", "image"};
+    static const char *const efforts[] = {"low", "high"};
+    struct resource_model m = {.modalities = image, .n_modalities = 2};
+    struct resource_model_at at = {.provider = "openai"};
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 1 << 16);
+    m.traits = (struct resource_traits){
+        .thinking = RESOURCE_THINKING_EFFORT, .efforts = efforts, .n_efforts = 2};
+    models_capabilities_put(&b, &m, &at);
+    assert_string_equal(
+        buf_cstr(&b),
+        "{\"batch\":{\"supported\":false},\"citations\":{\"supported\":false},"
+        "\"code_execution\":{\"supported\":false},\"context_management\":{\"supported\":false},"
+        "\"effort\":{\"supported\":true,\"low\":{\"supported\":true},\"medium\":{\"supported\":false},"
+        "\"high\":{\"supported\":true},\"xhigh\":{\"supported\":false},\"max\":{\"supported\":false}},"
+        "\"image_input\":{\"supported\":true},\"pdf_input\":{\"supported\":false},"
+        "\"server_tools\":{\"supported\":false,\"code_execution\":{\"supported\":false},"
+        "\"web_search\":{\"supported\":false}},\"structured_outputs\":{\"supported\":true},"
+        "\"thinking\":{\"supported\":true,\"types\":{\"adaptive\":{\"supported\":true},"
+        "\"between_tools\":{\"supported\":true},\"disabled\":{\"supported\":true},"
+        "\"enabled\":{\"supported\":true}}}}");
+    // a Claude that always thinks
+    buf_clear(&b);
+    at.provider = "anthropic";
+    m.traits = (struct resource_traits){.thinking = RESOURCE_THINKING_ADAPTIVE,
+                                        .thinking_off = RESOURCE_OFF_NEVER};
+    models_capabilities_put(&b, &m, &at);
+    assert_non_null(strstr(buf_cstr(&b), "\"batch\":{\"supported\":true}"));
+    assert_non_null(strstr(buf_cstr(&b), "\"types\":{\"adaptive\":{\"supported\":true},"
+                                         "\"between_tools\":{\"supported\":false},"
+                                         "\"disabled\":{\"supported\":false},"
+                                         "\"enabled\":{\"supported\":false}}"));
+    // nothing is known of it
+    buf_clear(&b);
+    m = (struct resource_model){.n_modalities = 0};
+    models_capabilities_put(&b, &m, &at);
+    assert_string_equal(buf_cstr(&b), "null");
+    buf_done(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages),
         cmocka_unit_test(one_model),
         cmocka_unit_test(no_models),
+        cmocka_unit_test(says_what_a_model_can),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
