@@ -132,6 +132,23 @@ static struct slice compact_text(struct slice json, struct buf *b)
     return buf_slice(b);
 }
 
+// What was said beside the JSON is no JSON: the content is the tool's input (anthropic.md 9.3).
+static void forget_texts(struct answer *r)
+{
+    struct canon_part **at = &r->choice->parts;
+
+    while (*at != NULL) {
+        if ((*at)->kind == CANON_TEXT) {
+            *at = (*at)->next;
+        } else {
+            at = &(*at)->next;
+        }
+    }
+    r->tail = at;
+    r->choice->citations = NULL;
+    r->citations = &r->choice->citations;
+}
+
 static void read_call(struct answer *r, uint32_t block)
 {
     struct canon_part *p;
@@ -139,6 +156,7 @@ static void read_call(struct answer *r, uint32_t block)
 
     if (r->c->json_tool &&
         tape_eq(r->t, tape_get(r->t, block, "name"), DIALECT_ANTHROPIC_JSON_TOOL)) {
+        forget_texts(r);
         p = canon_add_part(r->c->arena, &r->tail, CANON_TEXT);
         p->text = arena_dup(r->c->arena, compact_text(input_of(r->t, block), &b));
         buf_done(&b);
@@ -160,7 +178,9 @@ static void read_block(struct answer *r, uint32_t block)
     uint32_t type = tape_get(r->t, block, "type");
 
     if (tape_eq(r->t, type, "text")) {
-        read_text(r, block);
+        if (!r->json) {
+            read_text(r, block);
+        }
     } else if (tape_eq(r->t, type, "thinking")) {
         read_thinking(r, block);
     } else if (tape_eq(r->t, type, "redacted_thinking")) {
@@ -398,6 +418,7 @@ static void on_block_start(const struct reading *x, uint64_t index)
 {
     uint32_t block = tape_get(x->t, 0, "content_block"), type = tape_get(x->t, block, "type");
 
+    x->r->foreign = x->r->foreign && x->r->foreign_index != index;
     if (tape_eq(x->t, type, "tool_use")) {
         on_call_start(x, index, block);
     } else if (tape_eq(x->t, type, "text")) {
@@ -407,6 +428,9 @@ static void on_block_start(const struct reading *x, uint64_t index)
         tell_text(x, CANON_EV_SIGNATURE, tape_get_text(x->t, block, "signature"));
     } else if (tape_eq(x->t, type, "redacted_thinking")) {
         tell_text(x, CANON_EV_REDACTED, tape_get_text(x->t, block, "data"));
+    } else { // a tool that ran at the provider, or what nobody knows yet
+        x->r->foreign = true;
+        x->r->foreign_index = index;
     }
 }
 
@@ -414,6 +438,9 @@ static void on_block_delta(const struct reading *x, uint64_t index)
 {
     uint32_t delta = tape_get(x->t, 0, "delta"), type = tape_get(x->t, delta, "type");
 
+    if (x->r->foreign && x->r->foreign_index == index) {
+        return;
+    }
     if (tape_eq(x->t, type, "text_delta")) {
         tell_content(x, tape_get_text(x->t, delta, "text"));
     } else if (tape_eq(x->t, type, "citations_delta")) {
@@ -435,6 +462,7 @@ static void on_block_stop(const struct reading *x, uint64_t index)
 {
     struct dialect_anthropic_open *b = block_of(x, index);
 
+    x->r->foreign = x->r->foreign && x->r->foreign_index != index;
     if (b != NULL) {
         close_call(x, b);
     } else {

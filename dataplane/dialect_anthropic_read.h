@@ -36,6 +36,8 @@ struct dialect_anthropic_reader {
     uint64_t chars, text_begin;
     struct canon_citation *citations, **citations_tail;
     uint32_t n_citations;
+    bool foreign; // the block of this index is of no type that is shown, nor are its deltas
+    uint64_t foreign_index;
 };
 
 // struct dialect.read_event, .read_end.

@@ -136,9 +136,9 @@ void dialect_error_upgrade(struct dialect_error *ret, bool quota)
 {
     static const char *const lengths[] = {"context length", "maximum context", "too long",
                                           "too many tokens"};
-    static const char *const credits[] = {"insufficient balance", "insufficient quota",
-                                          "insufficient credit", "exceeded your current quota",
-                                          "arrearage"};
+    static const char *const credits[] = {
+        "insufficient balance",        "insufficient quota", "insufficient credit",
+        "exceeded your current quota", "arrearage",          "credit balance is too low"};
     unsigned s = ret->status;
 
     if (quota && (s == 400 || s == 403 || s == 429) &&
@@ -201,7 +201,7 @@ struct found {
     struct slice message; // characters; .p NULL: none
     struct slice code;    // text, or a number as it is written
     bool code_is_number;  // which is no code for a client
-    struct slice type, param;
+    struct slice type, param, reason;
     unsigned status; // an HTTP status in the body; 0: none
 };
 
@@ -246,6 +246,7 @@ static void take_rest(struct found *f, uint32_t object)
     f->code = f->code_is_number ? tape_raw(f->t, code) : chars(f, code);
     f->type = chars(f, tape_get(f->t, object, "type"));
     f->param = chars(f, tape_get(f->t, object, "param"));
+    f->reason = chars(f, tape_get(f->t, object, "reason")); // Novita: MODEL_NOT_FOUND
     take_status(f, code);
     take_status(f, tape_get(f->t, object, "status"));
     take_status(f, tape_get(f->t, object, "statusCode"));
@@ -386,6 +387,15 @@ static bool is_plain(struct slice body)
     return true;
 }
 
+// Moonshot's type of a refused prompt. Azure has it as the code, which clients know.
+static enum meaning meaning_by_type(const struct found *f)
+{
+    if (slice_eq_str(f->code, "content_filter")) {
+        return MEANS_NOTHING;
+    }
+    return slice_eq_str(f->type, "content_filter") ? MEANS_POLICY : meaning_of(f->type);
+}
+
 static void finish(unsigned status, const struct found *f, struct dialect_error *ret)
 {
     enum meaning m = meaning_of(f->code);
@@ -402,10 +412,13 @@ static void finish(unsigned status, const struct found *f, struct dialect_error 
         ret->param = arena_strndup(f->a, f->param.p, f->param.n);
     }
     dialect_error_classify(status, f->code_is_number ? SLICE_NULL : f->code, f->a, ret);
+    if (status == 404 && ret->code == NULL && mentions(f->reason, "model")) {
+        ret->code = "model_not_found";
+    }
     dialect_error_upgrade(ret, true);
     ret->elsewhere = ret->status == 413 && slice_eq_str(f->type, "tokens"); // Groq: above its TPM
     if (ret->status < 500) {
-        apply(ret, m != MEANS_NOTHING ? m : meaning_of(f->type));
+        apply(ret, m != MEANS_NOTHING ? m : meaning_by_type(f));
     }
 }
 
@@ -435,6 +448,9 @@ void dialect_error_read(unsigned status, struct slice body, struct arena *a,
         }
         *ret = (struct dialect_error){.status = 0};
         finish(status, &f, ret);
+        if (f.message.n == 0 && status >= 500 && !condition_of(status).fixed) {
+            ret->status = 502; // a server in between, or one that is broken
+        }
     }
     tape_done(&t);
 }
