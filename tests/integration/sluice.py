@@ -268,7 +268,7 @@ class Response:
 
 
 def request(port, method, path, body=None, headers=None, timeout=30):
-    c = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout * SLOW)
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout * max(SLOW, 2))
     h = dict(headers or {})
     if isinstance(body, (dict, list)):
         body = json.dumps(body).encode()
@@ -406,7 +406,7 @@ class Stack:
 
     def cli(self, *args, env=None, check=True):
         full = {**os.environ, "SLUICE_ADMIN_URL": f"http://127.0.0.1:{self.admin_port}", "SLUICE_ADMIN_TOKEN": self.token, **(env or {})}
-        r = subprocess.run([str(BIN / "sluice"), *args], capture_output=True, text=True, env=full, timeout=30 * SLOW)
+        r = subprocess.run([str(BIN / "sluice"), *args], capture_output=True, text=True, env=full, timeout=30 * PATIENCE)
         assert not check or r.returncode == 0, f"{args}: {r.returncode}\n{r.stdout}\n{r.stderr}"
         return r
 
@@ -549,7 +549,7 @@ class Proxy:
 
     def metric(self, name):
         total = 0.0
-        for line in request(self.ops_port, "GET", "/metrics", timeout=5).body.decode().splitlines():
+        for line in request(self.ops_port, "GET", "/metrics").body.decode().splitlines():
             if line.startswith(name) and line[len(name)] in "{ ":
                 total += float(line.rsplit(" ", 1)[1])
         return total
@@ -576,7 +576,7 @@ class Cluster:
     def __init__(self, dir, mock, controls=2, proxies=1, config=PLAIN, redis_args=(), redis_env=None, control_env=None):
         self.dir = pathlib.Path(dir)
         self.keys = self.dir / "keys"
-        subprocess.run([str(BIN / "sluice"), "init", str(self.keys)], check=True, capture_output=True, timeout=30 * SLOW)
+        subprocess.run([str(BIN / "sluice"), "init", str(self.keys)], check=True, capture_output=True, timeout=30 * PATIENCE)
         self.config = self.dir / "ai-gateway-config.yaml"
         self.config.write_text(config)
         self.env = {**mock.env(), **(control_env or {})}

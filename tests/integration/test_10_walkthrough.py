@@ -265,7 +265,7 @@ def test_printed_curl_works(tmp_path):
         at = next(i for i, l in enumerate(lines) if l.strip().startswith("curl "))
         command = lines[at].strip().rstrip("\\") + lines[at + 1].strip()
         assert "mock/gpt" in command and "/v1/chat/completions" in command
-        r = subprocess.run(["bash", "-c", command + " -sS"], capture_output=True, text=True, timeout=30)
+        r = subprocess.run(["bash", "-c", command + " -sS"], capture_output=True, text=True, timeout=30 * sluice.PATIENCE)
         assert r.returncode == 0 and json.loads(r.stdout)["choices"], r
     finally:
         s.stop()

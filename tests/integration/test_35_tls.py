@@ -97,10 +97,10 @@ def test_tls_for_clients(mock, tmp_path):
     try:
         lines = s.process.text().splitlines()
         at = next(i for i, l in enumerate(lines) if l.strip().startswith("curl "))
-        r = subprocess.run(["bash", "-c", lines[at].strip().rstrip("\\") + lines[at + 1].strip() + " -sS"], capture_output=True, text=True, timeout=30)
+        r = subprocess.run(["bash", "-c", lines[at].strip().rstrip("\\") + lines[at + 1].strip() + " -sS"], capture_output=True, text=True, timeout=30 * sluice.PATIENCE)
         assert r.returncode == 0 and json.loads(r.stdout)["choices"], (lines[at], r)
         r = subprocess.run(["curl", "-sSk", f"https://localhost:{s.port}/router/one/chat/completions", "-H", "content-type: application/json",
-                            "-d", json.dumps(chat(text="over TLS", stream=True))], capture_output=True, text=True, timeout=30)
+                            "-d", json.dumps(chat(text="over TLS", stream=True))], capture_output=True, text=True, timeout=30 * sluice.PATIENCE)
         assert r.stdout.endswith("data: [DONE]\n\n"), r
     finally:
         s.stop()

@@ -175,7 +175,7 @@ def test_a_proxy_that_ends_gives_everything_back(cluster, mock):
     wait_for(lambda: stream.ok >= 60, 30, "the load to be under way")
     stream.stop()
     cluster.proxies.pop(0).stop()
-    each = int(ask(cluster.proxies[0], key, text="<<end>>").json()["usage"]["total_tokens"])
+    each = wait_for(lambda: int(ask(cluster.proxies[0], key, text="<<end>>").json()["usage"]["total_tokens"]), 20, "a lease")
     cluster.proxies.pop(0).stop()
     assert used(cluster, key, unit=2) == each * mock.seen("end")
 
@@ -209,7 +209,7 @@ def test_answers_that_get_lost_cost_nothing(cluster, mock):
 
 def test_a_first_answer_that_gets_lost_costs_nothing(mock, slow):
     """The proxy does not even know of a window yet. Redis carries out what it is asked, but when nobody listens any more."""
-    keys = [new_key(slow, f"first-{i}", limit("requests", 1000, HOUR2)) for i in range(6)]
+    keys = [new_key(slow, f"first-{i}", limit("requests", 1000, HOUR2, on_control_loss=None)) for i in range(6)]
     slow.way.delay = 0.07  # each way; a question may take 0.1 s
     streams = [Stream(slow.proxies[0], key, f"first-{i}", threads=1) for i, key in enumerate(keys)]
     wait_for(lambda: all(s.ok >= 1 for s in streams), 20, "the questions to be given up (then a window is open)")

@@ -232,7 +232,8 @@ def test_only_what_is_called_is_a_target(up):
 
 def test_proxies_and_targets(up):
     proxies = up.admin("GET", "/proxies").json()["data"]
-    assert len(proxies) == 1 and proxies[0]["live"] is True
+    assert len(proxies) == 1
+    wait_for(lambda: up.admin("GET", "/proxies").json()["data"][0]["live"] is True, 5, "the proxy to be heard")
     seq = up.admin("POST", "/keys?wait=5s", {"name": "seq"}).json()["seq"]
     wait_for(lambda: up.admin("GET", "/proxies").json()["data"][0]["applied_seq"] >= seq, 5, "the applied seq")
     assert up.admin("GET", "/health/targets").status == 200

@@ -143,14 +143,14 @@ def test_a_provider_is_not_deleted_under_who_comes_to_use_it(tmp_path, mock):
     try:
         one, two = c.controls
         routes = {"load-balance": {"chat": {"strategy": "priority", "providers": ["mine/own-1", "openai/gpt-4o-mini"]}}}
-        uses = [lambda n: two.admin("PUT", f"/routers/r{n}", routes),
-                lambda n: two.admin("POST", "/provider-keys", {"provider": "mine", "name": f"k{n}", "value": "sk-0123456789abcdef"})]
+        uses = [lambda n: two.sure("PUT", f"/routers/r{n}", routes),
+                lambda n: two.sure("POST", "/provider-keys", {"provider": "mine", "name": f"k{n}", "value": "sk-0123456789abcdef"})]
         seen = set()
         for n in range(60):
-            assert one.admin("PUT", "/providers/mine?wait=5s", {"base-url": "http://127.0.0.1:1/v1/", "models": ["own-*"]}).status in (200, 201)
+            assert one.sure("PUT", "/providers/mine?wait=5s", {"base-url": "http://127.0.0.1:1/v1/", "models": ["own-*"]}).status in (200, 201)
             wait_for(lambda: two.admin("GET", "/providers/mine").status == 200, 10, "the other one to know it")
             threads, got = [], {}
-            for name, f in (("use", lambda: uses[n % 2](n)), ("delete", lambda: one.admin("DELETE", "/providers/mine"))):
+            for name, f in (("use", lambda: uses[n % 2](n)), ("delete", lambda: one.sure("DELETE", "/providers/mine"))):
                 threads.append(threading.Thread(target=lambda name=name, f=f: got.update({name: f()})))
             for t in threads:
                 t.start()
@@ -165,7 +165,7 @@ def test_a_provider_is_not_deleted_under_who_comes_to_use_it(tmp_path, mock):
                      if '"provider": "mine"' in json.dumps(r)]
             assert not (gone and users), (n, got)
             for path in users:
-                assert one.admin("DELETE", path).status == 200
+                assert one.sure("DELETE", path).status == 200
         print(seen)
     finally:
         c.stop()
@@ -511,7 +511,7 @@ def test_wrong_tokens(up):
 
 class Events:
     def __init__(self, up, token=None):
-        self.c = http.client.HTTPConnection("127.0.0.1", up.admin_port, timeout=20 * sluice.SLOW)
+        self.c = http.client.HTTPConnection("127.0.0.1", up.admin_port, timeout=20 * sluice.PATIENCE)
         self.c.request("GET", "/admin/v1/events", headers={"authorization": f"Bearer {token or up.token}"})
         self.r = self.c.getresponse()
         assert self.r.status == 200 and self.r.getheader("content-type") == "text/event-stream"
@@ -649,4 +649,4 @@ def test_cli_usage_and_requests(up):
         assert len(seen) == len(set(seen)), (seen, ids)
     finally:
         p.send_signal(signal.SIGINT)
-        p.wait(20 * sluice.SLOW)
+        p.wait(20 * sluice.PATIENCE)
