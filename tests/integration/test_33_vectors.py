@@ -64,7 +64,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             r = v["provider_response"]
             data = r["body"] if isinstance(r["body"], str) else json.dumps(r["body"])
-            self.answer(r["status"], r.get("headers", {}), data.encode())
+            self.answer(r["status"], {"content-type": "application/json", **r.get("headers", {})}, data.encode())
 
     def answer(self, status, headers, data):
         self.send_response(status)
