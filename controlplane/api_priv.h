@@ -100,8 +100,9 @@ struct api_write {
     char id[RESOURCE_ID_MAX + 1]; // of the resource
     unsigned status;              // of a success
     uint64_t expected;            // version it must have now
-    // What was looked at must be the latest state, or this is called again a moment later (it
-    // replies, or commits). May be NULL.
+    // Of a provider that nothing names ("": none). If something that may name it was written since
+    // the state that was looked at, look_again is called a moment later (it replies, or commits).
+    const char *unnamed;
     void (*look_again)(struct api_call *c);
     unsigned looks;
     struct loop_timer next_look;

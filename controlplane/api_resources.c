@@ -421,7 +421,8 @@ static void delete_resource(struct api_call *c, enum resource_kind kind)
         if (!unused(c)) {
             return;
         }
-        c->w.look_again = delete_provider; // who comes to use it meanwhile must be seen
+        c->w.unnamed = c->param; // who comes to use it meanwhile must be seen
+        c->w.look_again = delete_provider;
     }
     if (instead != NULL) {
         instead->version = old->version + 1;

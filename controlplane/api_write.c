@@ -495,8 +495,8 @@ void api_write_commit(struct api_call *c)
 {
     struct store_op ops[2 + STORE_NEEDS_MAX];
     struct store_change change = {.ops = ops,
-                                  .exact = c->w.look_again != NULL,
-                                  .at_seq = state_seq(store_state(c->api->store))};
+                                  .at_seq = state_seq(store_state(c->api->store)),
+                                  .unnamed = slice_str(c->w.unnamed)};
     struct buf audit;
 
     if (c->w.token != NULL) {

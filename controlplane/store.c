@@ -155,7 +155,7 @@ static void on_script(void *arg, const struct redis_reply *r, const struct err *
 // --- building the script's arguments -------------------------------------------------------------
 
 // Slices over one growing buffer: offsets first, pointers when it is complete.
-#define ARGS_FIXED 25u // 10 keys, 15 arguments
+#define ARGS_FIXED 26u // 10 keys, 16 arguments
 
 struct args {
     struct slice *v;
@@ -258,6 +258,7 @@ static void build_args(struct store *s, struct args *a, const struct store_chang
     arg_add(a, c->token_value);
     arg_add(a, c->token_value.n == 0 ? SLICE("1") : SLICE("0"));
     arg_version(a, c->at_seq);
+    arg_add(a, c->unnamed.n > 0 ? c->unnamed : SLICE(""));
     CHECK(a->n == ARGS_FIXED);
     for (size_t i = 0; i < c->n; i++) {
         arg_op(s, a, &c->ops[i]);

@@ -99,6 +99,9 @@ struct store_change {
     // was compared with: STORE_CONFLICT if another one was applied since.
     bool exact;
     uint64_t at_seq;
+    // A provider's id: STORE_CONFLICT if a router or a key that may name it was written behind
+    // at_seq. Empty: none.
+    struct slice unnamed;
     // With a file: what the list of revisions says of it (a JSON object), and its sealed content.
     struct slice revision, revision_set;
     // An entry of NAMES_TOKENS: put (must be new), or deleted where the value is empty (must be

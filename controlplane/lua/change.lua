@@ -13,18 +13,42 @@
 --       12 field of KEYS[10] ("" = none)   13 its value ("" deletes)
 --       14 "0": it must be new, "1": it must be there
 --       15 with a file: the seq it was compared with; no other may have been applied since
---       16.. per resource: field, expected version, record
+--       16 a provider's id: nothing that may name it was written behind the seq of ARGV 15 ("" = any)
+--       17.. per resource: field, expected version, record
 --         expected "*" any, "0" absent; record "" deletes, "=" writes nothing: it must be there
 --
 -- Returns {"ok", seq} {"again", payload, seq} {"reused"} {"known", seq} {"epoch"} {"regressed", seq}
 --         {"gone", field}: not there, but for "="
---         {"conflict", field, version}; field "seq": the seq is another, not the one of ARGV 9, or a
---         file was applied behind that of ARGV 15
+--         {"conflict", field, version}; field "seq": the seq is another, not the one of ARGV 9, or
+--         something was written behind that of ARGV 15
 local IDEMPOTENCY_SECONDS = 86400
 local STREAM_LENGTH = 10000
 local AUDIT_LENGTH = 10000
 local REVISIONS_KEPT = 20
-local OPS = 16
+local LOOKED_AT = 1000 -- changes looked through for who names a provider
+local OPS = 17
+
+-- Was a router that names it, or any provider key (they are sealed), written behind `at`? What the
+-- stream does not have any more counts as one.
+local function was_named(provider, at, seq)
+  local entries = redis.call('XRANGE', KEYS[4], string.format('%.0f-0', at + 1), '+', 'COUNT', LOOKED_AT)
+  if #entries < seq - at then
+    return true
+  end
+  for _, entry in ipairs(entries) do
+    local parts, p = entry[2][2], 1
+    while p <= #parts do
+      local field, record
+      field, p = struct.unpack('>I4c0', parts, p)
+      record, p = struct.unpack('>I4c0', parts, p)
+      if record ~= '' and (string.find(field, '^provider_key:') or
+                           string.find(field, '^router:') and string.find(record, provider, 1, true)) then
+        return true
+      end
+    end
+  end
+  return false
+end
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return {'epoch'}
@@ -54,6 +78,9 @@ if ARGV[6] ~= '' then
 end
 
 if ARGV[9] ~= '' and seq ~= tonumber(ARGV[9]) then
+  return {'conflict', 'seq', seq}
+end
+if ARGV[16] ~= '' and was_named(ARGV[16], tonumber(ARGV[15]), seq) then
   return {'conflict', 'seq', seq}
 end
 if ARGV[6] ~= '' then

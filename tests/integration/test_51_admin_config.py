@@ -171,6 +171,28 @@ def test_a_provider_is_not_deleted_under_who_comes_to_use_it(tmp_path, mock):
         c.stop()
 
 
+def test_a_provider_is_deleted_under_other_writes(up):
+    """Keys are made as fast as three writers can; that is nothing to a provider that nobody names."""
+    over = threading.Event()
+
+    def write(n):
+        i = 0
+        while not over.is_set():
+            i += 1
+            assert up.admin("POST", "/keys", {"name": f"beside-{n}-{i}"}).status in (201, 503)
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(3)]
+    for t in threads:
+        t.start()
+    try:
+        for _ in range(20):
+            assert up.admin("PUT", "/providers/brief?wait=5s", {"base-url": "http://127.0.0.1:1/v1/", "models": ["own-*"]}).status == 201
+            assert up.admin("DELETE", "/providers/brief").status == 200
+    finally:
+        over.set()
+        for t in threads:
+            t.join()
+
+
 def test_names_of_providers(up):
     for name in ("v1", "router", "a b", "x" * 65, "-x"):
         r = up.admin("PUT", f"/providers/{name.replace(' ', '%20')}", {"base-url": "http://127.0.0.1:1/v1/"})

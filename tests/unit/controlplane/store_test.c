@@ -583,6 +583,90 @@ static void what_a_file_needs_must_be_there(void **state)
     resource_unref(&wanted[0]);
 }
 
+static struct got drop_unnamed(struct fixture *f, struct replica *on, uint64_t at_seq)
+{
+    struct store_op drop = {.kind = RESOURCE_PROVIDER, .id = SLICE("mine"), .expected = 1};
+    struct got g = {0};
+
+    store_commit(on->store,
+                 &(const struct store_change){
+                     .ops = &drop, .n = 1, .at_seq = at_seq, .unnamed = SLICE("mine")},
+                 on_result, &g);
+    WAIT(f, g.calls == 1);
+    return g;
+}
+
+static void put_one(struct fixture *f, struct resource *r)
+{
+    struct store_op op = {.res = r, .origin = RECORD_API};
+    struct got g = {0};
+
+    store_commit(f->a.store, &(const struct store_change){.ops = &op, .n = 1}, on_result, &g);
+    WAIT(f, g.calls == 1);
+    assert_int_equal(g.r.outcome, STORE_DONE);
+    resource_unref(&r);
+}
+
+static struct resource *router_to(const char *id, const char *provider)
+{
+    struct resource *r = resource_new(RESOURCE_ROUTER, slice_str(id), 1);
+    struct resource_target *target = arena_zalloc(&r->arena, sizeof(*target));
+    struct resource_balance *balance = arena_zalloc(&r->arena, sizeof(*balance));
+
+    *target = (struct resource_target){.provider = provider, .weight = 1};
+    *balance = (struct resource_balance){
+        .endpoint = "chat", .strategy = RESOURCE_PRIORITY, .targets = target, .n_targets = 1};
+    *r->u.router = (struct resource_router){.balances = balance, .n_balances = 1, .origin = "api"};
+    return r;
+}
+
+// What depends on nobody's using a provider is not disturbed by other writes.
+static void only_who_names_it_keeps_a_provider(void **state)
+{
+    struct fixture *f = *state;
+    struct resource *provider = resource_new(RESOURCE_PROVIDER, SLICE("mine"), 1);
+    struct resource *key = resource_new(RESOURCE_PROVIDER_KEY, SLICE("k"), 1);
+    uint64_t at;
+
+    *provider->u.provider = (struct resource_provider){.dialect = "openai",
+                                                       .base_url = "http://127.0.0.1:1/v1/",
+                                                       .raw_url = "http://127.0.0.1:1/",
+                                                       .auth_header = "authorization",
+                                                       .auth_scheme = "Bearer"};
+    *key->u.provider_key =
+        (struct resource_provider_key){.provider = "other",
+                                       .name = "k",
+                                       .value = secret_new(SLICE("sk-0123456789")),
+                                       .weight = 1,
+                                       .origin = "api",
+                                       .hint = "...789"};
+    put_one(f, resource_ref(provider));
+    at = state_seq(f->a.state);
+    put_one(f, router_to("one", "mine"));
+    assert_int_equal(drop_unnamed(f, &f->a, at).r.outcome, STORE_CONFLICT);
+    at = state_seq(f->a.state); // it was looked at again (and says no, but not here)
+    put_one(f, key);
+    assert_int_equal(drop_unnamed(f, &f->a, at).r.outcome, STORE_CONFLICT);
+    at = state_seq(f->a.state);
+    for (int i = 0; i < 30; i++) {
+        char id[8];
+
+        (void)snprintf(id, sizeof(id), "t%d", i);
+        assert_int_equal(put(f, &f->a, id, 1, NULL).r.outcome, STORE_DONE);
+    }
+    put_one(f, router_to("two", "other"));
+    assert_int_equal(drop_unnamed(f, &f->a, at).r.outcome, STORE_DONE);
+    // What the stream has not got any more may have been anything.
+    put_one(f, provider);
+    at = state_seq(f->a.state);
+    assert_int_equal(put(f, &f->a, "late", 1, NULL).r.outcome, STORE_DONE);
+    raw(f,
+        (const struct slice[]){SLICE("XTRIM"), SLICE("{sluice}:changes"), SLICE("MAXLEN"),
+                               SLICE("0")},
+        4);
+    assert_int_equal(drop_unnamed(f, &f->a, at).r.outcome, STORE_CONFLICT);
+}
+
 static void a_change_that_is_too_large_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -604,6 +688,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(changes_reach_every_replica, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_file_needs_must_be_there, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_who_names_it_keeps_a_provider, setup, teardown),
         cmocka_unit_test_setup_teardown(a_change_that_is_too_large_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_repeat_is_told_what_happened, setup, teardown),
         cmocka_unit_test_setup_teardown(the_file_is_applied_as_a_difference, setup, teardown),
