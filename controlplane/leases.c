@@ -8,6 +8,7 @@
 #include "controlplane/leases.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "common/base/check.h"
 #include "common/base/list.h"
@@ -25,8 +26,11 @@
 #define LEASE_MAX_US  (5 * MONO_SEC)
 #define BUCKET_MAX_US (3600 * MONO_SEC) // longer ones are windows
 #define JUMP_LOG_US   (10 * MONO_SEC)   // at most one line in that time
+#define DAMAGE_LOG_US (10 * MONO_SEC)   // the same for one key
 #define PAUSED        (-2)              // the script's "not now", instead of a grant
+#define DAMAGED       (-3)              // what is stored of the limit cannot be used
 #define SHARE_MIN     128u              // requests that one question may always be granted
+#define KEY_SHOWN     512u              // bytes of a key that tell it from others
 
 struct leases {
     void (*on_empty)(void *arg, const char *limit_id, bool empty);
@@ -37,6 +41,8 @@ struct leases {
     char caller[64];
     int64_t offset_us; // the script's clock less our wall clock, as last heard
     uint64_t jump_logged_us;
+    char damaged[KEY_SHOWN]; // the key that was logged last
+    uint64_t damage_logged_us;
     struct list asks; // struct ask
 };
 
@@ -253,6 +259,21 @@ static void heard_clock(struct leases *l, uint64_t clock_us, int64_t error_us)
     }
 }
 
+// Proxies ask again and again.
+static void say_damaged(struct leases *l, const struct item *it, struct slice why)
+{
+    uint64_t now = loop_now_us(l->loop);
+
+    if (strncmp(l->damaged, it->key, sizeof(l->damaged) - 1) == 0 &&
+        now - l->damage_logged_us < DAMAGE_LOG_US) {
+        return;
+    }
+    (void)snprintf(l->damaged, sizeof(l->damaged), "%s", it->key);
+    l->damage_logged_us = now;
+    LOG(ERROR, "leases.damaged", LOG_STR("key", it->key), LOG_SLICE("reason", why),
+        LOG_STR("effect", "nothing is granted of this limit; delete the key to begin it anew"));
+}
+
 static void take_answer(struct ask *k, struct item *it, const struct redis_reply *r)
 {
     int64_t granted = redis_int(redis_item(r, 0));
@@ -260,6 +281,12 @@ static void take_answer(struct ask *k, struct item *it, const struct redis_reply
     if (granted == PAUSED) {
         it->answered = true;
         k->failed = true; // like a control plane that is away: as `on-control-loss` says
+        return;
+    }
+    if (granted == DAMAGED) {
+        it->answered = true;
+        k->refused++;
+        say_damaged(k->l, it, redis_text(redis_item(r, 1)));
         return;
     }
     if (granted < 0 && !it->again) {

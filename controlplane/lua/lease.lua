@@ -20,6 +20,7 @@
 -- Returns {clock us, clock error us, {granted, lease, remaining, reset, empty, window, batch}, ...};
 -- times in us, from now. granted -1: no given window holds the clock's time (ask again with others);
 -- -2: no grants for the length of a lease after another state of Redis was adopted (adopt.lua).
+-- {-3, why}: what is stored of this limit is not what this script writes; the others are answered.
 --
 -- A bucket is   v level (negative: debt)   t when that was   a, b units granted in this slot of two
 --               leases and in the one before   e end of this slot   r units granted before that and
@@ -42,8 +43,24 @@ local LEASE_MAX = 5000000   -- us: leases_length_us gives no longer ones
 local EACH = 13             -- arguments of a question
 local BATCHES = 100000000   -- numbers for as many units as a bucket holds
 
+local NUMBER_MAX = 2 ^ 63
+
 local function fmt(x)
   return string.format('%.17g', x)
+end
+
+-- What fmt made of a number; nil: something else.
+local function number(s)
+  local n = tonumber(s)
+  return n and n >= -NUMBER_MAX and n <= NUMBER_MAX and n or nil
+end
+
+-- A stored number, or what it is where none is stored.
+local function stored(s, default)
+  if not s then
+    return default
+  end
+  return number(s) or error('"' .. string.sub(s, 1, 40) .. '" is no number', 0)
 end
 
 -- Redis's clock, held against the caller's: never backwards, and believed within TOLERANCE of what the
@@ -54,13 +71,21 @@ local function read_clock()
   local time = redis.call('TIME')
   local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
   local mono = tonumber(ARGV[2])
-  local saved = redis.call('HMGET', KEYS[1], 'v', 'm:' .. ARGV[1], 'w:' .. ARGV[1], 'pause', 'o:' .. ARGV[1])
-  local last = tonumber(saved[1] or '0')
+  -- It is everybody's: what is damaged of it is made anew, as at the first question.
+  local is_hash, saved = pcall(redis.call, 'HMGET', KEYS[1], 'v', 'm:' .. ARGV[1], 'w:' .. ARGV[1], 'pause',
+                               'o:' .. ARGV[1])
+  if not is_hash then
+    redis.call('DEL', KEYS[1])
+    saved = {false, false, false, false, false}
+  end
+  local last = number(saved[1] or '0') or 0
   local x, late, agrees, ahead = now, 0, true, 0
-  if saved[2] then
-    local due = tonumber(saved[3]) + math.max(0, mono - tonumber(saved[2]))
+  local was_ahead = number(saved[5] or '0') or 0
+  local was_mono, was = number(saved[2] or ''), number(saved[3] or '')
+  if was_mono and was then
+    local due = was + math.max(0, mono - was_mono)
     if math.abs(now - due) > TOLERANCE then
-      ahead = tonumber(saved[5] or '0')
+      ahead = was_ahead
       x = now - ahead
     end
     late = x - due
@@ -75,10 +100,10 @@ local function read_clock()
   else
     redis.call('HSET', KEYS[1], 'v', fmt(clock))
   end
-  if ahead ~= tonumber(saved[5] or '0') then
+  if ahead ~= was_ahead then
     redis.call('HSET', KEYS[1], 'o:' .. ARGV[1], fmt(ahead))
   end
-  local paused = saved[4] and tonumber(saved[4])
+  local paused = saved[4] and number(saved[4])
   if saved[4] == 'begin' then
     paused = clock
     redis.call('HSET', KEYS[1], 'pause', fmt(clock))
@@ -122,7 +147,7 @@ local function forget_proxies(key)
   for i = 1, #all, 2 do
     if string.sub(all[i], 1, 2) == 'p:' then
       local e = string.match(all[i + 1], '^%S+ %S+ (%S+)')
-      if not e or tonumber(e) + 60000000 < clock then
+      if (number(e or '') or 0) + 60000000 < clock then
         redis.call('HDEL', key, all[i])
       else
         left = left + 1
@@ -137,11 +162,11 @@ local function bucket(key, amount, per, lease, q)
   local size = amount - math.floor(amount * lease / per)
   local slot = 2 * lease
   local saved = redis.call('HMGET', key, 'v', 't', 'a', 'b', 'e', 'r', 'k', 'n')
-  local v, t = tonumber(saved[1] or fmt(size)), tonumber(saved[2] or fmt(clock))
-  local a, b = tonumber(saved[3] or '0'), tonumber(saved[4] or '0')
-  local e, r = tonumber(saved[5] or '0'), tonumber(saved[6] or '0')
-  local k = tonumber(saved[7] or '1')
-  if tonumber(saved[8] or '0') ~= amount then
+  local v, t = stored(saved[1], size), stored(saved[2], clock)
+  local a, b = stored(saved[3], 0), stored(saved[4], 0)
+  local e, r = stored(saved[5], 0), stored(saved[6], 0)
+  local k = stored(saved[7], 1)
+  if stored(saved[8], 0) ~= amount then
     k, r = k + 3, 0 -- numbers given under another amount are of no use
   end
 
@@ -189,16 +214,16 @@ end
 
 local function window(key, amount, starts, ends, lease, q)
   local saved = redis.call('HMGET', key, 'w', 'u', own_field, 'f', 'x')
-  local used = tonumber(saved[2] or '0')
-  local begun, over = tonumber(saved[1] or '-1'), tonumber(saved[5] or '-1')
+  local used = stored(saved[2], 0)
+  local begun, over = stored(saved[1], -1), stored(saved[5], -1)
   if begun ~= starts and begun <= clock and clock < over then
     starts, ends = begun, over -- what is counted goes on, whoever has other bounds by now
   elseif begun ~= starts then
     used = 0
   end
   local own, last, e = string.match(saved[3] or '', '^(%S+) (%S+) (%S+)$')
-  if tonumber(e or '-1') == ends then
-    own, last = tonumber(own), tonumber(last)
+  if e and stored(e) == ends then
+    own, last = stored(own), stored(last)
   else
     own, last = 0, 0
   end
@@ -223,7 +248,7 @@ local function window(key, amount, starts, ends, lease, q)
   used, own = used + granted, own + granted
   redis.call('HSET', key, 'w', fmt(starts), 'x', fmt(ends), 'u', fmt(used), own_field,
              fmt(own) .. ' ' .. fmt(math.max(last, q.no)) .. ' ' .. fmt(ends))
-  if redis.call('HLEN', key) > tonumber(saved[4] or PROXIES_MIN) + 4 then
+  if redis.call('HLEN', key) > stored(saved[4], PROXIES_MIN) + 4 then
     forget_proxies(key)
   end
   local left = math.ceil(ends - clock)
@@ -242,8 +267,8 @@ for i = 2, #KEYS do
   heard = heard or not is_held(tonumber(ARGV[4 + (i - 2) * EACH + 3]))
 end
 
-local out = {clock, clock_error}
-for i = 2, #KEYS do
+-- The answer to the question in KEYS[i].
+local function answer(i)
   local p = 4 + (i - 2) * EACH
   local key, kind = KEYS[i], ARGV[p]
   local amount, per, lease = tonumber(ARGV[p + 1]), tonumber(ARGV[p + 2]), tonumber(ARGV[p + 3])
@@ -254,41 +279,47 @@ for i = 2, #KEYS do
   }
   local arg = ARGV[p + 12]
   local keep = KEEP_MS
+  local grant = {-1, 0, 0, 0, 0, 0, 0}
 
   local held = is_held(lease)
   if held then
     q.want, q.returned, q.debt = 0, 0, q.no == 0 and heard and q.debt or 0
   end
   if held and q.debt == 0 then
-    out[#out + 1] = {-2, 0, 0, 0, 0, 0, 0}
+    return {-2, 0, 0, 0, 0, 0, 0}
   elseif kind == 'b' then
-    out[#out + 1] = bucket(key, amount, per, lease, q)
+    grant = bucket(key, amount, per, lease, q)
   elseif kind == 'w' then
     local anchor = tonumber(arg)
     if anchor == 0 then
       redis.call('HSETNX', key, 'n', fmt(clock))
-      anchor = tonumber(redis.call('HGET', key, 'n'))
+      anchor = stored(redis.call('HGET', key, 'n'))
     end
     local starts = anchor + math.floor((clock - anchor) / per) * per
-    out[#out + 1] = window(key, amount, starts, starts + per, lease, q)
+    grant = window(key, amount, starts, starts + per, lease, q)
     keep = keep + 2 * math.ceil(per / 1000)
   else
     local t = {}
     for x in string.gmatch(arg, '[^,]+') do
       t[#t + 1] = tonumber(x)
     end
-    local answer = {-1, 0, 0, 0, 0, 0, 0}
     for j = 1, #t - 1 do
       if clock >= t[j] and clock < t[j + 1] then
-        answer = window(key, amount, t[j], t[j + 1], lease, q)
+        grant = window(key, amount, t[j], t[j + 1], lease, q)
       end
     end
-    out[#out + 1] = answer
     keep = keep + 63 * 86400000
   end
-  if held then
-    out[#out] = {-2, 0, 0, 0, 0, 0, 0}
-  end
   redis.call('PEXPIRE', key, keep) -- nothing happens when there is no such key
+  return held and {-2, 0, 0, 0, 0, 0, 0} or grant
+end
+
+local out = {clock, clock_error}
+for i = 2, #KEYS do
+  local ok, grant = pcall(answer, i)
+  if not ok then
+    grant = {-3, type(grant) == 'table' and grant.err or tostring(grant)}
+  end
+  out[#out + 1] = grant
 end
 return out
