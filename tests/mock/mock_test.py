@@ -58,7 +58,7 @@ class Mock:
         return self.control("GET", "log" + query)[1]["attempts"]
 
     def wait(self, query):
-        return self.control("GET", "wait?timeout_ms=5000&" + query)[1]
+        return self.control("GET", f"wait?timeout_ms={LIMIT * 1000}&" + query)[1]
 
     def reset(self):
         assert self.control("POST", "reset")[0] == 200
@@ -326,9 +326,10 @@ def test_delays(mock):
         start = time.monotonic()
         chat(mock.port, model, stream)
         assert 0.115 <= time.monotonic() - start < LIMIT
+    start = time.monotonic()
     r = Raw(mock.port, "ttft-150ms", True)
     r.until(b"\r\n\r\n")
-    assert b"data:" not in r.data
+    assert b"data:" not in r.data or time.monotonic() - start >= 0.15
     r.until(b"[DONE]")
     assert chat(mock.port, "lognormal-5ms")[0] == 200
 
@@ -351,7 +352,7 @@ def test_content_before_content(mock):
 
 
 def test_comments(mock):
-    _, _, a = chat(mock.port, "keepalive-comments-20ms+ttft-110ms", True)
+    _, _, a = chat(mock.port, "keepalive-comments-20ms+ttft-500ms", True)  # five times as long as a quick machine needs
     assert a.split(b"data:")[0].count(b": keep-alive\n\n") >= 4
     r = Raw(mock.port, "keepalive-comments-10ms+role-then-stall", True)
     r.until(b"assistant")

@@ -12,6 +12,7 @@
 #include "controlplane/scripts.h"
 #include "controlplane/state.h"
 #include "controlplane/store.h"
+#include "tests/unit/fake_mono.h" // no deadline of the product comes while Redis does not run
 #include "tests/unit/redis_server.h"
 
 #define CONTROLS    2
@@ -146,10 +147,8 @@ struct plane *plane_new(const uint64_t *clock, struct resource *const *all, size
         p->leases[i] = leases_new(p->loop, p->store, p->meters, i == 0 ? "first" : "second");
     }
     connect_script(p);
-    while (!state_ready(p->state) || !redis_is_up(store_redis(p->store)) ||
-           !redis_is_up(p->redis)) {
-        loop_turn(p->loop, 20 * MONO_MS);
-    }
+    FAKE_MONO_LATER(p->loop, state_ready(p->state) && redis_is_up(store_redis(p->store)) &&
+                                 redis_is_up(p->redis));
     fill(p, all, n);
     return p;
 }
@@ -184,9 +183,7 @@ void plane_ask(struct plane *p, unsigned which, const struct message_lease_reque
 
 void plane_wait(struct plane *p, const bool *done)
 {
-    while (!*done) {
-        loop_turn(p->loop, 20 * MONO_MS);
-    }
+    FAKE_MONO_LATER(p->loop, *done);
 }
 
 uint64_t plane_questions(const struct plane *p)

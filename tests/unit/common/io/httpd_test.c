@@ -36,8 +36,7 @@ static void answers_and_keeps_the_connection(void **state)
     assert_null(rig_value(a.head, "content-length").p);
     assert_int_equal(httpd_connections(rig.h), 1);
     assert_int_equal(rig.n, 3);
-    rig_turns(2);
-    assert_int_equal(httpd_active(rig.h), 0);
+    PEER_UNTIL(rig.l, httpd_active(rig.h) == 0);
     (void)close(fd);
     PEER_UNTIL(rig.l, httpd_connections(rig.h) == 0);
     for (size_t i = 0; i < rig.n; i++) {
@@ -462,8 +461,8 @@ static void streams_leave_in_the_same_turn(void **state)
     (void)state;
     rig_start(NULL);
     fd = rig_hold(RIG_GET("/stream"));
-    rig_turns(2);
-    assert_true(recv(fd, got, sizeof got, MSG_PEEK) > 0); // the head does not wait for content
+    PEER_UNTIL(rig.l,
+               recv(fd, got, sizeof got, MSG_PEEK) > 0); // the head does not wait for content
     for (int i = 0; i < 3; i++) {
         assert_true(httpd_stream_write(rig_last()->q, SLICE("data: 1\n\n")));
         assert_true(httpd_stream_write(rig_last()->q, SLICE("data: 2\n\n")));
@@ -546,7 +545,9 @@ static void slow_readers_hold_back_the_writer(void **state)
             }
             drains = x->drains;
             if (httpd_stream_queued(x->q) >= 64 * 1024) {
-                rig_turns(1);
+                for (int k = 0; k < 10 && x->drains == drains; k++) {
+                    loop_turn(rig.l, 5 * MONO_MS); // the kernel moves it on to the other side
+                }
                 if (x->drains == drains) {
                     break;
                 }
