@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Marks of the prompt cache (cache_control): Anthropic takes four (providers/anthropic.md section
-// 2, rule 10). Where a client has more, those stay that are worth most: the last one of what all
-// its requests begin with (tools, system), and the latest of the conversation. Private to the
-// dialect. Pure.
+// Marks of the prompt cache (cache_control): Anthropic takes four. Where a client has more, those
+// stay that are worth most: the last one of what all its requests begin with (tools, system), and
+// the latest of the conversation. Private to the dialect. Pure.
 #ifndef SLUICE_DATAPLANE_DIALECT_ANTHROPIC_MARKS_H
 #define SLUICE_DATAPLANE_DIALECT_ANTHROPIC_MARKS_H
 

@@ -132,7 +132,7 @@ static struct slice compact_text(struct slice json, struct buf *b)
     return buf_slice(b);
 }
 
-// What was said beside the JSON is no JSON: the content is the tool's input (anthropic.md 9.3).
+// What was said beside the JSON is no JSON: the content is the tool's input.
 static void forget_texts(struct answer *r)
 {
     struct canon_part **at = &r->choice->parts;
