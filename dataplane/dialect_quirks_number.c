@@ -32,13 +32,14 @@ static struct slice thousandths(struct arena *a, uint32_t v)
     return out;
 }
 
-// Between the vendor's bounds; max 0: none.
+// Between the vendor's bounds; 0: none. A vendor without them is left to refuse what it does not
+// take.
 static void clamp(struct dialect_quirks_editor *e, uint32_t name, uint32_t min, uint32_t max)
 {
     double v;
     bool number = number_of(e, name + 1, &v);
 
-    if (number && v * 1000.0 < (double)min) {
+    if (number && (min != 0 || max != 0) && v * 1000.0 < (double)min) {
         dialect_quirks_editor_change(e, name, thousandths(e->a, min));
     } else if (number && max != 0 && v * 1000.0 > (double)max) {
         dialect_quirks_editor_change(e, name, thousandths(e->a, max));

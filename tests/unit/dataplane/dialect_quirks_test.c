@@ -159,6 +159,7 @@ static const struct edit_case {
     {"max of a stream", &fireworks, NULL, X("\"stream\":true,\"max_tokens\":9000"), NULL, ""},
     {"hot", &zai, NULL, X("\"temperature\":1.7,\"top_p\":1"), X("\"temperature\":1,\"top_p\":0.99"),
      ""},
+    {"no bounds", &plain, NULL, X("\"temperature\":-0.3,\"top_p\":-1"), NULL, ""},
     {"cold", &zai, NULL, X("\"temperature\":0"), X("\"temperature\":0.01"), ""},
     {"greedy", &glm, NULL, X("\"temperature\":0"), X("\"do_sample\":false"), ""},
     {"greedy, as the client says", &glm, NULL, X("\"temperature\":0.0,\"do_sample\":true"),
