@@ -97,8 +97,9 @@ struct dialect_usage {
     bool known;
     bool has_cached, has_cache_write, has_reasoning; // the provider's member was there, be it 0
     uint64_t input, cached, cache_write, output, reasoning;
-    uint64_t cache_write_1h;            // part of cache_write that lives for an hour (Anthropic)
-    uint64_t audio_input, audio_output; // parts of input and output
+    uint64_t cache_write_1h; // part of cache_write that lives for an hour (Anthropic)
+    uint64_t audio_input, audio_output, image_output; // parts of input and output
+    uint64_t searches;                                // of the web, that are paid for each
     enum dialect_tier tier;
     bool us_only;       // Anthropic's inference_geo: us
     bool has_cost;      // the provider said what the request cost

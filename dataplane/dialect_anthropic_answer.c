@@ -36,7 +36,19 @@ static bool has_text(struct slice object, const char *key)
 
 // --- usage -------------------------------------------------------------------------------------
 
-enum { U_INPUT, U_WRITE, U_READ, U_OUTPUT, U_CREATION, U_DETAILS, U_TIER, U_SPEED, U_GEO, U_N };
+enum {
+    U_INPUT,
+    U_WRITE,
+    U_READ,
+    U_OUTPUT,
+    U_CREATION,
+    U_DETAILS,
+    U_TIER,
+    U_SPEED,
+    U_GEO,
+    U_TOOLS,
+    U_N
+};
 
 static const struct slice usage_names[U_N] = {
     [U_INPUT] = {"input_tokens", 12},
@@ -48,6 +60,7 @@ static const struct slice usage_names[U_N] = {
     [U_TIER] = {"service_tier", 12},
     [U_SPEED] = {"speed", 5},
     [U_GEO] = {"inference_geo", 13},
+    [U_TOOLS] = {"server_tool_use", 15},
 };
 
 static bool take_count(struct slice value, uint64_t *ret)
@@ -92,6 +105,9 @@ void dialect_anthropic_answer_usage(struct slice usage, struct dialect_usage *u)
     }
     if (scan_get(v[U_DETAILS], "thinking_tokens", &inner)) {
         u->has_reasoning = take_count(inner, &u->reasoning) || u->has_reasoning;
+    }
+    if (scan_get(v[U_TOOLS], "web_search_requests", &inner)) {
+        (void)take_count(inner, &u->searches);
     }
     u->input = fresh + u->cached + u->cache_write;
     take_tier(v, u);

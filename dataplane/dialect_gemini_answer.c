@@ -21,14 +21,14 @@ static uint64_t count(const struct tape *t, uint32_t usage, const char *name, bo
     return v < ((uint64_t)1 << 40) ? v : (uint64_t)1 << 40;
 }
 
-// Tokens of sound among those counted by kind.
-static uint64_t audio(const struct tape *t, uint32_t usage, const char *name)
+// Tokens of one kind ("AUDIO") among those counted by kind.
+static uint64_t of_kind(const struct tape *t, uint32_t usage, const char *name, const char *kind)
 {
     bool there;
 
     TAPE_ITEMS(t, tape_get(t, usage, name), i)
     {
-        if (tape_eq(t, tape_get(t, i, "modality"), "AUDIO")) {
+        if (tape_eq(t, tape_get(t, i, "modality"), kind)) {
             return count(t, i, "tokenCount", &there);
         }
     }
@@ -50,8 +50,9 @@ void dialect_gemini_read_usage(const struct tape *t, uint32_t top, struct dialec
     got.output = count(t, u, "candidatesTokenCount", &answers);
     got.reasoning = count(t, u, "thoughtsTokenCount", &got.has_reasoning);
     got.output += got.reasoning;
-    got.audio_input = audio(t, u, "promptTokensDetails");
-    got.audio_output = audio(t, u, "candidatesTokensDetails");
+    got.audio_input = of_kind(t, u, "promptTokensDetails", "AUDIO");
+    got.audio_output = of_kind(t, u, "candidatesTokensDetails", "AUDIO");
+    got.image_output = of_kind(t, u, "candidatesTokensDetails", "IMAGE");
     got.tier = dialect_tier_of(tape_get_text(t, u, "serviceTier"));
     if (got.tier == DIALECT_TIER_STANDARD) {
         got.tier = dialect_tier_of(tape_get_text(t, u, "trafficType"));

@@ -124,7 +124,7 @@ static struct dialect_usage read_usage(struct slice usage)
 {
     struct dialect_usage u = {.known = false};
     struct slice v[U_N] = {SLICE_NULL};
-    bool audio_in = false, audio_out = false;
+    bool audio_in = false, audio_out = false, image_out = false;
     uint64_t sum;
 
     (void)!scan_named(usage, usage_names, v, U_N); // what was found before an error counts
@@ -138,6 +138,7 @@ static struct dialect_usage read_usage(struct slice usage)
     u.reasoning = nested_count(&v[U_COMPLETION_DETAILS], 2, "reasoning_tokens", &u.has_reasoning);
     u.audio_input = nested_count(&v[U_PROMPT_DETAILS], 3, "audio_tokens", &audio_in);
     u.audio_output = nested_count(&v[U_COMPLETION_DETAILS], 2, "audio_tokens", &audio_out);
+    u.image_output = nested_count(&v[U_COMPLETION_DETAILS], 2, "image_tokens", &image_out);
     read_cost(v, &u);
     // xAI counts reasoning beside the completion; its total tells.
     sum = count_of(&v[U_TOTAL], 1, &u.known);

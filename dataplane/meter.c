@@ -5,20 +5,20 @@
 #include "dataplane/scan.h"
 #include "proto/hours.h"
 
-#define ONE      1000u            // of the thousandths that rates are in
-#define PICO_MAX (UINT64_MAX - 1) // price.h
+#define ONE            1000u               // of the thousandths that rates are in
+#define PICO_MAX       (UINT64_MAX - 1)    // price.h
+#define PICO_OF_SEARCH ((uint64_t)1000000) // a thousandth of a USD by 1,000
 
 struct meter_rates meter_rates_of(const struct resource_quirks *q, uint64_t wall_us)
 {
+    uint32_t rate = q->price_rate != 0 ? q->price_rate : ONE;
     bool peak = q->price_peak != 0 && hours_include(q->peak_hours, q->n_peak_hours, wall_us);
 
-    return (struct meter_rates){q->price_flex,
-                                q->price_priority,
-                                q->price_batch,
-                                q->price_fast,
-                                q->price_us,
-                                peak ? q->price_peak : ONE,
-                                {q->price_write, q->price_write_long}};
+    return (struct meter_rates){
+        q->price_flex,   q->price_priority,
+        q->price_batch,  q->price_fast,
+        q->price_us,     peak ? (uint32_t)((uint64_t)q->price_peak * rate / ONE) : rate,
+        q->price_search, {q->price_write, q->price_write_long}};
 }
 
 static uint32_t tier_rate(const struct meter_rates *r, enum dialect_tier tier)
@@ -57,6 +57,24 @@ static struct price_cost times(struct price_cost c, uint32_t rate)
     return c;
 }
 
+// price: of 1,000, in thousandths of a USD.
+static struct price_cost with_searches(struct price_cost c, uint32_t price, uint64_t searches)
+{
+    uint64_t fee;
+
+    if (!c.known || searches == 0) {
+        return c;
+    }
+    if (price == 0) {
+        return (struct price_cost){false, 0};
+    }
+    if (__builtin_mul_overflow(searches, price * PICO_OF_SEARCH, &fee) ||
+        __builtin_add_overflow(c.pico, fee, &c.pico) || c.pico > PICO_MAX) {
+        c.pico = PICO_MAX;
+    }
+    return c;
+}
+
 struct price_cost meter_cost(const struct resource_price *price, const struct meter_rates *rates,
                              const struct dialect_usage *u, bool believed)
 {
@@ -69,6 +87,7 @@ struct price_cost meter_cost(const struct resource_price *price, const struct me
         .output = u->output,
         .reasoning = u->reasoning,
         .audio_output = u->audio_output,
+        .image_output = u->image_output,
     };
     struct price_cost c;
 
@@ -80,7 +99,7 @@ struct price_cost meter_cost(const struct resource_price *price, const struct me
     }
     c = times(price_cost(price, &rates->shares, &t), tier_rate(rates, u->tier));
     c = times(c, u->us_only ? rates->us : ONE);
-    return times(c, rates->now);
+    return with_searches(times(c, rates->now), rates->search, u->searches);
 }
 
 uint64_t meter_reserve_tokens(const struct dialect_request *r, uint64_t fallback_output)

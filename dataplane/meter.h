@@ -16,7 +16,8 @@
 struct meter_rates {
     uint32_t flex, priority, batch, fast; // by the tier the provider says it served in
     uint32_t us;                          // where it says that it kept to the US
-    uint32_t now;                         // by the hour; 1000 outside peak hours
+    uint32_t now;                         // by place and hour; 1000: as in the catalogue
+    uint32_t search;                      // 1,000 web searches, thousandths of a USD
     struct price_shares shares;
 };
 

@@ -69,6 +69,8 @@ static const struct conv_field quirks_fields[] = {
     CONV_I(resource_quirks, Pb__Quirks, price_peak, 0, ANY),
     CONV_I(resource_quirks, Pb__Quirks, price_write, 0, ANY),
     CONV_I(resource_quirks, Pb__Quirks, price_write_long, 0, ANY),
+    CONV_I(resource_quirks, Pb__Quirks, price_rate, 0, ANY),
+    CONV_I(resource_quirks, Pb__Quirks, price_search, 0, ANY),
     CONV_SS(resource_quirks, Pb__Quirks, peak_hours),
     CONV_SS(resource_quirks, Pb__Quirks, takes_headers),
 };

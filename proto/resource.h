@@ -165,6 +165,8 @@ struct resource_quirks {
     // 0 = as ever.
     uint32_t price_flex, price_priority, price_batch, price_fast, price_us, price_peak;
     uint32_t price_write, price_write_long; // a token written to a cache, of input; 0 = as input
+    uint32_t price_rate;   // all of the catalogue's prices, in thousandths; 0 = as they are
+    uint32_t price_search; // 1000 web searches, thousandths of a USD; 0 = nobody knows
     const char *const *peak_hours;
     size_t n_peak_hours; // proto/hours.h
     const char *const *takes_headers;

@@ -172,6 +172,8 @@ static void put_prices(const struct overlay *o, struct resource_quirks *q)
     q->price_peak = (uint32_t)giver(o, "price-peak")->price_peak;
     q->price_write = (uint32_t)giver(o, "price-write")->price_write;
     q->price_write_long = (uint32_t)giver(o, "price-write-long")->price_write_long;
+    q->price_rate = (uint32_t)giver(o, "price-rate")->price_rate;
+    q->price_search = (uint32_t)giver(o, "price-search")->price_search;
     q->peak_hours = LIST(o, peak_hours, "peak-hours", &q->n_peak_hours);
     for (size_t i = 0; i < q->n_peak_hours; i++) {
         struct hours_span span;

@@ -97,7 +97,8 @@ static bool has_quirks(const struct resource_quirks *q)
             q->reasoning_history | q->temperature_min | q->temperature_max | q->top_p_max |
             q->stop_max | q->plain_max_tokens | q->tool_id_length | q->user_min | q->user_max |
             q->price_flex | q->price_priority | q->price_batch | q->price_fast | q->price_us |
-            q->price_peak | q->price_write | q->price_write_long) != 0 ||
+            q->price_peak | q->price_write | q->price_write_long | q->price_rate |
+            q->price_search) != 0 ||
            q->n_peak_hours + q->n_takes_headers > 0 || q->tool_id_exact ||
            q->tool_id_punctuation != NULL || q->prefill != NULL || q->greedy != NULL;
 }
@@ -156,6 +157,8 @@ void config_render_quirks(struct json_out *o, const struct resource_quirks *q)
     put_thousandths(o, "price-peak", q->price_peak);
     put_thousandths(o, "price-write", q->price_write);
     put_thousandths(o, "price-write-long", q->price_write_long);
+    put_thousandths(o, "price-rate", q->price_rate);
+    put_thousandths(o, "price-search", q->price_search);
     json_out_field_texts(o, "peak-hours", q->peak_hours, q->n_peak_hours);
     json_out_field_texts(o, "takes-headers", q->takes_headers, q->n_takes_headers);
     json_out_field_u64(o, "tool-id-length", q->tool_id_length);

@@ -46,7 +46,7 @@ struct schema_quirks { // int: enum schema_bool where it is no enum of resource.
     uint64_t max_tokens_plain, stop_max, tool_id_length, user_min, user_max;
     uint64_t temperature_min, temperature_max, top_p_max; // thousandths
     uint64_t price_flex, price_priority, price_batch, price_fast, price_us, price_peak, price_write,
-        price_write_long;
+        price_write_long, price_rate, price_search;
     struct conf_text prefill, greedy, tool_id_punctuation;
     int schema_strict, no_tool_strict, no_developer_role, no_message_names, alternate_roles,
         last_user, flatten_text, no_images, image_data_only, no_files, no_audio, tool_id_exact,

@@ -182,6 +182,12 @@ static const struct conf_field quirks_fields[] = {
           "What a token written to the vendor's cache costs where a model's price does not say, as a share of "
           "its `input`. Not given: as `input`. Anthropic: 1.25."),
     SHARE("price-write-long", price_write_long, "The same of one that is kept longer. Anthropic: 2."),
+    SHARE("price-rate", price_rate,
+          "What this provider's tokens cost, as a share of the catalogue's prices: 1.1 for a regional endpoint of "
+          "a cloud (Azure's Data Zones, Vertex's and Bedrock's regions). Not given: 1."),
+    SHARE("price-search", price_search,
+          "USD for 1,000 web searches that the vendor counts in `usage` (Anthropic's `server_tool_use`). Not "
+          "given: a request with searches is unpriced. Anthropic: 10."),
     SHARE("price-peak", price_peak, "The same within `peak-hours`. DeepSeek: 2."),
     LIST("peak-hours", peak_hours,
          "Hours of a working day (Monday to Friday, UTC) in which `price-peak` holds, by the time the "

@@ -159,6 +159,21 @@ static void usage_of_objects(void **state)
     }
 }
 
+// Searches are paid for each; they are counted up to here, and null is no news.
+static void searches_are_counted(void **state)
+{
+    struct dialect_usage u = {.known = false};
+
+    (void)state;
+    dialect_anthropic_answer_usage(
+        SLICE("{\"input_tokens\":1,\"server_tool_use\":{\"web_search_requests\":1}}"), &u);
+    assert_int_equal(u.searches, 1);
+    dialect_anthropic_answer_usage(
+        SLICE("{\"output_tokens\":1,\"server_tool_use\":{\"web_search_requests\":3}}"), &u);
+    dialect_anthropic_answer_usage(SLICE("{\"output_tokens\":2,\"server_tool_use\":null}"), &u);
+    assert_int_equal(u.searches, 3);
+}
+
 static void whole_answers(void **state)
 {
     static const struct {
@@ -193,6 +208,7 @@ int main(void)
         cmocka_unit_test(names_of_events),
         cmocka_unit_test(usage_is_cumulative),
         cmocka_unit_test(usage_of_objects),
+        cmocka_unit_test(searches_are_counted),
         cmocka_unit_test(whole_answers),
     };
 

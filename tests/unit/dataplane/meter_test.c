@@ -17,7 +17,8 @@ static void costs(void **state)
                                             .cached = 50000,
                                             .cache_write = 1250000,
                                             .output = 5000000,
-                                            .cache_write_long = 2000000};
+                                            .cache_write_long = 2000000,
+                                            .image_output = 30000000};
     static const struct {
         struct dialect_usage u;
         bool believed, known;
@@ -52,13 +53,21 @@ static void costs(void **state)
          false,
          true,
          5500000},
+        // searches are paid for each, whatever the tier
+        {{.known = true, .input = 10, .searches = 3, .tier = DIALECT_TIER_FLEX},
+         false,
+         true,
+         30005000000},
+        {{.known = true, .searches = UINT64_MAX}, false, true, UINT64_MAX - 1},
+        // a part of the output with a price of its own
+        {{.known = true, .output = 10, .image_output = 4}, false, true, 150000000},
         {{.known = true, .input = (uint64_t)1 << 60, .tier = DIALECT_TIER_PRIORITY},
          false,
          true,
          UINT64_MAX - 1},
     };
     static const struct meter_rates rates = {
-        .flex = 500, .priority = 2000, .us = 1100, .now = 1000};
+        .flex = 500, .priority = 2000, .us = 1100, .now = 1000, .search = 10000};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -76,7 +85,7 @@ static void costs(void **state)
 static void rates_of_hours(void **state)
 {
     static const char *const spans[] = {"01:00-04:00", "06:00-10:00", "nonsense"};
-    static const struct resource_quirks q = {
+    struct resource_quirks q = {
         .price_peak = 2000, .peak_hours = spans, .n_peak_hours = ARRAY_LEN(spans)};
     static const struct {
         uint64_t wall_s;
@@ -101,6 +110,14 @@ static void rates_of_hours(void **state)
         }
     }
     assert_int_equal(meter_rates_of(&(struct resource_quirks){.flags = 0}, 0).now, 1000);
+    assert_int_equal(meter_rates_of(&(struct resource_quirks){.price_rate = 1100}, 0).now, 1100);
+    q.price_rate = 1100;
+    assert_int_equal(meter_rates_of(&q, cases[0].wall_s * 1000000).now, cases[0].now * 11 / 10);
+    // without a price for searches nobody knows what they cost
+    assert_false(meter_cost(&(struct resource_price){.input = 1},
+                            &(struct meter_rates){.now = 1000},
+                            &(struct dialect_usage){.known = true, .searches = 1}, false)
+                     .known);
 }
 
 static void reservations(void **state)

@@ -301,13 +301,14 @@ static void usage_is_known_before_the_end(void **state)
     x.context = (struct canon_context){.arena = &arena, .rng = &rng, .model = SLICE("m")};
     (void)xlate_event(
         &x, &s, SLICE_NULL,
-        SLICE(
-            "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}],\"usageMetadata\":{"
-            "\"promptTokenCount\":900,\"candidatesTokenCount\":3,\"promptTokensDetails\":[{"
-            "\"modality\":\"TEXT\",\"tokenCount\":1},{\"modality\":\"AUDIO\",\"tokenCount\":7}]}}"),
+        SLICE("{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}],\"usageMetadata\":{"
+              "\"promptTokenCount\":900,\"candidatesTokenCount\":3,\"promptTokensDetails\":[{"
+              "\"modality\":\"TEXT\",\"tokenCount\":1},{\"modality\":\"AUDIO\",\"tokenCount\":7}],"
+              "\"candidatesTokensDetails\":[{\"modality\":\"IMAGE\",\"tokenCount\":2}]}}"),
         &out);
     assert_true(s.usage.known && s.usage.input == 900 && s.usage.output == 3);
     assert_int_equal(s.usage.audio_input, 7);
+    assert_int_equal(s.usage.image_output, 2);
     xlate_done(&x);
 }
 

@@ -404,6 +404,8 @@ static void later_fields_survive(void **state)
                                         .price_peak = 2002,
                                         .price_write = 1250,
                                         .price_write_long = 2003,
+                                        .price_rate = 1101,
+                                        .price_search = 10000,
                                         .peak_hours = hours,
                                         .n_peak_hours = 2,
                                         .takes_headers = headers,
@@ -421,6 +423,7 @@ static void later_fields_survive(void **state)
     assert_true(q->price_flex == 500 && q->price_priority == 2000 && q->price_batch == 501);
     assert_true(q->price_fast == 2001 && q->price_us == 1100 && q->price_peak == 2002);
     assert_true(q->price_write == 1250 && q->price_write_long == 2003);
+    assert_true(q->price_rate == 1101 && q->price_search == 10000);
     assert_int_equal(q->n_peak_hours, 2);
     assert_string_equal(q->peak_hours[1], hours[1]);
     assert_int_equal(q->n_takes_headers, 1);

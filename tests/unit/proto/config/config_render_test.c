@@ -45,7 +45,7 @@ static const char *const documents[] = {
     "thinking-budget, efforts: [high], reasoning-history: parts, reports-cost: true, "
     "forced-unreasoned: true, normalize: true, greedy: do_sample, user-min: 6, user-max: 128, price-flex: 0.5, "
     "price-priority: 1.8, price-batch: 0.25, price-fast: 2, price-us: 1.1, price-peak: 2, "
-    "price-write: 1.25, price-write-long: 2, peak-hours: ['01:00-04:00'], takes-headers: "
+    "price-write: 1.25, price-write-long: 2, price-rate: 1.1, price-search: 10, peak-hours: ['01:00-04:00'], takes-headers: "
     "[X-Title]}}}",
     "models: {m: {at: [{provider: openai, price: {input: 1.25, cache-write-long: 2, reasoning: 3, "
     "audio-input: 4, audio-output: 5, image-output: 6, tiers: [{above: 200000, input: 2.5, cached: "
