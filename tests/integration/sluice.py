@@ -414,9 +414,6 @@ class Stack:
         self.process.stop()
 
 
-PatientStack = Stack
-
-
 class Redis:
     """A private Redis on a unix socket, append-only in its own directory. It never waits for the disk: what it has written survives
     its being killed all the same, and a disk that others keep busy would hold it up for longer than a change may take."""

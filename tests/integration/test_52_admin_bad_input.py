@@ -34,7 +34,7 @@ NOT_JSON = [b"{", b"nope", b'{"a":1}x', b'{"a":1,"a":2}', b"{'a':1}", b'{"a":\xf
 @pytest.fixture(scope="module")
 def up(tmp_path_factory):
     mock = sluice.Mock(tmp_path_factory.mktemp("mock"))
-    s = sluice.PatientStack(tmp_path_factory.mktemp("up"), CONFIG, mock.env())
+    s = sluice.Stack(tmp_path_factory.mktemp("up"), CONFIG, mock.env())
     s.spec = request(s.admin_port, "GET", "/openapi.json").json()
     # One of everything, so that a wrong body meets a resource that is there.
     s.key = s.admin("POST", "/keys", {"name": "swept"}).json()["id"]
