@@ -26,6 +26,7 @@ import sys
 import time
 
 LONG_GAP_EVERY, LONG_GAP = 20, 30  # one gap of twenty is thirty times as long
+running = set()  # what was started and has not ended
 
 
 def tree(pid):
@@ -93,7 +94,9 @@ def run(job, options):
     with open(log, "wb") as out:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=place, env=env,
                                    start_new_session=True)
+        running.add(process)
         in_time = disturb(process, options, random.Random())
+        running.discard(process)
         if not in_time:
             out.write(b"\njitter: not done within the time of one run\n")
     if in_time and process.returncode == 0:
@@ -112,6 +115,13 @@ def tests_of(build, arguments):
             yield test["name"], test["command"], properties.get("WORKING_DIRECTORY"), env
 
 
+def leave(signo, _):
+    """Interrupted: nothing stays behind, stopped for ever."""
+    for process in list(running):
+        os.killpg(process.pid, signal.SIGKILL)
+    os._exit(128 + signo)
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("-n", "--runs", type=int, default=20, help="of each test")
@@ -127,6 +137,8 @@ def main():
         parser.error("no command")
     tests = list(tests_of(options.ctest, rest)) if options.ctest else [(os.path.basename(rest[0]), rest, None, None)]
     os.makedirs(options.output, exist_ok=True)
+    signal.signal(signal.SIGINT, leave)
+    signal.signal(signal.SIGTERM, leave)
     jobs = [(name, i, *what) for i in range(options.runs) for name, *what in tests]
     failed = {}
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
