@@ -7,6 +7,7 @@
 #include "cli/cmd.h"
 #include "common/base/arena.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include "common/io/crypto.h"
 #include "common/io/proc.h"
 #include "proto/keys.h"
@@ -45,17 +46,30 @@ static bool write_token(const char *path, struct err *e)
     return ok;
 }
 
+// The first epoch of the installation: a control plane that finds it may begin with an empty Redis.
+static bool write_epoch(const char *path, struct err *e)
+{
+    uint8_t epoch[16];
+    char text[2 * sizeof(epoch) + 1];
+
+    crypto_random(epoch, sizeof(epoch));
+    text_hex(epoch, sizeof(epoch), text);
+    return proc_write_file(path, slice_str(text), 0600, e);
+}
+
 bool install_secrets(const char *dir, bool *ret_new, struct err *e)
 {
     struct arena a;
-    const char *master, *token;
+    const char *master, *token, *epoch;
     bool ok, fresh;
 
     arena_init(&a, 4096, 0);
     master = arena_printf(&a, "%s/master-key", dir);
     token = arena_printf(&a, "%s/admin-token", dir);
+    epoch = arena_printf(&a, "%s/epoch", dir);
     fresh = !exists(master);
-    ok = proc_mkdirs(dir, e) && keys_create(dir, e) && (!fresh || write_master_key(master, e)) &&
+    ok = proc_mkdirs(dir, e) && keys_create(dir, e) &&
+         (!fresh || (write_epoch(epoch, e) && write_master_key(master, e))) &&
          (exists(token) || write_token(token, e));
     arena_done(&a);
     if (ok) {
@@ -74,8 +88,9 @@ int cmd_init(int argc, char **argv)
 
         (void)fputs(
             "usage: sluice init DIR\n"
-            "Makes DIR/{cluster-secret,signing-key,control-public-key,master-key,admin-token}; what exists stays.\n"
-            "Give sluice-control all of them, proxies cluster-secret and control-public-key.\n",
+            "Makes DIR/{cluster-secret,signing-key,control-public-key,master-key,admin-token,epoch};\n"
+            "what exists stays. Give sluice-control all of them, proxies cluster-secret and\n"
+            "control-public-key. With `epoch` a control plane takes an empty Redis as new, once.\n",
             help ? stdout : stderr);
         return help ? 0 : 2;
     }

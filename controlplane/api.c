@@ -352,6 +352,20 @@ static void run_slowly(struct api_call *c)
     }
 }
 
+// Without a state "there is no such key" would be a guess. Whether waiting helps, the code says.
+static void refuse_without_state(struct api_call *c)
+{
+    enum follow_status s = follow_status(store_follow(c->api->store));
+
+    if (s == FOLLOW_EMPTY || s == FOLLOW_REGRESSED) {
+        api_error(c, 503, "state_regressed",
+                  "Redis holds nothing that goes on from before (%s); nothing was changed",
+                  follow_status_name(s));
+    } else {
+        api_error(c, 503, "store_unavailable", "the state is not loaded yet");
+    }
+}
+
 static void on_ready(void *arg, struct httpd_req *q)
 {
     struct api_call *c = httpd_user(q);
@@ -366,10 +380,9 @@ static void on_ready(void *arg, struct httpd_req *q)
         too_large(c);
         return;
     }
-    // Without a state "there is no such key" would be a guess.
     if (c->route->access != API_OPEN && c->route->fn != api_recovery_post &&
         !state_ready(store_state(c->api->store))) {
-        api_error(c, 503, "store_unavailable", "the state is not loaded yet");
+        refuse_without_state(c);
         return;
     }
     if (c->route->body == API_JSON && slice_trim(body).n > 0) {

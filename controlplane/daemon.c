@@ -488,12 +488,37 @@ static void remember_initialised(struct daemon *d)
     }
 }
 
+static bool was_told_to_initialise(const struct daemon *d)
+{
+    return d->c->init || d->c->epoch_file != NULL;
+}
+
 static bool may_initialise(const struct daemon *d)
 {
     char path[1024];
 
     path_in(d->c, "initialised", path);
-    return d->c->init && access(path, F_OK) != 0;
+    return was_told_to_initialise(d) && access(path, F_OK) != 0;
+}
+
+// The epoch that `sluice init` has made. A file that is none is no reason not to start.
+static bool read_first_epoch(const char *path, uint8_t epoch[STATE_EPOCH_BYTES])
+{
+    struct buf text;
+    struct err e;
+    bool ok;
+
+    buf_init(&text, 4096);
+    ok = proc_read_file(path, 4096, &text, &e);
+    if (!ok) {
+        LOG(ERROR, "control.epoch_file", LOG_ERR(&e));
+    } else if (!text_unhex(slice_trim(buf_slice(&text)), epoch, STATE_EPOCH_BYTES)) {
+        LOG(ERROR, "control.epoch_file", LOG_STR("file", path),
+            LOG_STR("reason", "expected 32 hexadecimal digits; another epoch is made"));
+        ok = false;
+    }
+    buf_done(&text);
+    return ok;
 }
 
 // Another epoch than before: what the file says may not be there any more.
@@ -519,7 +544,7 @@ static void on_status(void *arg, enum follow_status s, const char *message)
     struct daemon *d = arg;
     bool silent = s == FOLLOW_REGRESSED || s == FOLLOW_EMPTY;
 
-    if (silent && d->c->init && follow_redis_epoch(store_follow(d->store)) == NULL) {
+    if (silent && was_told_to_initialise(d) && follow_redis_epoch(store_follow(d->store)) == NULL) {
         message = "Redis is empty, but the file `initialised` in the data directory says that it "
                   "was not: bring its data back, go on without it (sluice recover --adopt), or "
                   "remove that file and restart to begin anew";
@@ -678,7 +703,8 @@ static bool start_store(struct daemon *d, struct err *e)
 {
     struct record_keys *master = master_read(d->c->master_key_file, d->c->data_dir, e);
     bool init = may_initialise(d);
-    uint8_t epoch[STATE_EPOCH_BYTES];
+    uint8_t epoch[STATE_EPOCH_BYTES], first[STATE_EPOCH_BYTES];
+    bool named = init && d->c->epoch_file != NULL && read_first_epoch(d->c->epoch_file, first);
     uint64_t seq;
     bool marked = !init && read_mark(d->c, epoch, &seq); // a new beginning has no past
 
@@ -688,6 +714,7 @@ static bool start_store(struct daemon *d, struct err *e)
                                                           .state = d->state,
                                                           .keys = master,
                                                           .init = init,
+                                                          .first_epoch = named ? first : NULL,
                                                           .mark_epoch = marked ? epoch : NULL,
                                                           .mark_seq = marked ? seq : 0,
                                                           .on_status = on_status,

@@ -46,8 +46,9 @@ struct follow {
     enum follow_status status;
     struct loop_timer again; // CHECK in a while
     bool init;
-    bool suspect; // the next CHECK is to end in a LOAD
-    bool reload;  // so is the next that finds Redis where it should be
+    uint8_t first_epoch[STATE_EPOCH_BYTES]; // what an empty Redis gets
+    bool suspect;                           // the next CHECK is to end in a LOAD
+    bool reload;                            // so is the next that finds Redis where it should be
     // Where we have been: the epoch, and the highest seq that anybody has seen in it.
     bool has_known, has_epoch; // has_epoch: redis_epoch
     uint8_t known_epoch[STATE_EPOCH_BYTES], redis_epoch[STATE_EPOCH_BYTES];
@@ -556,11 +557,10 @@ static void on_init(void *arg, const struct redis_reply *r, const struct err *e)
 
 static void write_epoch(struct follow *f)
 {
-    uint8_t epoch[STATE_EPOCH_BYTES];
     const struct slice argv[] = {SLICE("SET"), SLICE(NAMES_EPOCH),
-                                 SLICE_MAKE((const char *)epoch, sizeof(epoch)), SLICE("NX")};
+                                 SLICE_MAKE((const char *)f->first_epoch, sizeof(f->first_epoch)),
+                                 SLICE("NX")};
 
-    crypto_random(epoch, sizeof(epoch));
     redis_command(f->redis, argv, ARRAY_LEN(argv), TIMEOUT_US, on_init, f);
 }
 
@@ -674,10 +674,16 @@ struct follow *follow_new(const struct follow_config *c, struct err *e)
     f->state = c->state;
     f->keys = c->keys;
     f->init = c->init;
+    if (c->first_epoch != NULL) {
+        memcpy(f->first_epoch, c->first_epoch, sizeof(f->first_epoch));
+    } else {
+        crypto_random(f->first_epoch, sizeof(f->first_epoch));
+    }
     if (c->mark_epoch != NULL) {
         know(f, c->mark_epoch, c->mark_seq);
         f->c.mark_epoch = NULL;
     }
+    f->c.first_epoch = NULL; // borrowed until here
     f->again.fn = on_again;
     map_init(&f->owners);
     map_init(&f->image);

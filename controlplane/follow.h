@@ -32,6 +32,7 @@ struct follow_config {
     struct state *state;            // borrowed; filled
     const struct record_keys *keys; // borrowed
     bool init;                      // an empty Redis gets an epoch
+    const uint8_t *first_epoch;     // STATE_EPOCH_BYTES: this one; NULL: any. Borrowed for the call
     // Where this installation was when we last ran; borrowed for the call; NULL: not known.
     const uint8_t *mark_epoch; // STATE_EPOCH_BYTES
     uint64_t mark_seq;

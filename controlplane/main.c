@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/buf.h"
 #include "common/base/log.h"
@@ -51,10 +52,11 @@ static const struct option options[] = {
     {"--cluster-secret-file", "FILE", A(cluster_secret_file), "(DIR/cluster-secret)"},
     {"--signing-key-file", "FILE", A(signing_key_file), "(DIR/signing-key)"},
     {"--master-key-file", "FILE", A(master_key_file),
-     "seals secrets in Redis ($SLUICE_MASTER_KEY, else DIR/master-key)"},
+     "seals secrets in Redis ($SLUICE_MASTER_KEY, DIR/master-key, else beside the cluster secret)"},
     {"--ready-file", "FILE", A(ready_file), "gets a line of JSON with the ports"},
     {"--init", NULL, A(init),
-     "an empty Redis is a new installation, not a lost one; once (DIR/initialised)"},
+     "an empty Redis is a new installation, not a lost one; once (DIR/initialised). Also where a "
+     "file `epoch` of `sluice init` is in DIR or beside the cluster secret"},
     {"--demo", NULL, A(demo), "the built-in mock provider exists"},
     {"--insecure-no-auth", NULL, A(insecure_no_auth),
      "allows auth.mode optional or off where others can reach a proxy"},
@@ -193,6 +195,21 @@ static const char *in_dir(struct arena *a, const char *dir, const char *said, co
     return said != NULL ? said : arena_printf(a, "%s/%s", dir, name);
 }
 
+// A file of `sluice init`: in the data directory, else beside the cluster secret. NULL: neither.
+static const char *of_init(struct arena *arena, const struct daemon_config *c, const char *name)
+{
+    const char *path = arena_printf(arena, "%s/%s", c->data_dir, name);
+    const char *slash = strrchr(c->cluster_secret_file, '/');
+
+    if (access(path, F_OK) == 0) {
+        return path;
+    }
+    path = slash == NULL ? name
+                         : arena_printf(arena, "%.*s/%s", (int)(slash - c->cluster_secret_file),
+                                        c->cluster_secret_file, name);
+    return access(path, F_OK) == 0 ? path : NULL;
+}
+
 static bool fill(const struct args *a, const struct boot *boot, struct arena *arena,
                  struct daemon_config *c)
 {
@@ -217,6 +234,10 @@ static bool fill(const struct args *a, const struct boot *boot, struct arena *ar
         arena_strdup(arena, text_or(a->signing_key_file, &boot->control.signing_key_file, NULL)),
         "signing-key");
     c->master_key_file = a->master_key_file;
+    if (c->master_key_file == NULL && getenv("SLUICE_MASTER_KEY") == NULL) {
+        c->master_key_file = of_init(arena, c, "master-key");
+    }
+    c->epoch_file = of_init(arena, c, "epoch");
     c->ready_file = a->ready_file;
     c->init = a->init;
     if (!parse_port(a->admin_port, boot->admin.port, &c->admin_port)) {

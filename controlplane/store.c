@@ -346,6 +346,7 @@ struct store *store_new(const struct store_config *c, struct err *e)
                                .redis_url = c->redis_url,
                                .state = c->state,
                                .init = c->init,
+                               .first_epoch = c->first_epoch,
                                .mark_epoch = c->mark_epoch,
                                .mark_seq = c->mark_seq,
                                .on_status = c->on_status,

@@ -30,7 +30,8 @@ struct store_config {
     const char *redis_url;          // borrowed for the call
     struct state *state;            // borrowed
     const struct record_keys *keys; // at least one; copied
-    bool init;
+    bool init;                      // and first_epoch: follow.h
+    const uint8_t *first_epoch;
     const uint8_t *mark_epoch; // where we were when we last ran (follow.h); borrowed for the call
     uint64_t mark_seq;
     void (*on_status)(void *arg, enum follow_status s, const char *message);

@@ -222,6 +222,52 @@ def test_second_start_on_the_same_directory(up):
     assert r.returncode == 1 and "another `sluice up` runs on" in r.stderr, r
 
 
+@pytest.mark.parametrize("together", [True, False], ids=["one-directory", "keys-elsewhere"])
+def test_the_daemons_by_hand(mock, tmp_path, together):
+    """`sluice init`, then the two programs with nothing but the options that everybody knows: a new installation serves. A Redis
+    that is found empty later is a lost one."""
+    keys = tmp_path / "keys"
+    assert run("sluice", "init", str(keys)).returncode == 0
+    before = {f.name: f.read_text() for f in keys.iterdir()}
+    assert run("sluice", "init", str(keys)).returncode == 0 and {f.name: f.read_text() for f in keys.iterdir()} == before
+    assert len(before["epoch"]) == 32
+    redis = sluice.Redis(tmp_path)
+    config, data = tmp_path / "c.yaml", keys if together else tmp_path / "control"
+    config.write_text(sluice.PLAIN)
+    port, admin = sluice.free_triple(), sluice.free_port()
+    given = [] if together else ["--cluster-secret-file", keys / "cluster-secret", "--signing-key-file", keys / "signing-key"]
+
+    def control():
+        ready = tmp_path / "control.ready"
+        ready.unlink(missing_ok=True)
+        p = sluice.Process("control", [sluice.BIN / "sluice-control", "-c", config, "--data-dir", data, "--redis", redis.url, "--listen",
+                                f"tcp://127.0.0.1:{port}", "--admin-port", admin, "--ready-file", ready, *given], tmp_path, mock.env())
+        p.ready(ready, 40)
+        return p
+    c = control()
+    ready = tmp_path / "proxy.ready"
+    given_proxy = ["--cluster-secret-file", keys / "cluster-secret", "--control-public-key-file", keys / "control-public-key"]
+    proxy = sluice.Process("proxy", [sluice.BIN / "sluice-proxy", "--control", f"tcp://127.0.0.1:{port}", "--data-dir", tmp_path / "proxy",
+                              "--port", "0", "--ops-port", "0", "--workers", "1", "--ready-file", ready, *given_proxy], tmp_path)
+    try:
+        info = proxy.ready(ready, 40)
+        assert request(info["port"], "POST", "/router/one/chat/completions", chat()).status == 200
+        assert redis("--no-raw", "GET", "{sluice}:epoch") != ""
+        token = {"authorization": "Bearer " + (data / "admin-token").read_text().strip()}
+        assert request(admin, "POST", "/admin/v1/keys?wait=5s", {"name": "by-hand"}, token).status == 201
+        c.stop()
+        redis.kill()
+        redis.wipe()
+        redis.start()
+        c = control()
+        wait_for(lambda: request(admin, "POST", "/admin/v1/keys", {"name": "lost"}, token).code == "state_regressed", 10, "the loss to be seen")
+        assert redis("GET", "{sluice}:epoch") == ""
+    finally:
+        proxy.stop()
+        c.stop()
+        redis.stop()
+
+
 def test_open_gateway_on_other_addresses_is_refused(tmp_path):
     config = tmp_path / "c.yaml"
     config.write_text("server: {address: 0.0.0.0}\nauth: {mode: off}\n")
