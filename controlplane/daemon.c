@@ -704,7 +704,8 @@ static bool start_store(struct daemon *d, struct err *e)
     struct record_keys *master = master_read(d->c->master_key_file, d->c->data_dir, e);
     bool init = may_initialise(d);
     uint8_t epoch[STATE_EPOCH_BYTES], first[STATE_EPOCH_BYTES];
-    bool named = init && d->c->epoch_file != NULL && read_first_epoch(d->c->epoch_file, first);
+    // --init is for somebody who begins anew, with an epoch that nobody has seen.
+    bool named = init && !d->c->init && read_first_epoch(d->c->epoch_file, first);
     uint64_t seq;
     bool marked = !init && read_mark(d->c, epoch, &seq); // a new beginning has no past
 

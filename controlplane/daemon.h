@@ -29,7 +29,7 @@ struct daemon_config {
     // An empty Redis may be given an epoch, but only until data_dir holds a file `initialised`,
     // which is made when Redis has one: an empty Redis after that is a lost one.
     bool init;
-    const char *epoch_file; // of `sluice init`: the same as `init`, with this epoch; NULL: none
+    const char *epoch_file; // of `sluice init`: as `init`, but with this epoch; NULL: none
 };
 
 // Runs until SIGTERM or SIGINT. first: the configuration read at start; taken over. False with *e:

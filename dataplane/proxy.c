@@ -506,7 +506,11 @@ static bool make_link(struct proxy *p, struct err *e)
                        "--control-public-key-file");
     }
     p->keys = keys_load(&files, e);
-    if (p->keys == NULL || (p->conf->data_dir != NULL && !proc_mkdirs(p->conf->data_dir, e))) {
+    if (p->keys == NULL) {
+        e->code = ERR_INVALID; // as the control plane says it: for the user to mend
+        return false;
+    }
+    if (p->conf->data_dir != NULL && !proc_mkdirs(p->conf->data_dir, e)) {
         return false;
     }
     (void)snprintf(ops, sizeof(ops), "%s:%u", p->conf->boot.server.ops_address.s,

@@ -141,6 +141,14 @@ def test_wrong_types_are_complaints(tmp_path, text):
     assert r.returncode == 1 and "c.yaml:1:" in r.stderr, r
 
 
+def test_a_missing_key_file_is_a_wrong_start(tmp_path):
+    """Exit code 2, and the file is named."""
+    r = run("sluice-control", "--data-dir", str(tmp_path / "c"), "--redis", "unix:/nowhere", "--admin-port", "0")
+    assert r.returncode == 2 and "cluster-secret" in r.stderr, r
+    r = run("sluice-proxy", "--control", "tcp://127.0.0.1:1", "--data-dir", str(tmp_path / "p"), "--port", "0", "--ops-port", "0")
+    assert r.returncode == 2 and "cluster-secret" in r.stderr, r
+
+
 def test_versions_name_the_libraries():
     for program in ("sluice", "sluice-proxy", "sluice-control"):
         text = run(program, "--version").stdout
