@@ -20,7 +20,7 @@
 #include "controlplane/scripts.h"
 
 #define CHUNK         256u
-#define ARGS_EACH     13u
+#define ARGS_EACH     14u
 #define HOLDER_MAX    64u // bytes of a holder's name that tell it from others
 #define LEASE_MIN_US  (10 * MONO_MS)
 #define LEASE_MAX_US  (5 * MONO_SEC)
@@ -51,7 +51,7 @@ struct item {
     const char *limit_id, *key;
     struct resource_limit limit; // a copy: the state may change meanwhile
     uint64_t anchor_us;
-    uint64_t want, returned, debt, window, batch, no, taken, since;
+    uint64_t want, returned, debt, window, batch, no, taken, since, back_again;
     bool answered, again;
 };
 
@@ -219,6 +219,7 @@ static void add_item(struct leases *l, struct args *a, const struct item *it)
     add_u64(a, it->no);
     add_u64(a, it->taken);
     add_u64(a, it->since);
+    add_u64(a, it->back_again);
     if (limit->calendar == RESOURCE_ROLLING) {
         add_u64(a, it->anchor_us);
     } else {
@@ -439,14 +440,15 @@ static bool fill_item(struct ask *k, struct item *it, const struct message_lease
         .no = from->no,
         .taken = from->taken,
         .since = from->since,
+        .back_again = from->again < limit->amount ? from->again : limit->amount,
     };
     if (from->unit != 0 && from->unit != (uint64_t)limit->unit) {
         it->returned = it->debt = 0; // of what stood in this place before: nothing of this limit's
-        it->window = it->since = 0;
+        it->window = it->since = it->back_again = 0;
     }
     if (from->period != 0 && from->period != period_of(limit)) {
         // The same; what was used too much counts all the same.
-        it->returned = it->window = it->since = 0;
+        it->returned = it->back_again = it->window = it->since = 0;
     }
     it->limit.time_zone = arena_strdup(&k->arena, limit->time_zone);
     return true;

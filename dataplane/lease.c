@@ -8,6 +8,7 @@
 #define WINDOW_EMPTY_US (2 * MONO_SEC)    // a window gets back what other proxies did not spend
 #define BUCKET_MAX_US   (3600 * MONO_SEC) // longer limits are windows
 #define TIME_MAX_US     (400 * 86400 * MONO_SEC) // times from outside are cut here
+#define AGAIN_US        (10 * MONO_SEC) // what got no answer for so long is not told any more
 #define WORTH_KEEPING   2 // units spent in the length of a lease, from which some are kept ready
 #define WINDOW_SPAN_US  (500 * MONO_MS) // what is kept ready of a window: docs/internals/leases.md
 
@@ -23,6 +24,11 @@ static bool is_window(const struct lease *l)
 
 // Units of a lease that is over. Nobody asks which of all that is owed came from which grant: all
 // of it counts as of the oldest one.
+static uint64_t oldest(uint64_t units, uint64_t batch, uint64_t others, uint64_t their_batch)
+{
+    return units == 0 || (others > 0 && their_batch < batch) ? their_batch : batch;
+}
+
 static void owe_back(struct lease *l, uint64_t units, uint64_t batch)
 {
     if (units > 0) {
@@ -58,7 +64,7 @@ uint64_t lease_period(const struct lease *l)
 static void begin_anew(struct lease *l, bool kind)
 {
     l->units = kind || l->units > 0 ? 0 : l->units;
-    l->owed = l->owed_batch = 0;
+    l->owed = l->owed_batch = l->again = 0;
     l->window = l->taken = l->told_debt = l->since = 0;
     l->first_no = l->no;
     l->ignored = l->open;
@@ -133,11 +139,11 @@ void lease_put_back(struct lease *l, uint32_t no, uint64_t batch, enum resource_
     }
 }
 
-// Of a window one question at a time, however long it takes: what is taken could not be told while
-// a grant is on its way. Nor is anything asked before the last answer about another limit is there.
+// One question at a time, however long it takes: what is taken could not be told while a grant is
+// on its way, nor which answers got lost.
 static bool must_wait(const struct lease *l)
 {
-    return l->open > 0 && (is_window(l) || l->ignored > 0);
+    return l->open > 0;
 }
 
 bool lease_is_asked_for(const struct lease *l, uint64_t now_us)
@@ -232,11 +238,20 @@ static void count_taken(struct lease *l, struct limit_ask *q, uint64_t now_us)
     }
 }
 
+// The script remembers for a minute what it has heard (`since` is a time, too: count_taken).
+static void forget_unanswered(struct lease *l, uint64_t now_us)
+{
+    if (!is_window(l) && l->since != 0 && now_us > l->since + AGAIN_US) {
+        l->since = l->again = 0;
+    }
+}
+
 bool lease_question(struct lease *l, uint64_t need, uint64_t now_us, struct limit_ask *ret)
 {
     uint64_t want = need == 0 || lease_is_asked_for(l, now_us) ? 0 : need + keep_ready(l, now_us);
     uint64_t debt = l->units < 0 ? (uint64_t)-l->units : 0;
 
+    forget_unanswered(l, now_us);
     if (must_wait(l) || (want == 0 && l->owed == 0 && debt == 0 && !l->tell)) {
         return false;
     }
@@ -244,7 +259,8 @@ bool lease_question(struct lease *l, uint64_t need, uint64_t now_us, struct limi
                               .returned = l->owed,
                               .debt = debt,
                               .window = l->window,
-                              .batch = l->owed_batch,
+                              .batch = oldest(l->owed, l->owed_batch, l->again, l->again_batch),
+                              .again = l->again,
                               .unit = l->unit,
                               .period = lease_period(l)};
     l->owed = l->owed_batch = 0;
@@ -295,8 +311,8 @@ void lease_not_asked(struct lease *l, const struct limit_ask *q)
     owe_again(l, q);
     if (is_window(l)) {
         l->taken += q->returned;
-        l->tell = l->window != 0 || q->since != q->no; // it may have been for that
     }
+    l->tell = l->window != 0 || q->since != q->no; // it may have been for that
     l->since = q->since == q->no ? 0 : l->since;
 }
 
@@ -304,7 +320,11 @@ static void end_unanswered(struct lease *l, const struct limit_ask *q)
 {
     if (close_question(l)) {
         owe_again(l, q);
-        l->tell = is_window(l);
+        if (!is_window(l)) {
+            l->again_batch = oldest(l->again, l->again_batch, q->returned, q->batch);
+            l->again += q->returned;
+        }
+        l->tell = true;
     } else if (q->unit == (uint64_t)l->unit) {
         owe(l, q->debt);
     }
@@ -374,7 +394,7 @@ void lease_granted(struct lease *l, const struct limit_grant *g, uint64_t now_us
         return;
     }
     turn(l, g->window);
-    l->since = l->asked_at_us = 0;
+    l->since = l->again = l->asked_at_us = 0;
     l->left_out = 0;
     l->local_us = 0;
     l->heard_us = now_us;

@@ -22,9 +22,11 @@
 // Of a window the proxy says with each question what it has taken of it in all, spent or not
 // (`taken`). That may be said any number of times: an answer that got lost costs nothing, neither
 // what was given back nor what was granted in it. Such a sum can be told only while no grant is on
-// its way, so there is one question at a time. Nor does it hurt when the very first answer gets
-// lost, and the proxy does not know the window yet: each question says which was the first that it
-// had no answer to (`since`), and what was granted from there on is not taken.
+// its way, so there is one question at a time. Of a bucket it says what it has given back since the
+// last answer (`again`): the script remembers what of that it has heard, and what it granted
+// meanwhile. Nor does it hurt when the very first answer gets lost, and the proxy does not know the
+// window yet: each question says which was the first that it had no answer to (`since`), and what
+// was granted from there on is not taken.
 #ifndef SLUICE_DATAPLANE_LEASE_H
 #define SLUICE_DATAPLANE_LEASE_H
 
@@ -63,8 +65,10 @@ struct lease {
     uint64_t batch;      // of the first grant of the current one
     uint64_t owed;       // units of leases that are over, to be given back
     uint64_t owed_batch; // of the oldest of them
-    uint64_t full;       // units after the last grant: renewal at half
-    uint64_t rest;       // of the whole limit, as last heard (a lower bound later)
+    uint64_t again;      // of a bucket: given back since `since`, perhaps not heard
+    uint64_t again_batch;
+    uint64_t full; // units after the last grant: renewal at half
+    uint64_t rest; // of the whole limit, as last heard (a lower bound later)
     uint64_t empty_until_us, reset_at_us;
     uint64_t spent;       // since the last question
     uint64_t piece;       // units that are taken at once, about
@@ -104,7 +108,7 @@ MUST_CHECK bool lease_question(struct lease *l, uint64_t need, uint64_t now_us,
 // The question was not sent: as before it.
 void lease_not_asked(struct lease *l, const struct limit_ask *q);
 // It was sent and has no answer: debt is kept. What it gave back may have been heard: to a bucket
-// it is not given back twice; of a window what is taken is told again. Each question that was sent
+// it is told again as such; of a window what is taken is told again. Each question that was sent
 // comes to an end by this or by lease_granted.
 void lease_lost(struct lease *l, const struct limit_ask *q, uint64_t now_us);
 // The same, where an answer came without it: what is asked now must wait a moment.

@@ -31,12 +31,13 @@ struct limit_ask {
     uint64_t returned;    // units of an earlier lease given back
     uint64_t debt;        // units used beyond what was leased: to be taken from the limit
     uint64_t window;      // that `returned` came from; 0: a bucket
-    uint64_t batch;       // that `returned` came from, the oldest; 0: a window
+    uint64_t batch;       // that `returned` and `again` came from, the oldest; 0: a window
     uint64_t unit;        // enum resource_unit of all this; 0: not known
     uint64_t period;      // lease_period of the limit; 0: not known
     uint64_t no;          // number of the question; 0: another one is under way
     uint64_t taken;       // of `window`, all that this proxy has, as if this were heard; no > 0
     uint64_t since;       // number of the first question since the last answer was heard
+    uint64_t again;       // returned to a bucket from there on, before this one
 };
 struct limit_grant {
     struct slice limit_id;

@@ -181,6 +181,7 @@ static bool ask_leases(void *arg, const struct limit_ask *items, size_t n)
             .taken = items[i].taken,
             .period = items[i].period,
             .since = items[i].since,
+            .again = items[i].again,
         };
     }
     return link_lease(p->shared.link, m, n);

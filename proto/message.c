@@ -171,6 +171,7 @@ static const struct conv_field lease_item_fields[] = {
     CONV_U(message_lease_item, Pb__LeaseItem, taken),
     CONV_U(message_lease_item, Pb__LeaseItem, period),
     CONV_U(message_lease_item, Pb__LeaseItem, since),
+    CONV_U(message_lease_item, Pb__LeaseItem, again),
 };
 static const struct conv_table lease_item_table =
     CONV_TABLE(message_lease_item, pb__lease_item, lease_item_fields);

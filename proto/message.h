@@ -174,6 +174,7 @@ struct message_lease_item {
     uint64_t taken;  // units of `window` the holder has, spent or not, after `returned` and `debt`
     uint64_t period; // us the limit is over, or its enum resource_calendar; 0: not said
     uint64_t since;  // number of the first question since the last answer heard; 0: not said
+    uint64_t again;  // returned to a bucket by those questions; told again, not counted twice
 };
 struct message_lease_request {
     const char *proxy;

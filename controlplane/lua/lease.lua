@@ -4,7 +4,7 @@
 --
 -- KEYS  1 clock   2.. one per question
 -- ARGV  1 caller (one monotonic clock)   2 its monotonic time, us   3 holder: who has what is granted
---       then per question, 13 each:
+--       then per question, 14 each:
 --         kind      "b" bucket | "w" window anchored at `arg` | "c" window among `arg` boundaries
 --         amount    units
 --         per       us: refill time of a bucket, length of a window
@@ -15,6 +15,7 @@
 --         no        of the question: it rises for each holder and limit; 0: not said
 --         taken     of `window`, all that the holder has, spent or not, as of this question
 --         since     number of the first question of those that it has had no answer to
+--         again     returned to a bucket by those before this one; `batch` is the oldest of this, too
 --         arg       "w": anchor us, 0 = first use; "c": "t0,t1,t2,t3", three windows, ascending
 --
 -- Returns {clock us, clock error us, {granted, lease, remaining, reset, empty, window, batch}, ...};
@@ -28,7 +29,10 @@
 -- a + b is never less than what proxies may still spend, and v + a + b + r never more than the amount:
 -- what is in v comes from the refill in place of the oldest units. A unit may be given back as late
 -- as it likes, but not after that: a batch is named by k at its end, at most k - batch units are
--- younger than it, so that at least a + b + r less those are of it, or older.
+-- younger than it, so that at least a + b + r less those are of it, or older. For each holder that
+-- numbers its questions, p:<name> "<granted> <no> <time> <given back> <batch>": what the last question
+-- was granted, in which batch, and what it and those it was told with gave back. A holder that had no
+-- answer to it (since <= no) tells all of that again: what is new counts, and what was granted is back.
 --
 -- A window is   w its start   x its end   u units used   and for each holder p:<name>
 -- "<own> <no> <end of window>":
@@ -40,7 +44,7 @@ local KEEP_MS = 604800000   -- forgotten after a week without use, so that no ju
 local TIME_MAX = 9e15       -- us: fits an integer
 local PROXIES_MIN = 64      -- with a field in a window before dead ones are looked for
 local LEASE_MAX = 5000000   -- us: leases_length_us gives no longer ones
-local EACH = 13             -- arguments of a question
+local EACH = 14             -- arguments of a question
 local BATCHES = 100000000   -- numbers for as many units as a bucket holds
 
 local NUMBER_MAX = 2 ^ 63
@@ -161,7 +165,7 @@ local function bucket(key, amount, per, lease, q)
   -- What a lease may be spent late by, in whole units; small buckets rely on a + b alone.
   local size = amount - math.floor(amount * lease / per)
   local slot = 2 * lease
-  local saved = redis.call('HMGET', key, 'v', 't', 'a', 'b', 'e', 'r', 'k', 'n')
+  local saved = redis.call('HMGET', key, 'v', 't', 'a', 'b', 'e', 'r', 'k', 'n', own_field, 'f')
   local v, t = stored(saved[1], size), stored(saved[2], clock)
   local a, b = stored(saved[3], 0), stored(saved[4], 0)
   local e, r = stored(saved[5], 0), stored(saved[6], 0)
@@ -189,19 +193,41 @@ local function bucket(key, amount, per, lease, q)
 
   -- Given back: units that were not replaced. Where they are counted is not known; taken from r
   -- first, a + b stays large enough.
-  if late <= lease and q.returned > 0 and q.batch <= k * BATCHES then
-    local younger = k * amount - (q.batch + 1) / BATCHES * amount
-    local back = math.max(0, math.min(q.returned, math.floor(a + b + r - math.max(0, younger))))
-    local rest = math.max(0, back - r)
-    v = math.min(size, v + back)
-    r = math.max(0, r - back)
-    a, b = a - math.max(0, rest - b), math.max(0, b - rest)
+  local function take_back(units, batch)
+    if late <= lease and units > 0 and batch <= k * BATCHES then
+      local younger = k * amount - (batch + 1) / BATCHES * amount
+      local back = math.max(0, math.min(units, math.floor(a + b + r - math.max(0, younger))))
+      local rest = math.max(0, back - r)
+      v = math.min(size, v + back)
+      r = math.max(0, r - back)
+      a, b = a - math.max(0, rest - b), math.max(0, b - rest)
+    end
+  end
+  local told = q.returned + q.again
+  local lost, last, at, heard_back, lost_batch = string.match(saved[9] or '', '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
+  if q.no == 0 or not last then
+    take_back(told, q.batch)
+  elseif q.no <= stored(last) then
+    q.want, q.debt = 0, 0 -- it was held up: a later one has told all of this
+  elseif q.since > 0 and stored(last) >= q.since then
+    take_back(stored(lost), stored(lost_batch))
+    take_back(told - stored(heard_back), q.batch)
+  else
+    take_back(told, q.batch)
   end
   v = v - q.debt
   local granted = math.max(0, math.floor(math.min(q.want, v)))
   v, a, k = v - granted, a + granted, k + granted / amount
   redis.call('HSET', key, 'v', fmt(v), 't', fmt(clock), 'a', fmt(a), 'b', fmt(b), 'e', fmt(e), 'r',
              fmt(r), 'k', fmt(k), 'n', fmt(amount))
+  if q.no > 0 and not (last and q.no <= stored(last)) then
+    redis.call('HSET', key, own_field,
+               fmt(granted) .. ' ' .. fmt(q.no) .. ' ' .. fmt(clock) .. ' ' .. fmt(told) .. ' ' ..
+               fmt(math.floor(k * BATCHES)))
+    if redis.call('HLEN', key) > stored(saved[10], PROXIES_MIN) + 9 then
+      forget_proxies(key)
+    end
+  end
 
   local empty = 0
   if granted == 0 and q.want >= 1 then
@@ -275,9 +301,10 @@ local function answer(i)
   local q = {
     want = tonumber(ARGV[p + 4]), returned = tonumber(ARGV[p + 5]), debt = tonumber(ARGV[p + 6]),
     window = tonumber(ARGV[p + 7]), batch = tonumber(ARGV[p + 8]), no = tonumber(ARGV[p + 9]),
-    taken = tonumber(ARGV[p + 10]), since = tonumber(ARGV[p + 11])
+    taken = tonumber(ARGV[p + 10]), since = tonumber(ARGV[p + 11]),
+    again = tonumber(ARGV[p + 12])
   }
-  local arg = ARGV[p + 12]
+  local arg = ARGV[p + 13]
   local keep = KEEP_MS
   local grant = {-1, 0, 0, 0, 0, 0, 0}
 

@@ -230,6 +230,7 @@ static bool ask(void *arg, const struct limit_ask *items, size_t n)
                                         .unit = items[i].unit,
                                         .no = items[i].no,
                                         .since = items[i].since,
+                                        .again = items[i].again,
                                         .taken = items[i].taken,
                                         .period = items[i].period};
     }

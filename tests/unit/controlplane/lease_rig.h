@@ -84,7 +84,7 @@ struct lease_question {
     const char *key;
     const char *proxy; // NULL: "p"
     const struct resource_limit *limit;
-    uint64_t want, returned, debt, window, batch, no, taken, since;
+    uint64_t want, returned, debt, window, batch, no, taken, since, again;
     const char *bounds; // calendar
     uint64_t anchor_us; // long windows
 };
@@ -119,7 +119,7 @@ static inline const char *lease_rig_number(char out[24], uint64_t v)
 static inline struct lease_answer lease_rig_ask(struct lease_rig *r, const struct lease_question *q)
 {
     struct lease_wait w = {.rig = r};
-    char n[15][24];
+    char n[16][24];
     const char *kind = q->bounds != NULL ? "c" : q->limit->per_us > 3600 * MONO_SEC ? "w" : "b";
     const struct slice argv[] = {
         SLICE("{sluice}:clock"),
@@ -139,6 +139,7 @@ static inline struct lease_answer lease_rig_ask(struct lease_rig *r, const struc
         slice_str(lease_rig_number(n[12], q->no)),
         slice_str(lease_rig_number(n[13], q->taken)),
         slice_str(lease_rig_number(n[14], q->since)),
+        slice_str(lease_rig_number(n[15], q->again)),
         slice_str(q->bounds != NULL ? q->bounds : lease_rig_number(n[7], q->anchor_us)),
         slice_str(lease_rig_number(n[8], r->redis_us / MONO_SEC)),
         slice_str(lease_rig_number(n[9], r->redis_us % MONO_SEC)),

@@ -714,6 +714,48 @@ static void a_first_question_may_be_repeated(void **state)
     assert_int_equal(lease_rig_ask(rig, &q).remaining, 70);
 }
 
+// To a bucket, too: what a question without an answer gave back is counted once, and what it was
+// granted is there again.
+static void a_bucket_is_told_again(void **state)
+{
+    struct lease_rig *rig = *state;
+    const struct resource_limit limit = {
+        .unit = RESOURCE_TOKENS, .amount = 1000, .per_us = 60 * MONO_SEC};
+    struct lease_question q = {
+        .key = "{sluice}:t", .proxy = "a", .limit = &limit, .want = 500, .no = 10, .since = 10};
+    struct lease_answer first = lease_rig_ask(rig, &q);
+
+    assert_int_equal(first.granted, 500);
+    assert_int_equal(first.remaining, 495);
+    // It gives back 100 and asks for 20 more. The answer gets lost, and it tells of that again.
+    q.no = q.since = 11;
+    q.want = 20;
+    q.returned = 100;
+    q.batch = (uint64_t)first.batch;
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 575);
+    q.no = 12;
+    q.returned = 30;
+    q.again = 100;
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 605);
+    q.no = 13; // nor was that heard; nothing new
+    q.returned = 0;
+    q.again = 130;
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 605);
+    q.no = 12; // it was held up
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 0);
+    // A question that never came: all that it said counts now.
+    q.no = 15;
+    q.since = 14;
+    q.want = 0;
+    q.again = 50;
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 655);
+    q.no = 16; // heard, but not known to be
+    assert_int_equal(lease_rig_ask(rig, &q).remaining, 655);
+    // Other holders are not told apart from those who number nothing.
+    q = (struct lease_question){.key = q.key, .proxy = "b", .limit = &limit, .want = 655};
+    assert_int_equal(lease_rig_ask(rig, &q).granted, 655);
+}
+
 // A store that lost its tail (or was restored from an older dump) hears from each proxy what it
 // has.
 static void a_store_that_forgot_is_told(void **state)
@@ -843,6 +885,7 @@ static void ask_both(struct lease_rig *rig, uint64_t debt, uint64_t no)
         SLICE("0"),
         SLICE("0"),
         SLICE("0"),
+        SLICE("0"),
         SLICE("w"),
         SLICE("100"),
         SLICE("86400000000"),
@@ -853,6 +896,7 @@ static void ask_both(struct lease_rig *rig, uint64_t debt, uint64_t no)
         SLICE("0"),
         SLICE("0"),
         slice_str(lease_rig_number(n[5], no)),
+        SLICE("0"),
         SLICE("0"),
         SLICE("0"),
         slice_str(lease_rig_number(n[2], rig->redis_us)),
@@ -915,6 +959,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_taken_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(a_new_account_gives_nothing_back, setup, teardown),
         cmocka_unit_test_setup_teardown(a_first_question_may_be_repeated, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_bucket_is_told_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_store_that_forgot_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(calendar_windows_need_the_right_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(other_bounds_begin_nothing_anew, setup, teardown),

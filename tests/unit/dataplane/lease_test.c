@@ -64,8 +64,9 @@ static void asks_by_the_pace_of_spending(void **state)
     assert_true(lease_question(&l, 3, NOW, &q));
     assert_int_equal(q.want, 3);
     assert_true(lease_is_asked_for(&l, NOW));
-    assert_false(lease_question(&l, 3, NOW + 1, &q));            // one at a time
-    assert_true(lease_question(&l, 3, NOW + 200 * MONO_MS, &q)); // no answer came: again
+    assert_false(lease_question(&l, 3, NOW + 200 * MONO_MS, &q)); // one at a time, however long
+    lease_lost(&l, &q, NOW + 200 * MONO_MS);
+    assert_true(lease_question(&l, 3, NOW + 200 * MONO_MS, &q));
     grant(&l, 20, NOW);
     assert_false(lease_is_asked_for(&l, NOW));
     assert_true(lease_take(&l, 20));
@@ -167,6 +168,7 @@ static void what_is_owed_names_its_batch(void **state)
     assert_true(lease_question(&l, 0, NOW + 2 * MONO_SEC, &q));
     assert_int_equal(q.returned, 15);
     assert_int_equal(q.batch, 500);
+    lease_granted(&l, &(const struct limit_grant){.batch = 700}, NOW + 2 * MONO_SEC);
     // A refund long after.
     lease_put_back(&l, no, 500, RESOURCE_REQUESTS, 3);
     assert_true(lease_question(&l, 0, NOW + 3 * MONO_SEC, &q));
@@ -181,6 +183,43 @@ static void what_is_owed_names_its_batch(void **state)
     g.batch = 800;
     lease_granted(&l, &g, NOW + 4 * MONO_SEC);
     assert_int_equal(l.units, 10);
+}
+
+// What a question without an answer gave back is told again as such, until one is answered, or it
+// is too old for the control plane to know.
+static void what_was_given_back_is_told_again(void **state)
+{
+    struct lease l = fresh();
+    struct limit_ask q;
+
+    (void)state;
+    lease_granted(&l, &(const struct limit_grant){.granted = 10, .lease_us = MONO_SEC, .batch = 5},
+                  NOW);
+    lease_end(&l);
+    assert_true(lease_question(&l, 0, NOW + 1, &q));
+    assert_int_equal(q.returned, 10);
+    assert_int_equal(q.again, 0);
+    assert_int_equal(q.since, q.no);
+    lease_lost(&l, &q, NOW + 2);
+    lease_put_back(&l, l.no, 9, RESOURCE_REQUESTS, 3);
+    assert_true(lease_question(&l, 0, NOW + 3, &q));
+    assert_int_equal(q.returned, 3);
+    assert_int_equal(q.again, 10);
+    assert_int_equal(q.batch, 5);
+    assert_int_equal(q.since, NOW + 1);
+    lease_lost(&l, &q, NOW + 4);
+    assert_true(lease_question(&l, 0, NOW + 5, &q));
+    assert_int_equal(q.returned, 0);
+    assert_int_equal(q.again, 13);
+    lease_not_asked(&l, &q);
+    assert_true(lease_question(&l, 0, NOW + 6, &q));
+    assert_int_equal(q.again, 13);
+    lease_lost(&l, &q, NOW + 7);
+    assert_true(lease_question(&l, 1, NOW + 20 * MONO_SEC, &q));
+    assert_int_equal(q.again, 0);
+    assert_int_equal(q.since, q.no);
+    grant(&l, 1, NOW + 20 * MONO_SEC);
+    assert_false(lease_question(&l, 0, NOW + 20 * MONO_SEC, &q));
 }
 
 static void renews_at_half_and_near_the_end(void **state)
@@ -332,8 +371,8 @@ static void an_answer_is_as_old_as_its_question(void **state)
     grant(&l, 10, NOW);
     lease_end(&l);
     assert_true(lease_question(&l, 0, NOW + 1, &q));
+    lease_granted(&l, &none, NOW + 2); // to what was given back
     asked(&l, NOW + 2);
-    lease_granted(&l, &none, NOW + 3); // to what was given back
     grant(&l, 10, NOW + 1500 * MONO_MS);
     assert_int_equal(l.until_us, NOW + 2 + 2000 * MONO_MS);
 }
@@ -932,6 +971,7 @@ int main(void)
         cmocka_unit_test(is_thrifty_when_units_are_short),
         cmocka_unit_test(an_empty_bucket_is_not_asked_at_once),
         cmocka_unit_test(what_is_owed_names_its_batch),
+        cmocka_unit_test(what_was_given_back_is_told_again),
         cmocka_unit_test(renews_at_half_and_near_the_end),
         cmocka_unit_test(what_is_over_is_owed),
         cmocka_unit_test(grants_do_not_lengthen_a_lease),

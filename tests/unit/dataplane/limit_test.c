@@ -359,7 +359,7 @@ static void every_limit_counts(void **state)
     answer(&w.control, w.store, NOW);
     assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
     assert_int_equal(a.pass.n, 32);
-    w.control.n = 0;
+    lose(&w.control, w.store, NOW);
     limit_settle(w.store, &a.pass, false, 15, 0); // 5 more than reserved
     assert_int_equal(a.pass.n, 0);
     limit_tick(w.store, NOW + 2 * MONO_SEC);
@@ -971,8 +971,8 @@ static void which_limits_apply(void **state)
             n += (size_t)snprintf(ids + n, sizeof(ids) - n, "%s ", control.asked[k].id);
         }
         assert_string_equal(ids, cases[i].ids);
-        control.n = 0;
         assert_true(limit_unpark(s, &c.pass));
+        lose(&control, s, NOW + i * 10 * MONO_SEC);
     }
     limit_store_free(&s);
     build_done(&b, &snap);
@@ -1059,8 +1059,10 @@ static void forgetting(void **state)
     assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
     answer(&w.control, w.store, NOW);
     limit_tick(w.store, NOW + 700 * MONO_SEC); // held
+    answer(&w.control, w.store, NOW + 700 * MONO_SEC);
     limit_settle(w.store, &a.pass, false, 99, 0);
     limit_tick(w.store, NOW + 800 * MONO_SEC); // debt to be sent, then forgotten
+    answer(&w.control, w.store, NOW + 800 * MONO_SEC);
     limit_tick(w.store, NOW + 801 * MONO_SEC);
     answer(&w.control, w.store, NOW + 801 * MONO_SEC);
     assert_int_equal(w.control.limits[0].left, 1);

@@ -146,7 +146,7 @@ static void newer_fields_survive(void **state)
                                             .no = 1234567890123,
                                             .taken = 40,
                                             .period = 2};
-    const struct message_lease_item again = {.limit_id = "k:1:0", .no = 9, .since = 7};
+    const struct message_lease_item again = {.limit_id = "k:1:0", .no = 9, .since = 7, .again = 5};
     const struct message_grant grant = {.limit_id = "k:1:0", .granted = 3, .batch = 7000001};
     const struct message sent[] = {
         {MESSAGE_HEARTBEAT, {.heartbeat = {.seq = 42, .live = 3}}},
@@ -173,6 +173,7 @@ static void newer_fields_survive(void **state)
     assert_int_equal(m.u.lease_request.items[0].period, 2);
     assert_int_equal(m.u.lease_request.items[0].since, 0);
     assert_int_equal(through(&sent[4], &arena).u.lease_request.items[0].since, 7);
+    assert_int_equal(through(&sent[4], &arena).u.lease_request.items[0].again, 5);
     assert_int_equal(through(&sent[0], &arena).u.heartbeat.live, 3);
     assert_int_equal(through(&sent[1], &arena).u.lease_request.items[0].batch, 7000000);
     assert_int_equal(through(&sent[2], &arena).u.lease_grant.grants[0].batch, 7000001);
