@@ -16,6 +16,7 @@ system calls end with EINTR or begin anew at each stop; libraries that begin the
 """
 import argparse
 import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
@@ -118,7 +119,8 @@ def tests_of(build, arguments):
 def leave(signo, _):
     """Interrupted: nothing stays behind, stopped for ever."""
     for process in list(running):
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     os._exit(128 + signo)
 
 
