@@ -238,7 +238,8 @@ static void count_taken(struct lease *l, struct limit_ask *q, uint64_t now_us)
     }
 }
 
-// The script remembers for a minute what it has heard (`since` is a time, too: count_taken).
+// The script remembers for a minute what it has heard (`since` is a time, too: count_taken). Not
+// while a question is open: what that gave back is no news if its answer gets lost.
 static void forget_unanswered(struct lease *l, uint64_t now_us)
 {
     if (!is_window(l) && l->since != 0 && now_us > l->since + AGAIN_US) {
@@ -251,8 +252,11 @@ bool lease_question(struct lease *l, uint64_t need, uint64_t now_us, struct limi
     uint64_t want = need == 0 || lease_is_asked_for(l, now_us) ? 0 : need + keep_ready(l, now_us);
     uint64_t debt = l->units < 0 ? (uint64_t)-l->units : 0;
 
+    if (must_wait(l)) {
+        return false;
+    }
     forget_unanswered(l, now_us);
-    if (must_wait(l) || (want == 0 && l->owed == 0 && debt == 0 && !l->tell)) {
+    if (want == 0 && l->owed == 0 && debt == 0 && !l->tell) {
         return false;
     }
     *ret = (struct limit_ask){.want = at_most(want, l->amount),

@@ -222,6 +222,27 @@ static void what_was_given_back_is_told_again(void **state)
     assert_false(lease_question(&l, 0, NOW + 20 * MONO_SEC, &q));
 }
 
+// Nothing gets too old while a question is open: its answer may get lost, and what it gave back
+// would then be told as if it had not been.
+static void an_open_question_is_not_forgotten(void **state)
+{
+    struct lease l = fresh();
+    struct limit_ask q;
+
+    (void)state;
+    lease_put_back(&l, l.no, 5, RESOURCE_REQUESTS, 10);
+    assert_true(lease_question(&l, 0, NOW, &q));
+    lease_lost(&l, &q, NOW + 100 * MONO_MS);
+    lease_put_back(&l, l.no, 9, RESOURCE_REQUESTS, 3);
+    assert_true(lease_question(&l, 0, NOW + 9950 * MONO_MS, &q));
+    assert_int_equal(q.since, NOW);
+    assert_false(lease_question(&l, 1, NOW + 10001 * MONO_MS, &(struct limit_ask){0}));
+    lease_lost(&l, &q, NOW + 10050 * MONO_MS);
+    assert_true(lease_question(&l, 1, NOW + 10100 * MONO_MS, &q));
+    assert_int_equal(q.again, 0); // or `since` would be the number of one that told of it
+    assert_int_equal(q.since, q.no);
+}
+
 static void renews_at_half_and_near_the_end(void **state)
 {
     struct lease l = fresh();
@@ -972,6 +993,7 @@ int main(void)
         cmocka_unit_test(an_empty_bucket_is_not_asked_at_once),
         cmocka_unit_test(what_is_owed_names_its_batch),
         cmocka_unit_test(what_was_given_back_is_told_again),
+        cmocka_unit_test(an_open_question_is_not_forgotten),
         cmocka_unit_test(renews_at_half_and_near_the_end),
         cmocka_unit_test(what_is_over_is_owed),
         cmocka_unit_test(grants_do_not_lengthen_a_lease),
