@@ -9,15 +9,12 @@
 
 #include "common/base/cdefs.h"
 #include "common/base/err.h"
+#include "controlplane/conffile.h"
 #include "proto/config/config.h"
 
 // What to run with; strings borrowed for the run.
 struct daemon_config {
-    const char *config_file; // NULL: none
-    const char *env_file;    // NULL: none
-    bool insecure_no_auth;   // auth.mode optional or off is allowed on every address
-    bool quiet;              // notices and warnings of the configuration are not printed
-    bool demo;
+    struct conffile_options file;
     const char *data_dir;
     const char *redis_url;
     const char *listen;        // towards the proxies
@@ -35,8 +32,5 @@ struct daemon_config {
 // Runs until SIGTERM or SIGINT. first: the configuration read at start; taken over. False with *e:
 // ERR_INVALID for what the user must mend (exit code 2), others 1.
 MUST_CHECK bool daemon_run(const struct daemon_config *c, struct config *first, struct err *e);
-// Reads the file with the process's environment and the env file; prints every problem to stderr.
-// NULL after errors (or, with `partial`, the config all the same).
-struct config *daemon_read_config(const struct daemon_config *c, bool partial);
 
 #endif

@@ -15,6 +15,7 @@
 #include "common/io/proc.h"
 #include "common/io/redis.h"
 #include "common/io/redis_url.h"
+#include "controlplane/conffile.h"
 #include "controlplane/daemon.h"
 
 #define DATA_DIR "/var/lib/sluice"
@@ -147,14 +148,14 @@ static int check_config(const struct args *a)
 }
 
 // 0: some provider has a key, 1: none has, 2: the configuration is wrong.
-static int check_keys(const struct daemon_config *c)
+static int check_keys(const struct conffile_options *file)
 {
-    struct daemon_config quiet = *c;
+    struct conffile_options quiet = *file;
     struct config *config;
     int code = 1;
 
     quiet.quiet = true; // the daemon says it all when it starts
-    config = daemon_read_config(&quiet, false);
+    config = conffile_read(&quiet);
     if (config == NULL) {
         return 2;
     }
@@ -256,7 +257,7 @@ static bool fill(const struct args *a, const struct boot *boot, struct arena *ar
 
 static int run(const struct args *a, struct daemon_config *c)
 {
-    struct config *config = daemon_read_config(c, false);
+    struct config *config = conffile_read(&c->file);
     struct arena arena;
     struct err e = {0};
     int code = 2;
@@ -311,11 +312,11 @@ int main(int argc, char **argv)
         usage(stderr);
         return 2;
     }
-    c.config_file = a.config;
-    c.env_file = a.env_file;
+    c.file.path = a.config;
+    c.file.env_path = a.env_file;
     // `sluice up --demo` tells where its mock listens.
-    c.insecure_no_auth = a.insecure_no_auth;
-    c.demo = a.demo || getenv("SLUICE__PROVIDERS__MOCK__BASE_URL") != NULL;
+    c.file.insecure_no_auth = a.insecure_no_auth;
+    c.file.demo = a.demo || getenv("SLUICE__PROVIDERS__MOCK__BASE_URL") != NULL;
     switch (a.action) {
     case ACTION_HELP:
         usage(stdout);
@@ -325,7 +326,7 @@ int main(int argc, char **argv)
     case ACTION_CHECK:
         return check_config(&a);
     case ACTION_CHECK_KEYS:
-        return check_keys(&c);
+        return check_keys(&c.file);
     case ACTION_RUN:
         break;
     }
