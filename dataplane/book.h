@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a proxy holds of each limit and has not spent, in a memory-mapped file of its data
 // directory. It survives the death of the process at any instruction; whoever is started on the
-// same directory gives it back (limit.c), and owes what the dead one owed. Without it, units of a
-// window would be missing until the window ends: the control plane cannot know whether they were
-// spent.
+// same directory gives it back (limit_store.c), and owes what the dead one owed. Without it, units
+// of a window would be missing until the window ends: the control plane cannot know whether they
+// were spent.
 //
 // Not of the machine: after a crash of the kernel the file may be older than the last unit spent,
 // so it counts for the boot it was written in only. Nor does a copy of it count: what the copied

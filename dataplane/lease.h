@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The units of one limit that this proxy may spend: arithmetic only. limit.c keeps one for each
-// limit in use and does the locking, waiting and sending. Pure; times are arguments.
+// The units of one limit that this proxy may spend: arithmetic only. limit_store.c keeps one for
+// each limit in use; it and limit.c do the locking, waiting and sending. Pure; times are arguments.
 //
 //   units enough -------take-----> spent; at half of the last grant a new lease is asked for
 //   too few, not empty ----------> what is left is given back and all that is needed asked for in
@@ -35,7 +35,7 @@
 
 #include "common/base/cdefs.h"
 #include "dataplane/book.h"
-#include "dataplane/limit.h"
+#include "dataplane/limit_store.h"
 #include "proto/resource.h"
 
 #define LEASE_UNITS_MAX ((uint64_t)1 << 60) // numbers from outside are cut here

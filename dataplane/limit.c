@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may spend which lease.
 //
-// A limit in use is an entry in one of 64 shards, each with its own mutex; a request holds one
-// shard lock at a time, for some tens of nanoseconds, and never across a call to the link (only
-// wake(), which posts, runs under one). What an entry's lease goes through is in lease.h.
+// All limits that apply are tried one after the other; a request holds the lock of one shard of the
+// store at a time. What a lease goes through is in lease.h, where it is kept in limit_store.c.
 //
 //   all limits have the units --------> OK
 //   one is known to be empty ---------> DENIED, what was taken of others is put back
@@ -16,166 +15,29 @@
 // control plane if there is one.
 //
 // `unmet` of a lease counts what all waiting requests need, so that the next question covers them
-// together. Pins (units held, waiting) keep an entry from being forgotten.
+// together.
 #include "dataplane/limit.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "common/base/check.h"
-#include "common/base/hash.h"
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/base/mono.h"
 #include "common/base/text.h"
-#include "common/io/crypto.h"
 #include "dataplane/lease.h"
+#include "dataplane/limit_priv.h"
 
-#define SHARDS       64u
-#define ID_MAX       320u
-#define FORGET_US    (600 * MONO_SEC)
-#define LEFT_OUT_MAX 300u            // answers without a limit, one a second, until it is given up
-#define PARKS_MAX    8u              // park_us a request may wait in all while answers come
-#define SILENT_US    (400 * MONO_MS) // without any answer: the control plane may be gone
-
-struct entry {
-    char id[ID_MAX];
-    struct shard *shard; // borrowed
-    struct lease lease;
-    uint64_t used_at_us;
-    struct book *book;   // borrowed; NULL: none
-    uint32_t line;       // in it; 0: none
-    uint32_t pins;       // passes that hold units of it or wait
-    struct list waiting; // struct limit_pass
-};
-
-struct shard {
-    pthread_mutex_t lock;
-    struct map entries; // id -> struct entry, owned
-};
-
-struct limit_store {
-    struct limit_config cfg;
-    char holder[BOOK_HOLDER + 1];
-    struct shard shards[SHARDS];
-    _Atomic uint64_t live;     // proxies
-    _Atomic uint64_t heard_us; // last answer to any question
-    atomic_bool hushed;        // set for good; looked at under the shard's lock
-};
+#define PARKS_MAX 8u              // park_us a request may wait in all while answers come
+#define SILENT_US (400 * MONO_MS) // without any answer: the control plane may be gone
 
 // One limit that applies to a request.
 struct applied {
     const struct resource_limit *limit;
-    char id[ID_MAX];
+    char id[LIMIT_ID_MAX];
 };
-
-struct question {
-    struct limit_ask items[LIMIT_PER_REQUEST_MAX];
-    size_t n;
-};
-
-void limit_store_free(struct limit_store **s)
-{
-    if (*s == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < SHARDS; i++) {
-        map_foreach (e, &(*s)->shards[i].entries) {
-            mem_free(e->value);
-        }
-        map_done(&(*s)->shards[i].entries);
-        pthread_mutex_destroy(&(*s)->shards[i].lock);
-    }
-    mem_free(*s);
-    *s = NULL;
-}
-
-void limit_set_live(struct limit_store *s, uint64_t proxies)
-{
-    atomic_store_explicit(&s->live, proxies, memory_order_relaxed);
-}
-
-static struct shard *shard_of(struct limit_store *s, struct slice id)
-{
-    return &s->shards[hash_bytes(hash_process_key(), id) % SHARDS];
-}
-
-// Ends every change of an entry (NULL allowed): the book has what is there before anybody acts on
-// it.
-static void note(const struct entry *e)
-{
-    struct book_line l;
-
-    if (e->line != 0) {
-        lease_bequeath(&e->lease, &l);
-        book_write(e->book, e->line, &l);
-    }
-}
-
-static void unlock(struct shard *sh, const struct entry *e)
-{
-    if (e != NULL) {
-        note(e);
-    }
-    pthread_mutex_unlock(&sh->lock);
-}
-
-static struct entry *new_entry(struct shard *sh, const char *id)
-{
-    struct entry *e = mem_zalloc(sizeof(*e));
-
-    (void)snprintf(e->id, sizeof(e->id), "%s", id); // ids are cut to that size
-    e->shard = sh;
-    list_init(&e->waiting);
-    (void)map_put(&sh->entries, slice_str(e->id), e);
-    return e;
-}
-
-// What the last process on this data directory left.
-static void inherit(void *ctx, uint32_t line, const struct book_line *l)
-{
-    struct limit_store *s = ctx;
-    struct slice id = slice_str(l->limit_id);
-    struct shard *sh = shard_of(s, id);
-    struct entry *e = id.n < ID_MAX ? map_get(&sh->entries, id) : NULL;
-
-    if (e != NULL || id.n >= ID_MAX || !text_utf8_valid(id)) {
-        book_drop(s->cfg.book, line); // nonsense: a damaged file
-        return;
-    }
-    e = new_entry(sh, l->limit_id);
-    e->book = s->cfg.book;
-    e->line = line;
-    lease_inherit(&e->lease, l);
-}
-
-struct limit_store *limit_store_new(const struct limit_config *c)
-{
-    struct limit_store *s = mem_zalloc(sizeof(*s));
-
-    s->cfg = *c;
-    if (s->cfg.park_us == 0) {
-        s->cfg.park_us = 50 * MONO_MS;
-    }
-    for (size_t i = 0; i < SHARDS; i++) {
-        pthread_mutex_init(&s->shards[i].lock, NULL);
-        map_init(&s->shards[i].entries);
-    }
-    if (s->cfg.book != NULL) {
-        (void)snprintf(s->holder, sizeof(s->holder), "%s", book_holder(s->cfg.book));
-        book_each(s->cfg.book, inherit, s);
-    } else {
-        crypto_random_id(s->holder, BOOK_HOLDER);
-    }
-    return s;
-}
-
-const char *limit_holder(const struct limit_store *s)
-{
-    return s->holder;
-}
 
 // --- which limits apply -----------------------------------------------------------------------
 
@@ -275,47 +137,16 @@ static uint64_t cost_of(enum resource_unit unit, uint64_t tokens, uint64_t nano_
 
 // --- entries (shard lock held) ----------------------------------------------------------------
 
-static struct entry *entry_of(struct book *book, struct shard *sh, const struct applied *a)
+static struct limit_entry *entry_of(struct limit_store *s, struct limit_shard *sh,
+                                    const struct applied *a)
 {
-    struct entry *e = map_get(&sh->entries, slice_str(a->id));
+    struct limit_entry *e = map_get(&sh->entries, slice_str(a->id));
 
     if (e == NULL) {
-        e = new_entry(sh, a->id);
-        e->book = book;
-        e->line = book == NULL ? 0 : book_add(book, e->id);
+        e = limit_store_add(s, sh, a->id);
     }
     lease_configure(&e->lease, a->limit);
     return e;
-}
-
-static void ask(struct question *q, struct entry *e, uint64_t need, uint64_t now_us)
-{
-    struct limit_ask *item = &q->items[q->n];
-
-    if (q->n < LIMIT_PER_REQUEST_MAX && lease_question(&e->lease, need, now_us, item)) {
-        item->limit_id = e->id;
-        q->n++;
-    }
-}
-
-// Sends with no lock held. False: nothing was sent, and everything is as before the questions.
-static bool send(struct limit_store *s, const struct question *q)
-{
-    if (q->n == 0 || s->cfg.ask(s->cfg.arg, q->items, q->n)) {
-        return true;
-    }
-    for (size_t i = 0; i < q->n; i++) {
-        const struct limit_ask *item = &q->items[i];
-        struct shard *sh = shard_of(s, slice_str(item->limit_id));
-
-        pthread_mutex_lock(&sh->lock);
-        struct entry *e = map_get(&sh->entries, slice_str(item->limit_id));
-        if (e != NULL) {
-            lease_not_asked(&e->lease, item);
-        }
-        unlock(sh, e);
-    }
-    return false;
 }
 
 // --- what is shown ----------------------------------------------------------------------------
@@ -373,7 +204,7 @@ static struct limit_hold *holds_of(struct limit_pass *p)
 }
 
 // local: taken of the own share, beside `units` of the lease.
-static void hold(struct limit_pass *p, struct entry *e, uint64_t units, uint64_t local)
+static void hold(struct limit_pass *p, struct limit_entry *e, uint64_t units, uint64_t local)
 {
     if (p->n == LIMIT_FEW && p->many == NULL) {
         p->many = mem_zalloc_array(LIMIT_PER_REQUEST_MAX, sizeof(*p->many));
@@ -410,15 +241,15 @@ struct admission {
     struct limit_pass *p;
     uint64_t now_us;
     bool link_down;
-    struct question *q;            // of this round
+    struct limit_question *q;      // of this round
     const struct applied *missing; // the first limit that was short
     uint64_t missing_units;
 };
 
 // No control plane: the limit's own rule. What goes through is debt once it is spent, but not in
 // buckets, which refill.
-static enum limit_result without_control(struct admission *ad, struct entry *e, uint64_t units,
-                                         bool dry)
+static enum limit_result without_control(struct admission *ad, struct limit_entry *e,
+                                         uint64_t units, bool dry)
 {
     struct limit_pass *p = ad->p;
     struct lease *l = &e->lease;
@@ -445,7 +276,7 @@ static enum limit_result without_control(struct admission *ad, struct entry *e, 
 // when none has come until the same happens again, it goes back at once, and for a moment nothing
 // is asked for here: with what other proxies hold in the same way it may be enough for one of
 // theirs.
-static enum limit_result deny_scarce(struct admission *ad, struct entry *e, uint64_t units)
+static enum limit_result deny_scarce(struct admission *ad, struct limit_entry *e, uint64_t units)
 {
     struct lease *l = &e->lease;
     uint64_t have = l->units > 0 ? (uint64_t)l->units : 0;
@@ -453,14 +284,15 @@ static enum limit_result deny_scarce(struct admission *ad, struct entry *e, uint
 
     if (have > 0 && l->stuck++ > 0) {
         lease_end(l);
-        ask(ad->q, e, 0, ad->now_us);
+        limit_store_ask(ad->q, e, 0, ad->now_us);
         l->empty_until_us = ad->now_us + (wait_us < MONO_SEC ? wait_us : MONO_SEC);
     }
     return deny(ad->p, l, wait_us, ad->now_us);
 }
 
 // The lease does not have the units.
-static enum limit_result fall_short(struct admission *ad, struct entry *e, uint64_t units, bool dry)
+static enum limit_result fall_short(struct admission *ad, struct limit_entry *e, uint64_t units,
+                                    bool dry)
 {
     struct limit_pass *p = ad->p;
     struct lease *l = &e->lease;
@@ -484,7 +316,7 @@ static enum limit_result fall_short(struct admission *ad, struct entry *e, uint6
     if (!lease_is_asked_for(l, now_us)) {
         lease_end(l); // all in one hand, or two halves would pass each other on the way
     }
-    ask(ad->q, e, units + l->unmet, now_us);
+    limit_store_ask(ad->q, e, units + l->unmet, now_us);
     return LIMIT_PARKED;
 }
 
@@ -492,11 +324,11 @@ static enum limit_result fall_short(struct admission *ad, struct entry *e, uint6
 static enum limit_result take(struct admission *ad, const struct applied *a, uint64_t units,
                               bool dry)
 {
-    struct shard *sh = shard_of(ad->s, slice_str(a->id));
+    struct limit_shard *sh = limit_store_shard(ad->s, slice_str(a->id));
     enum limit_result result = LIMIT_OK;
 
     pthread_mutex_lock(&sh->lock);
-    struct entry *e = entry_of(ad->s->cfg.book, sh, a);
+    struct limit_entry *e = entry_of(ad->s, sh, a);
     lease_expire(&e->lease, ad->now_us);
     e->used_at_us = ad->now_us;
     if (dry ? e->lease.units < (int64_t)units : !lease_take(&e->lease, units)) {
@@ -504,18 +336,18 @@ static enum limit_result take(struct admission *ad, const struct applied *a, uin
     } else if (!dry) {
         hold(ad->p, e, units, 0);
         if (lease_wants_renewal(&e->lease, ad->now_us)) {
-            ask(ad->q, e, 1, ad->now_us);
+            limit_store_ask(ad->q, e, 1, ad->now_us);
         }
         show(ad->p, &e->lease, ad->now_us, false);
     }
-    unlock(sh, e);
+    limit_store_unlock(sh, e);
     return result;
 }
 
 // Changes an entry by the difference between what a pass took and what it used, and lets go of it.
 static void give_back(const struct limit_hold *h, int64_t units)
 {
-    struct entry *e = h->entry;
+    struct limit_entry *e = h->entry;
 
     pthread_mutex_lock(&e->shard->lock);
     e->pins--;
@@ -525,7 +357,7 @@ static void give_back(const struct limit_hold *h, int64_t units)
 
         lease_local_put_back(&e->lease, used < h->local ? h->local - used : 0);
     }
-    unlock(e->shard, e);
+    limit_store_unlock(e->shard, e);
 }
 
 static void give_back_all(struct limit_pass *p)
@@ -539,7 +371,7 @@ static void give_back_all(struct limit_pass *p)
 // Lets go of the limit the pass waited for. True: no wake() will come.
 static bool leave(struct limit_pass *p)
 {
-    struct entry *e = p->waiting;
+    struct limit_entry *e = p->waiting;
     bool removed = false;
 
     if (e == NULL) {
@@ -561,11 +393,11 @@ static bool leave(struct limit_pass *p)
 static bool park(struct admission *ad)
 {
     struct limit_pass *p = ad->p;
-    struct shard *sh = shard_of(ad->s, slice_str(ad->missing->id));
+    struct limit_shard *sh = limit_store_shard(ad->s, slice_str(ad->missing->id));
     bool parked = false;
 
     pthread_mutex_lock(&sh->lock);
-    struct entry *e = entry_of(ad->s->cfg.book, sh, ad->missing);
+    struct limit_entry *e = entry_of(ad->s, sh, ad->missing);
     if (lease_is_asked_for(&e->lease, ad->now_us)) {
         p->waiting = e;
         p->short_of = ad->missing_units;
@@ -574,7 +406,7 @@ static bool park(struct admission *ad)
         list_push_back(&e->waiting, &p->node);
         parked = true;
     }
-    unlock(sh, e);
+    limit_store_unlock(sh, e);
     return parked;
 }
 
@@ -604,7 +436,7 @@ static enum limit_result try_all(struct admission *ad, const struct applied_list
 enum limit_result limit_admit(struct limit_store *s, struct limit_pass *p,
                               const struct limit_query *query, uint64_t now_us)
 {
-    struct question q; // large, not zeroed
+    struct limit_question q; // large, not zeroed
     struct admission ad = {.s = s, .p = p, .now_us = now_us, .q = &q};
     struct applied_list list;
     enum limit_result result;
@@ -615,7 +447,7 @@ enum limit_result limit_admit(struct limit_store *s, struct limit_pass *p,
         bool sent;
 
         result = try_all(&ad, &list, query);
-        sent = send(s, &q);
+        sent = q.n == 0 || limit_store_send(s, &q);
         if (result != LIMIT_PARKED) {
             p->parked_us = p->parked_at_us == 0 ? 0 : now_us - p->parked_at_us + 1;
             p->parked_at_us = p->parked_until_us = 0;
@@ -652,65 +484,6 @@ void limit_settle(struct limit_store *s, struct limit_pass *p, bool refund, uint
     let_go(p);
 }
 
-// --- answers ----------------------------------------------------------------------------------
-
-// Hushed ones find out by their deadlines.
-static void wake_all(const struct limit_store *s, struct entry *e)
-{
-    while (e->waiting.count > 0 && !atomic_load(&s->hushed)) {
-        struct limit_pass *p = container_of(list_pop_front(&e->waiting), struct limit_pass, node);
-
-        p->wake(p);
-    }
-}
-
-void limit_granted(struct limit_store *s, const struct limit_grant *g, size_t n, uint64_t now_us)
-{
-    atomic_store_explicit(&s->heard_us, now_us, memory_order_relaxed);
-    for (size_t i = 0; i < n; i++) {
-        struct shard *sh = shard_of(s, g[i].limit_id);
-
-        pthread_mutex_lock(&sh->lock);
-        struct entry *e = map_get(&sh->entries, g[i].limit_id);
-        if (e != NULL) {
-            lease_granted(&e->lease, &g[i], now_us);
-            wake_all(s, e);
-        }
-        unlock(sh, e);
-    }
-}
-
-void limit_lost(struct limit_store *s, const struct limit_ask *items, size_t n, uint64_t now_us)
-{
-    for (size_t i = 0; i < n; i++) {
-        struct slice id = slice_str(items[i].limit_id);
-        struct shard *sh = shard_of(s, id);
-
-        pthread_mutex_lock(&sh->lock);
-        struct entry *e = map_get(&sh->entries, id);
-        if (e != NULL) {
-            lease_lost(&e->lease, &items[i], now_us);
-            wake_all(s, e);
-        }
-        unlock(sh, e);
-    }
-}
-
-void limit_left_out(struct limit_store *s, const struct limit_ask *items, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        struct slice id = slice_str(items[i].limit_id);
-        struct shard *sh = shard_of(s, id);
-
-        pthread_mutex_lock(&sh->lock);
-        struct entry *e = map_get(&sh->entries, id);
-        if (e != NULL) {
-            lease_left_out(&e->lease, &items[i]);
-        }
-        unlock(sh, e);
-    }
-}
-
 // --- looking ----------------------------------------------------------------------------------
 
 void limit_each(struct limit_store *s, const struct limit_query *q, uint64_t now_us,
@@ -722,7 +495,7 @@ void limit_each(struct limit_store *s, const struct limit_query *q, uint64_t now
     collect(&list, q);
     for (size_t i = 0; i < list.n; i++) {
         const struct applied *a = &list.items[i];
-        struct shard *sh = shard_of(s, slice_str(a->id));
+        struct limit_shard *sh = limit_store_shard(s, slice_str(a->id));
         // Nothing was asked yet: whole, as far as is known here.
         struct limit_view v = {.present = true,
                                .unit = a->limit->unit,
@@ -731,96 +504,11 @@ void limit_each(struct limit_store *s, const struct limit_query *q, uint64_t now
                                .window_us = shown_window(a->limit->per_us, a->limit->calendar)};
 
         pthread_mutex_lock(&sh->lock);
-        const struct entry *e = map_get(&sh->entries, slice_str(a->id));
+        const struct limit_entry *e = map_get(&sh->entries, slice_str(a->id));
         if (e != NULL && e->lease.heard_us != 0) {
             v = view_of(&e->lease, now_us);
         }
         pthread_mutex_unlock(&sh->lock);
         fn(ctx, a->limit, &v);
     }
-}
-
-// --- tick -------------------------------------------------------------------------------------
-
-// Not used for long, and nothing is to be told; or there is no such limit any more.
-static bool is_forgotten(const struct entry *e, uint64_t now_us)
-{
-    const struct lease *l = &e->lease;
-    bool told = l->units == 0 && l->owed == 0 && !l->tell;
-
-    return e->pins == 0 && l->open == 0 && now_us > e->used_at_us + FORGET_US &&
-           (told || l->left_out > LEFT_OUT_MAX);
-}
-
-// What a look at a shard has found.
-struct looked {
-    bool more; // there may be more to say
-    bool open; // questions without an answer yet
-};
-
-// One batch of what a shard has to say.
-static struct looked tick_shard(struct limit_store *s, struct shard *sh, uint64_t now_us, bool end)
-{
-    struct question q = {.n = 0};
-    struct looked found = {false, false};
-
-    pthread_mutex_lock(&sh->lock);
-    map_foreach (it, &sh->entries) {
-        struct entry *e = it->value;
-        size_t before = q.n;
-
-        found.open = found.open || e->lease.open > 0;
-        if (end) {
-            lease_end(&e->lease);
-        }
-        lease_expire(&e->lease, now_us);
-        ask(&q, e, 0, now_us);
-        note(e);
-        // An entry that a question names lives until that was sent.
-        if (q.n == before && is_forgotten(e, now_us)) {
-            (void)map_del(&sh->entries, it->key);
-            if (e->line != 0) {
-                book_drop(e->book, e->line);
-            }
-            mem_free(e);
-        }
-    }
-    pthread_mutex_unlock(&sh->lock);
-    if (send(s, &q) && q.n > 0) {
-        found.open = true;
-        found.more = q.n == LIMIT_PER_REQUEST_MAX;
-    }
-    return found;
-}
-
-void limit_tick(struct limit_store *s, uint64_t now_us)
-{
-    for (size_t i = 0; i < SHARDS; i++) {
-        while (tick_shard(s, &s->shards[i], now_us, false).more) {
-        }
-    }
-}
-
-void limit_hush(struct limit_store *s)
-{
-    atomic_store(&s->hushed, true);
-    for (size_t i = 0; i < SHARDS; i++) { // whoever has begun to wake has a lock
-        pthread_mutex_lock(&s->shards[i].lock);
-        pthread_mutex_unlock(&s->shards[i].lock);
-    }
-}
-
-bool limit_end(struct limit_store *s, uint64_t now_us)
-{
-    bool open = false;
-
-    for (size_t i = 0; i < SHARDS; i++) {
-        struct looked found;
-
-        do {
-            found = tick_shard(s, &s->shards[i], now_us, true);
-            open = open || found.open;
-        } while (found.more);
-    }
-    return !open;
 }

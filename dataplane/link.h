@@ -28,7 +28,7 @@ struct link_config {
     struct keys *keys;
     const char *data_dir;  // last-known-good file, usage journal, proxy id; NULL: nowhere
     const char *proxy_id;  // NULL: the one in data_dir, else a random one
-    const char *holder;    // goes with lease questions (limit_holder); NULL: none
+    const char *holder;    // goes with lease questions (limit_store_holder); NULL: none
     const char *version;   // of this program, for the fleet's list
     const char *ops;       // "127.0.0.1:9464": where the ops port is
     unsigned n_workers;    // for the fleet's list

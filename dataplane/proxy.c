@@ -2,8 +2,8 @@
 // Who talks to whom:
 //
 //   link's thread ---- snapshots ---> make_tables, worker_publish ---> workers
-//                 ---- grants ------> limit_granted          (limit_store asks by link_lease)
-//   main thread   ---- once a second: limit_tick, link_health; signals, drain, ops port
+//                 ---- grants ------> limit_store_granted    (which asks by link_lease)
+//   main thread   ---- once a second: limit_store_tick, link_health; signals, drain, ops port
 //
 // Drain, a timer on the main loop:
 //
@@ -23,6 +23,8 @@
 #include "common/base/mem.h"
 #include "common/base/mono.h"
 #include "common/io/proc.h"
+#include "dataplane/book.h"
+#include "dataplane/limit_store.h"
 #include "dataplane/link.h"
 #include "dataplane/metrics.h"
 #include "dataplane/ops.h"
@@ -110,7 +112,7 @@ static void on_lease(void *arg, const struct message_grant *grants, size_t n, ui
             .batch = grants[i].batch,
         };
 
-        limit_granted(p->shared.limits, &g, 1, now_us);
+        limit_store_granted(p->shared.limits, &g, 1, now_us);
     }
 }
 
@@ -135,9 +137,9 @@ static void on_lease_lost(void *arg, const struct message_lease_item *items, siz
         };
 
         if (answered) {
-            limit_left_out(p->shared.limits, &a, 1);
+            limit_store_left_out(p->shared.limits, &a, 1);
         } else {
-            limit_lost(p->shared.limits, &a, 1, mono_now_us());
+            limit_store_lost(p->shared.limits, &a, 1, mono_now_us());
         }
     }
 }
@@ -248,8 +250,8 @@ static void on_second(struct loop_timer *t)
     struct link_stats ls;
 
     link_stats(p->shared.link, &ls);
-    limit_set_live(p->shared.limits, ls.live);
-    limit_tick(p->shared.limits, now);
+    limit_store_set_live(p->shared.limits, ls.live);
+    limit_store_tick(p->shared.limits, now);
     report_health(p, now);
     mem_trim();
     loop_timer_set(p->loop, t, now + MONO_SEC);
@@ -528,7 +530,7 @@ static bool make_link(struct proxy *p, struct err *e)
         .on_snapshot = on_snapshot,
         .on_lease = on_lease,
         .on_lease_lost = on_lease_lost,
-        .holder = limit_holder(p->shared.limits),
+        .holder = limit_store_holder(p->shared.limits),
         .on_probes = on_probes,
         .on_heard = on_heard,
     };
@@ -605,7 +607,7 @@ static void give_back(struct proxy *p)
     const struct timespec poll = {.tv_nsec = (long)(GIVE_BACK_POLL_US * 1000)};
     uint64_t until_us = mono_now_us() + GIVE_BACK_US;
 
-    while (!limit_end(p->shared.limits, mono_now_us()) && mono_now_us() < until_us) {
+    while (!limit_store_end(p->shared.limits, mono_now_us()) && mono_now_us() < until_us) {
         (void)nanosleep(&poll, NULL); // a signal may end it early
     }
 }
@@ -615,7 +617,7 @@ static void unmake(struct proxy *p)
 {
     link_mute(p->shared.link); // no snapshot for workers that are going
     if (p->shared.limits != NULL) {
-        limit_hush(p->shared.limits);
+        limit_store_hush(p->shared.limits);
     }
     if (p->shared.workers != NULL) {
         atomic_store(&p->shared.phase, WORKER_LEAVING);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "common/base/log.h"
+#include "dataplane/limit_store.h"
 #include "dataplane/metrics.h"
 #include "dataplane/req_priv.h"
 #include "tests/unit/dataplane/build.h"

@@ -3,8 +3,8 @@
 //                              ^  `---> DENIED
 //                              |  `---> PARKED --wake or parked_until--+
 //                              +--------------------------------------+
-// A question:  ask --link turn--> on the way --delay--> the script --delay--> limit_granted
-//                                     `--lost, or over 100 ms in all--> limit_lost
+// A question:  ask --link turn--> on the way --delay--> the script --delay--> limit_store_granted
+//                                     `--lost, or over 100 ms in all--> limit_store_lost
 #include "tests/sim/fleet.h"
 
 #include <stdio.h>
@@ -15,6 +15,7 @@
 #include "common/base/list.h"
 #include "common/base/mem.h"
 #include "common/base/mono.h"
+#include "dataplane/book.h"
 
 #define LINK_TURN_US   30u
 #define LINK_GIVEUP_US (100 * MONO_MS) // asks.c
@@ -122,7 +123,7 @@ static void on_given_up(void *arg, uint64_t n)
     for (size_t i = 0; i < q->n && !is_gone(q); i++) {
         const struct limit_ask a = as_asked(&q->items[i]);
 
-        limit_lost(q->p->store, &a, 1, clock_of(q->p));
+        limit_store_lost(q->p->store, &a, 1, clock_of(q->p));
     }
     question_free(q);
 }
@@ -165,7 +166,7 @@ static void on_answer(void *arg, uint64_t n)
                                 .window = m->window,
                                 .batch = m->batch};
 
-        limit_granted(q->p->store, &g, 1, clock_of(q->p));
+        limit_store_granted(q->p->store, &g, 1, clock_of(q->p));
     }
     question_free(q);
 }
@@ -214,7 +215,7 @@ static bool ask(void *arg, const struct limit_ask *items, size_t n)
         q = p->next = mem_zalloc(sizeof(*q));
         q->p = p;
         q->life = p->life;
-        (void)snprintf(q->holder, sizeof(q->holder), "%s", limit_holder(p->store));
+        (void)snprintf(q->holder, sizeof(q->holder), "%s", limit_store_holder(p->store));
         arena_init(&q->arena, 1024, 0);
         later(p->f, LINK_TURN_US, on_link_turn, p, p->life);
     }
@@ -354,7 +355,7 @@ static void on_second(void *arg, uint64_t life)
     struct proxy *p = arg;
 
     if (p->store != NULL && p->life == life) {
-        limit_tick(p->store, clock_of(p));
+        limit_store_tick(p->store, clock_of(p));
         later(p->f, MONO_SEC, on_second, p, life);
     }
 }

@@ -11,6 +11,7 @@
 
 #include "common/base/rng.h"
 #include "dataplane/limit.h"
+#include "dataplane/limit_store.h"
 #include "tests/sim/event.h"
 #include "tests/sim/plane.h"
 

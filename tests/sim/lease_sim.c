@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Exactness and cost of limits over many proxies, in virtual time (docs/internals/leases.md):
 //
-//   load.c --requests--> fleet.c: limit.c, lease.c of the data plane, 1,000 times
+//   load.c --requests--> fleet.c: limit*.c, lease.c of the data plane, 1,000 times
 //                           |  ^
 //                 questions |  | grants        (delays, losses, killed proxies, drifting clocks)
 //                           v  |

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Admission through limits, with a control plane played by the test: what is asked, who is parked
-// and woken, what an unreachable control plane means, that no limit is passed; the same under
-// threads (the reason it is run under TSan).
+// Admission through limits and their store, with a control plane played by the test: what is asked,
+// who is parked and woken, what an unreachable control plane means, that no limit is passed; the
+// same under threads (the reason it is run under TSan).
 #include "dataplane/limit.h"
 
 #include <pthread.h>
@@ -21,6 +21,8 @@
 #include "common/base/mem.h"
 #include "common/base/mono.h"
 #include "common/base/rng.h"
+#include "dataplane/book.h"
+#include "dataplane/limit_store.h"
 #include "tests/unit/dataplane/build.h"
 
 #define NOW    (1000 * MONO_SEC)
@@ -130,7 +132,7 @@ static void answer(struct control *c, struct limit_store *s, uint64_t now_us)
     for (size_t i = 0; i < n; i++) {
         struct limit_grant g = decide(c, &c->asked[i]);
 
-        limit_granted(s, &g, 1, now_us);
+        limit_store_granted(s, &g, 1, now_us);
     }
     c->n = 0;
 }
@@ -142,7 +144,7 @@ static void lose(struct control *c, struct limit_store *s, uint64_t now_us)
 
     for (size_t i = 0; i < n; i++) {
         c->asked[i].item.limit_id = c->asked[i].id;
-        limit_lost(s, &c->asked[i].item, 1, now_us);
+        limit_store_lost(s, &c->asked[i].item, 1, now_us);
     }
     c->n = 0;
 }
@@ -326,9 +328,9 @@ static void all_or_nothing(void **state)
     assert_true(b.pass.budget);
     assert_int_equal(b.pass.n, 0);
     limit_settle(w.store, &a.pass, true, 0, 0); // a failed: everything comes back
-    limit_tick(w.store, NOW + 2 * MONO_SEC);
+    limit_store_tick(w.store, NOW + 2 * MONO_SEC);
     answer(&w.control, w.store, NOW + 2 * MONO_SEC);
-    limit_tick(w.store, NOW + 4 * MONO_SEC); // and what was asked for b
+    limit_store_tick(w.store, NOW + 4 * MONO_SEC); // and what was asked for b
     answer(&w.control, w.store, NOW + 4 * MONO_SEC);
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(w.control.limits[i].left, 8);
@@ -362,7 +364,7 @@ static void every_limit_counts(void **state)
     lose(&w.control, w.store, NOW);
     limit_settle(w.store, &a.pass, false, 15, 0); // 5 more than reserved
     assert_int_equal(a.pass.n, 0);
-    limit_tick(w.store, NOW + 2 * MONO_SEC);
+    limit_store_tick(w.store, NOW + 2 * MONO_SEC);
     answer(&w.control, w.store, NOW + 2 * MONO_SEC);
     assert_int_equal(w.control.n_limits, 32);
     for (size_t i = 0; i < w.control.n_limits; i++) {
@@ -552,7 +554,7 @@ static void closed_link(void **state)
             // It is back: money and windows are made up for, buckets have refilled.
             w.control.down = false;
             lose(&w.control, w.store, NOW + 100 * MONO_MS);
-            limit_tick(w.store, NOW + MONO_SEC);
+            limit_store_tick(w.store, NOW + MONO_SEC);
             answer(&w.control, w.store, NOW + MONO_SEC);
             if (w.control.n_limits > 0) {
                 assert_int_equal(w.control.limits[0].debt, cases[i].debt);
@@ -581,9 +583,9 @@ static void one_lost_answer_is_no_loss(void **state)
         assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
         w.control.n = 0;
         if (heard != 0) {
-            limit_granted(w.store, &other, 1, NOW + 10 * MONO_MS);
+            limit_store_granted(w.store, &other, 1, NOW + 10 * MONO_MS);
         }
-        limit_lost(w.store, &item, 1, NOW + 100 * MONO_MS);
+        limit_store_lost(w.store, &item, 1, NOW + 100 * MONO_MS);
         if (heard == 0) {
             assert_int_equal(admit(&w, &a, NOW + 100 * MONO_MS), LIMIT_OK);
             assert_true(a.pass.open);
@@ -618,10 +620,10 @@ static void left_out_is_told_again(void **state)
     assert_int_equal(admit(&w, &b, NOW), LIMIT_PARKED);
     assert_int_equal(w.control.n, 1);
     w.control.asked[0].item.limit_id = w.control.asked[0].id;
-    limit_left_out(w.store, &w.control.asked[0].item, 1);
+    limit_store_left_out(w.store, &w.control.asked[0].item, 1);
     w.control.n = 0;
     assert_int_equal(b.woken, 0);
-    limit_tick(w.store, NOW + 10 * MONO_MS);
+    limit_store_tick(w.store, NOW + 10 * MONO_MS);
     assert_int_equal(w.control.n, 1);
     assert_int_equal(w.control.asked[0].debt, 500 - 10 - 12);
     answer(&w.control, w.store, NOW + 20 * MONO_MS);
@@ -647,9 +649,9 @@ static void the_end_gives_everything_back(void **state)
     assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
     answer(&w.control, w.store, NOW);
     limit_settle(w.store, &a.pass, false, 4, 0);
-    assert_false(limit_end(w.store, NOW)); // until it was heard
+    assert_false(limit_store_end(w.store, NOW)); // until it was heard
     answer(&w.control, w.store, NOW);
-    assert_true(limit_end(w.store, NOW));
+    assert_true(limit_store_end(w.store, NOW));
     assert_int_equal(w.control.limits[0].left, 996);
     end(&w);
 }
@@ -670,18 +672,18 @@ static void the_end_waits_for_questions(void **state)
     assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
     limit_settle(w.store, &a.pass, false, 4, 0);
     assert_int_equal(w.control.n, 1); // for more
-    assert_false(limit_end(w.store, NOW));
+    assert_false(limit_store_end(w.store, NOW));
     assert_int_equal(w.control.n, 1);
     answer(&w.control, w.store, NOW);
-    assert_false(limit_end(w.store, NOW));
+    assert_false(limit_store_end(w.store, NOW));
     lose(&w.control, w.store, NOW);
-    assert_false(limit_end(w.store, NOW));
+    assert_false(limit_store_end(w.store, NOW));
     assert_int_equal(w.control.n, 1);
     assert_int_equal(w.control.asked[0].taken, 4);
     w.control.limits[0].taken = 4;
     w.control.limits[0].left = 996;
     answer(&w.control, w.store, NOW);
-    assert_true(limit_end(w.store, NOW));
+    assert_true(limit_store_end(w.store, NOW));
     end(&w);
 }
 
@@ -698,7 +700,7 @@ static void the_end_does_not_wait_for_nobody(void **state)
     assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
     answer(&w.control, w.store, NOW);
     w.control.down = true;
-    assert_true(limit_end(w.store, NOW));
+    assert_true(limit_store_end(w.store, NOW));
     end(&w);
 }
 
@@ -713,11 +715,11 @@ static void nobody_is_woken_after_a_hush(void **state)
     (void)state;
     begin(&w, tokens, 1, 1000);
     assert_int_equal(admit(&w, &a, NOW), LIMIT_PARKED);
-    limit_hush(w.store);
+    limit_store_hush(w.store);
     answer(&w.control, w.store, NOW);
     assert_int_equal(a.woken, 0);
     assert_true(limit_unpark(w.store, &a.pass));
-    assert_false(limit_end(w.store, NOW));
+    assert_false(limit_store_end(w.store, NOW));
     answer(&w.control, w.store, NOW);
     assert_int_equal(w.control.limits[0].left, 1000);
     end(&w);
@@ -740,11 +742,11 @@ static void the_own_share_comes_first(void **state)
     answer(&w.control, w.store, NOW);
     assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
     limit_settle(w.store, &a.pass, false, 0, 10);
-    limit_tick(w.store, now);
+    limit_store_tick(w.store, now);
     lose(&w.control, w.store, now);
     w.control.down = true;
     assert_int_equal(admit(&w, &a, now), LIMIT_DENIED); // how many we are is not known
-    limit_set_live(w.store, 4);
+    limit_store_set_live(w.store, 4);
     while (admitted < 100 && admit(&w, &a, now) == LIMIT_OK) {
         assert_true(a.pass.open);
         if (admitted % 2 == 0) { // half of them use nothing
@@ -759,7 +761,7 @@ static void the_own_share_comes_first(void **state)
     assert_true(b.pass.budget);
     // It answers again: what was spent is debt.
     w.control.down = false;
-    limit_tick(w.store, now);
+    limit_store_tick(w.store, now);
     answer(&w.control, w.store, now);
     assert_int_equal(w.control.limits[0].debt, admitted / 2 * 10);
     assert_int_equal(w.control.limits[0].left, 410 - 10 - admitted / 2 * 10);
@@ -805,19 +807,19 @@ static void the_next_process_gives_back(void **state)
     cfg.book = book_open(dir, "boot", NULL);
     w.store = limit_store_new(&cfg);
     w.control.n = 0;
-    limit_tick(w.store, NOW + MONO_SEC);
+    limit_store_tick(w.store, NOW + MONO_SEC);
     assert_int_equal(w.control.n, 2);
     answer(&w.control, w.store, NOW + MONO_SEC);
     assert_int_equal(w.control.limits[0].left, 900 - 12 - 10);
     assert_int_equal(w.control.limits[1].left, 900 - 2);
-    limit_tick(w.store, NOW + 2 * MONO_SEC); // once
+    limit_store_tick(w.store, NOW + 2 * MONO_SEC); // once
     assert_int_equal(w.control.n, 0);
     limit_store_free(&w.store);
     book_close(&cfg.book);
 
     cfg.book = book_open(dir, "boot", NULL); // nor by a third one
     w.store = limit_store_new(&cfg);
-    limit_tick(w.store, NOW + 3 * MONO_SEC);
+    limit_store_tick(w.store, NOW + 3 * MONO_SEC);
     assert_int_equal(w.control.n, 0);
     end(&w);
     book_close(&cfg.book);
@@ -846,7 +848,7 @@ static void lease_outlasts_the_link(void **state)
     assert_int_equal(admit(&w, &b, NOW), LIMIT_DENIED); // 2 left
     w.control.down = false;
     limit_settle(w.store, &a.pass, false, 0, 10);
-    limit_tick(w.store, NOW + 5 * MONO_SEC);
+    limit_store_tick(w.store, NOW + 5 * MONO_SEC);
     answer(&w.control, w.store, NOW + 5 * MONO_SEC);
     assert_int_equal(w.control.limits[0].left, 8980); // nothing was lost on the way
     end(&w);
@@ -1058,12 +1060,12 @@ static void forgetting(void **state)
     answer(&w.control, w.store, NOW);
     assert_int_equal(admit(&w, &a, NOW), LIMIT_OK);
     answer(&w.control, w.store, NOW);
-    limit_tick(w.store, NOW + 700 * MONO_SEC); // held
+    limit_store_tick(w.store, NOW + 700 * MONO_SEC); // held
     answer(&w.control, w.store, NOW + 700 * MONO_SEC);
     limit_settle(w.store, &a.pass, false, 99, 0);
-    limit_tick(w.store, NOW + 800 * MONO_SEC); // debt to be sent, then forgotten
+    limit_store_tick(w.store, NOW + 800 * MONO_SEC); // debt to be sent, then forgotten
     answer(&w.control, w.store, NOW + 800 * MONO_SEC);
-    limit_tick(w.store, NOW + 801 * MONO_SEC);
+    limit_store_tick(w.store, NOW + 801 * MONO_SEC);
     answer(&w.control, w.store, NOW + 801 * MONO_SEC);
     assert_int_equal(w.control.limits[0].left, 1);
     end(&w);
@@ -1122,7 +1124,7 @@ static void exact_over_random_sequences(void **state)
                     (void)limit_unpark(w.store, &c[i].pass);
                     c[i] = caller();
                 }
-                limit_tick(w.store, now);
+                limit_store_tick(w.store, now);
             }
         }
         w.control.down = false;
@@ -1133,7 +1135,7 @@ static void exact_over_random_sequences(void **state)
         for (int i = 0; i < 4; i++) {
             answer(&w.control, w.store, now);
             now += 2 * MONO_SEC;
-            limit_tick(w.store, now);
+            limit_store_tick(w.store, now);
         }
         assert_int_equal(w.control.limits[limit_no(&w.control, "r:production:0:*")].left,
                          400 - used);
@@ -1217,9 +1219,9 @@ static void *link_thread(void *arg)
             g = decide(&sh->w.control, &asked[i]);
             g.empty_us = g.empty_us != 0 ? 1 : 0;
             pthread_mutex_unlock(&sh->lock);
-            limit_granted(sh->w.store, &g, 1, mono_now_us());
+            limit_store_granted(sh->w.store, &g, 1, mono_now_us());
         }
-        limit_tick(sh->w.store, mono_now_us());
+        limit_store_tick(sh->w.store, mono_now_us());
         (void)sched_yield();
     }
     return NULL;
@@ -1254,7 +1256,7 @@ static void threads_stay_within_the_limit(void **state)
     // Everything given back: what is left is what was not used.
     for (uint64_t i = 0; i < 4; i++) {
         answer(&sh->w.control, sh->w.store, mono_now_us() + i * 2 * MONO_SEC);
-        limit_tick(sh->w.store, mono_now_us() + i * 2 * MONO_SEC);
+        limit_store_tick(sh->w.store, mono_now_us() + i * 2 * MONO_SEC);
     }
     assert_int_equal(sh->w.control.limits[0].left, 3000 - atomic_load(&sh->admitted));
     end(&sh->w);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "common/base/log.h"
+#include "dataplane/limit_store.h"
 #include "dataplane/metrics.h"
 #include "dataplane/req_priv.h"
 #include "tests/unit/dataplane/build.h"
@@ -853,7 +854,7 @@ static void denies_over_a_limit(void **state)
     assert_int_equal(step_of(&q), REQ_LIMIT); // parked for its first lease
     assert_int_equal(leases_asked, 1);
     g.limit_id = SLICE("r:main:0:anonymous");
-    limit_granted(shared.limits, &g, 1, mono_now_us());
+    limit_store_granted(shared.limits, &g, 1, mono_now_us());
     while (!q.replied) {
         loop_turn(worker.loop, 30000); // by the wake message: the parking deadline never comes
     }
@@ -900,7 +901,7 @@ static void spends_nothing_of_a_lease_that_ended_while_it_stood_still(void **sta
     fake_prepare(&late, "POST", CHAT, ASK_TWO);
     front_handlers.on_head(&worker, &late);
     loop_turn(worker.loop, 0);
-    limit_granted(shared.limits, &g, 1, mono_now_us());
+    limit_store_granted(shared.limits, &g, 1, mono_now_us());
     loop_post(worker.loop, &pause);
     front_handlers.on_ready(&worker, &late);
     loop_turn(worker.loop, 0);
@@ -1087,7 +1088,7 @@ static void shows_what_is_left_of_its_limits(void **state)
     lease_link_up = true;
     go();
     fake_request(&q, CHAT, ASK); // asks for its leases
-    limit_granted(shared.limits, &g, 1, mono_now_us());
+    limit_store_granted(shared.limits, &g, 1, mono_now_us());
     fake_gone(&q);
     fake_finish(&q);
     fake_free(&q);

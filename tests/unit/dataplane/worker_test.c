@@ -19,6 +19,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/mono.h"
+#include "dataplane/limit_store.h"
 #include "dataplane/link.h"
 #include "dataplane/metrics.h"
 #include "dataplane/ops.h"
