@@ -33,6 +33,8 @@
 -- numbers its questions, p:<name> "<granted> <no> <time> <given back> <batch>": what the last question
 -- was granted, in which batch, and what it and those it was told with gave back. A holder that had no
 -- answer to it (since <= no) tells all of that again: what is new counts, and what was granted is back.
+-- Scripts of earlier versions keep none of that: s is what this one has stored (one of those was here
+-- where it says something else), o when that was last found; for a while nothing counts again.
 --
 -- A window is   w its start   x its end   u units used   and for each holder p:<name>
 -- "<own> <no> <end of window>":
@@ -46,6 +48,7 @@ local PROXIES_MIN = 64      -- with a field in a window before dead ones are loo
 local LEASE_MAX = 5000000   -- us: leases_length_us gives no longer ones
 local EACH = 14             -- arguments of a question
 local BATCHES = 100000000   -- numbers for as many units as a bucket holds
+local AGAIN = 20000000      -- us, in which a holder may tell something again (lease.c: 10 s)
 
 local NUMBER_MAX = 2 ^ 63
 
@@ -165,7 +168,7 @@ local function bucket(key, amount, per, lease, q)
   -- What a lease may be spent late by, in whole units; small buckets rely on a + b alone.
   local size = amount - math.floor(amount * lease / per)
   local slot = 2 * lease
-  local saved = redis.call('HMGET', key, 'v', 't', 'a', 'b', 'e', 'r', 'k', 'n', own_field, 'f')
+  local saved = redis.call('HMGET', key, 'v', 't', 'a', 'b', 'e', 'r', 'k', 'n', own_field, 'f', 's', 'o')
   local v, t = stored(saved[1], size), stored(saved[2], clock)
   local a, b = stored(saved[3], 0), stored(saved[4], 0)
   local e, r = stored(saved[5], 0), stored(saved[6], 0)
@@ -204,27 +207,36 @@ local function bucket(key, amount, per, lease, q)
     end
   end
   local told = q.returned + q.again
+  local others = stored(saved[12], -AGAIN) -- when an earlier version was here
+  if saved[1] and saved[11] ~= saved[1] .. ' ' .. saved[2] .. ' ' .. saved[7] then
+    others = clock
+  end
+  local unheard = clock < others + AGAIN and q.returned or told -- what cannot have been counted
   local lost, last, at, heard_back, lost_batch = string.match(saved[9] or '', '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
   if q.no == 0 or not last then
-    take_back(told, q.batch)
+    take_back(unheard, q.batch)
   elseif q.no <= stored(last) then
     q.want, q.debt = 0, 0 -- it was held up: a later one has told all of this
   elseif q.since > 0 and stored(last) >= q.since then
     take_back(stored(lost), stored(lost_batch))
-    take_back(told - stored(heard_back), q.batch)
+    take_back(math.min(told - stored(heard_back), unheard), q.batch)
   else
-    take_back(told, q.batch)
+    take_back(unheard, q.batch)
   end
   v = v - q.debt
   local granted = math.max(0, math.floor(math.min(q.want, v)))
   v, a, k = v - granted, a + granted, k + granted / amount
-  redis.call('HSET', key, 'v', fmt(v), 't', fmt(clock), 'a', fmt(a), 'b', fmt(b), 'e', fmt(e), 'r',
-             fmt(r), 'k', fmt(k), 'n', fmt(amount))
+  local level, at_clock, number_now = fmt(v), fmt(clock), fmt(k)
+  redis.call('HSET', key, 'v', level, 't', at_clock, 'a', fmt(a), 'b', fmt(b), 'e', fmt(e), 'r', fmt(r),
+             'k', number_now, 'n', fmt(amount), 's', level .. ' ' .. at_clock .. ' ' .. number_now)
+  if others == clock then
+    redis.call('HSET', key, 'o', at_clock)
+  end
   if q.no > 0 and not (last and q.no <= stored(last)) then
     redis.call('HSET', key, own_field,
                fmt(granted) .. ' ' .. fmt(q.no) .. ' ' .. fmt(clock) .. ' ' .. fmt(told) .. ' ' ..
                fmt(math.floor(k * BATCHES)))
-    if redis.call('HLEN', key) > stored(saved[10], PROXIES_MIN) + 9 then
+    if redis.call('HLEN', key) > stored(saved[10], PROXIES_MIN) + 11 then
       forget_proxies(key)
     end
   end
