@@ -129,8 +129,9 @@ bool api_write_begin(struct api_call *c, const struct resource *old)
         stale(c, old->version);
         return false;
     }
-    // Perhaps the repeat of what made it stale: the script knows.
-    c->w.expected = named;
+    // Perhaps the repeat of what made it stale: the script knows. (To it 0 is none, the largest
+    // any.)
+    c->w.expected = named == 0 || named == STORE_ANY_VERSION ? NO_VERSION : named;
     return true;
 }
 
@@ -282,12 +283,26 @@ static bool take_payload(struct api_call *c, struct slice payload)
     return true;
 }
 
+// Who owns what was to be deleted; NULL: the API, or there is none.
+static const struct follow_owner *owner_now(struct api_call *c)
+{
+    const struct resource *r = NULL;
+
+    if (c->w.token == NULL && c->w.file == NULL) {
+        r = state_find(store_state(c->api->store), c->w.kind, slice_str(c->w.id));
+    }
+    return r == NULL ? NULL : api_owner(c, r);
+}
+
 // Somebody was faster.
 static void conflict(struct api_call *c, uint64_t version)
 {
     bool creates = c->w.expected == 0;
+    const struct follow_owner *owner = c->w.is_delete ? owner_now(c) : NULL;
 
-    if (c->w.file != NULL && creates) {
+    if (owner != NULL) { // nobody's repeat
+        api_owned(c, owner);
+    } else if (c->w.file != NULL && creates) {
         api_error(c, 412, "version_conflict",
                   "others keep changing what this is a difference to: try again");
     } else if (creates && !slice_eq_str(slice_str(c->route->method), "PUT")) {
@@ -539,7 +554,7 @@ void api_write_delete_begin(struct api_call *c, enum resource_kind kind, const c
 void api_write_delete_again(struct api_call *c)
 {
     if (api_write_begin(c, NULL)) {
-        c->w.expected = UINT64_MAX - 1; // no version of anything: nothing can happen but an answer
+        c->w.expected = NO_VERSION; // nothing can happen but an answer
         api_write_commit(c);
     }
 }

@@ -218,6 +218,7 @@ def test_the_catalogue_gives_way_and_comes_back(up):
     again = up.admin("DELETE", "/models/gpt-4o-mini", headers={"idempotency-key": "back"})
     assert again.status == 200 and again.json()["seq"] == r.json()["seq"], again
     assert up.admin("DELETE", "/models/gpt-4o-mini", once=True).status == 409
+    assert up.admin("DELETE", "/models/gpt-4o-mini", headers={"idempotency-key": "once more"}).status == 409
     assert put(up, CONFIG).status == 200
     catalog = up.admin("GET", "/catalog").json()
     assert {"openai", "anthropic"} <= {p["id"] for p in catalog["providers"] if p["configured"]}

@@ -439,6 +439,7 @@ static void a_provider_key_never_shows_its_value(void **state)
 static void what_the_file_owns_stays(void **state)
 {
     struct fixture *f = *state;
+    struct extra x = {{"idempotency-key: one"}, 1, false};
 
     EXPECT(f, 409, "DELETE", "/admin/v1/keys/filekey", NULL);
     EXPECT_HAS(f, "gw.yaml:30");
@@ -448,6 +449,10 @@ static void what_the_file_owns_stays(void **state)
     EXPECT_HAS(f, "OPENAI_API_KEY");
     EXPECT(f, 200, "GET", "/admin/v1/keys/filekey", NULL);
     EXPECT_HAS(f, "\"origin\":\"file\",\"where\":\"gw.yaml:30\"");
+    // What the catalogue owns, too, when it might be the repeat of what has brought it back.
+    EXPECT(f, 409, "DELETE", "/admin/v1/providers/openai", NULL);
+    assert_int_equal(call_with(f, "DELETE", "/admin/v1/providers/openai", SLICE_NULL, &x), 409);
+    EXPECT_HAS(f, "owned_by_file");
 }
 
 static void bad_input_gets_its_error(void **state)
@@ -598,6 +603,12 @@ static void versions_and_repeats(void **state)
     assert_int_equal(call_with(f, "PATCH", path, body, &x), 200);
     assert_int_equal(call_with(f, "PATCH", path, body, &x), 200);
     EXPECT_HAS(f, "\"version\":4");
+    // Versions that nothing can have are not "any" and "none".
+    x.headers[2] = "idempotency-key: never";
+    x.headers[1] = "if-match: \"18446744073709551615\"";
+    assert_int_equal(call_with(f, "PATCH", path, body, &x), 412);
+    x.headers[1] = "if-match: \"0\"";
+    assert_int_equal(call_with(f, "PATCH", path, body, &x), 412);
     x.headers[1] = "if-match: \"4\"";
     x.headers[2] = "idempotency-key: three";
     assert_int_equal(call_with(f, "DELETE", path, SLICE_NULL, &x), 200);
