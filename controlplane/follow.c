@@ -8,14 +8,14 @@
 //                   |  nothing loaded, or a gap        --> LOAD
 //                   `  else                            --> READ
 //   LOAD: HSCAN ... HSCAN, then XREAD from the seq of the CHECK until nothing comes: entries are
-//         merged by version into the image, which becomes the state in one piece. What the scan saw
-//         half-done the entries complete; a stream trimmed meanwhile starts it again.
+//         merged by version into the harvest, which becomes the state in one piece. What the scan
+//         saw half-done the entries complete; a stream trimmed meanwhile starts it again.
 //   READ: XREAD BLOCK 1000 from our seq; entries become changes of the state. An entry that is not
 //         ours + 1 means the stream was trimmed past us: LOAD. Nothing for a second: CHECK, so that
 //         a Redis that was emptied under us is found out although it has nothing to tell.
 //
-// What is "ours" is known before anything was loaded, too: the daemon remembers it in its data
-// directory (the mark). A replica that starts on a regressed Redis loads what there is, for
+// What is "ours" (known.h) is known before anything was loaded, too: the daemon remembers it in its
+// data directory (the mark). A replica that starts on a regressed Redis loads what there is, for
 // reading, and stays REGRESSED.
 //
 // A record that cannot be decoded is left out, with a line in the log; what it would have replaced
@@ -29,6 +29,9 @@
 #include "common/base/mem.h"
 #include "common/base/mono.h"
 #include "common/io/redis.h"
+#include "controlplane/entry.h"
+#include "controlplane/harvest.h"
+#include "controlplane/known.h"
 #include "controlplane/names.h"
 
 #define BLOCK_MS     "1000"
@@ -49,31 +52,17 @@ struct follow {
     uint8_t first_epoch[STATE_EPOCH_BYTES]; // what an empty Redis gets
     bool suspect;                           // the next CHECK is to end in a LOAD
     bool reload;                            // so is the next that finds Redis where it should be
-    // Where we have been: the epoch, and the highest seq that anybody has seen in it.
-    bool has_known, has_epoch; // has_epoch: redis_epoch
-    uint8_t known_epoch[STATE_EPOCH_BYTES], redis_epoch[STATE_EPOCH_BYTES];
-    uint64_t floor;
-    bool stale; // what is being loaded is older than what is known: for reading only
-    char superseded[FOLLOW_SUPERSEDED_MAX];
-    size_t n_superseded; // bytes
-    uint64_t behind;     // our seq + 1 when a quiet stream did not have what Redis's seq promised
+    struct known known;                     // where we have been
+    uint8_t redis_epoch[STATE_EPOCH_BYTES]; // at the last CHECK
+    bool has_epoch;                         // ... there was one
+    bool stale;      // what is being loaded is older than what is known: for reading only
+    uint64_t behind; // our seq + 1 when a quiet stream did not have what Redis's seq promised
     uint64_t bad;
-    struct map owners; // field -> struct follow_owner, owned
-    struct map image;  // LOAD: field -> struct loaded, owned; empty otherwise
-    uint8_t epoch[STATE_EPOCH_BYTES];
-    uint64_t seq; // of the image
-    char cursor[24];
-};
-
-struct loaded {
-    struct resource *res;
-    enum record_origin origin;
-    char *where;
-};
-
-// One operation of a stream entry.
-struct op {
-    struct slice field, record; // record.n == 0: delete
+    struct map owners;                // field -> struct follow_owner, owned
+    struct harvest harvest;           // LOAD: what was read so far; empty otherwise
+    uint8_t epoch[STATE_EPOCH_BYTES]; // ... of this epoch
+    uint64_t seq;                     // ... up to here
+    char cursor[24];                  // ... of the scan
 };
 
 static void check(struct follow *f);
@@ -90,64 +79,6 @@ static void set_status(struct follow *f, enum follow_status s, const char *messa
         f->status = s;
         f->c.on_status(f->c.arg, s, message);
     }
-}
-
-// --- what is known ------------------------------------------------------------------------------
-
-static void know(struct follow *f, const uint8_t epoch[STATE_EPOCH_BYTES], uint64_t seq)
-{
-    if (!f->has_known || memcmp(f->known_epoch, epoch, STATE_EPOCH_BYTES) != 0) {
-        memcpy(f->known_epoch, epoch, STATE_EPOCH_BYTES);
-        f->has_known = true;
-        f->floor = 0;
-    }
-    if (seq > f->floor) {
-        f->floor = seq;
-    }
-}
-
-static void note_superseded(struct follow *f, struct slice list)
-{
-    size_t n = list.n - list.n % STATE_EPOCH_BYTES;
-
-    if (n > sizeof(f->superseded)) { // the newest are at the end
-        list = slice_from(list, n - sizeof(f->superseded));
-        n = sizeof(f->superseded);
-    }
-    f->n_superseded = n;
-    if (n > 0) {
-        memcpy(f->superseded, list.p, n);
-    }
-}
-
-// Is the epoch where we have been one that Redis's epoch replaces by a person's decision?
-static bool is_superseded(const struct follow *f)
-{
-    for (size_t i = 0; i < f->n_superseded; i += STATE_EPOCH_BYTES) {
-        if (memcmp(f->superseded + i, f->known_epoch, STATE_EPOCH_BYTES) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-// Says why Redis is not where we have been; false: it is.
-static bool has_regressed(const struct follow *f, struct slice epoch, uint64_t seq,
-                          char message[160])
-{
-    uint64_t known = f->floor;
-
-    if (!f->has_known) {
-        return false;
-    }
-    if (memcmp(epoch.p, f->known_epoch, STATE_EPOCH_BYTES) != 0) {
-        (void)snprintf(message, 160, "Redis has another epoch than the one seen before");
-        return !is_superseded(f);
-    }
-    (void)snprintf(message, 160,
-                   "Redis went back in time: its sequence is %llu, %llu was seen before",
-                   (unsigned long long)seq, (unsigned long long)known);
-    return seq < known;
 }
 
 // --- owners -------------------------------------------------------------------------------------
@@ -221,61 +152,6 @@ static bool decode(struct follow *f, struct slice field, struct slice bytes, str
     return false;
 }
 
-static bool take_u32(struct slice *s, uint32_t *ret)
-{
-    const unsigned char *p = (const unsigned char *)s->p;
-
-    if (s->n < 4) {
-        return false;
-    }
-    *ret = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-    *s = slice_from(*s, 4);
-    return true;
-}
-
-static bool take_bytes(struct slice *s, struct slice *ret)
-{
-    uint32_t n;
-
-    if (!take_u32(s, &n) || n > s->n) {
-        return false;
-    }
-    *ret = slice_head(*s, n);
-    *s = slice_from(*s, n);
-    return true;
-}
-
-// The next operation of an entry; false at the end (or at damage).
-static bool take_op(struct slice *blob, struct op *ret)
-{
-    return take_bytes(blob, &ret->field) && take_bytes(blob, &ret->record);
-}
-
-// An entry of XREAD's answer: [id, [name, value, ...]].
-static bool parse_entry(const struct redis_reply *entry, uint64_t *ret_seq, struct slice *ret_blob)
-{
-    struct slice id = redis_text(redis_item(entry, 0)), head;
-    struct slice tail = slice_cut(id, '-', &head);
-    const struct redis_reply *fields = redis_item(entry, 1);
-
-    if (tail.p == NULL || !slice_to_u64(head, ret_seq)) {
-        return false;
-    }
-    *ret_blob = SLICE("");
-    for (size_t i = 0; i + 1 < redis_count(fields); i += 2) {
-        if (slice_eq_str(redis_text(redis_item(fields, i)), "c")) {
-            *ret_blob = redis_text(redis_item(fields, i + 1));
-        }
-    }
-    return true;
-}
-
-// XREAD's answer: [[stream, [entry, ...]]] or nil.
-static const struct redis_reply *entries_of(const struct redis_reply *r)
-{
-    return redis_item(redis_item(r, 0), 1);
-}
-
 static void xread(struct follow *f, uint64_t after, bool block, redis_fn fn)
 {
     char id[32];
@@ -304,63 +180,33 @@ static void failed(struct follow *f, const struct err *e)
 
 // --- LOAD ---------------------------------------------------------------------------------------
 
-static void loaded_free(struct loaded *l)
+static void bring_in(struct follow *f, struct slice field, struct slice bytes)
 {
-    if (l != NULL) {
-        resource_unref(&l->res);
-        mem_free(l->where);
-        mem_free(l);
-    }
-}
-
-static void image_clear(struct follow *f)
-{
-    map_foreach (e, &f->image) {
-        loaded_free(e->value);
-    }
-    map_done(&f->image);
-    map_init(&f->image);
-}
-
-// Newer versions win: the scan may have seen what an entry tells again.
-static void image_put(struct follow *f, struct slice field, struct slice bytes)
-{
-    struct loaded *old = map_get(&f->image, field);
     struct record rec;
-    struct loaded *l;
 
-    if (!decode(f, field, bytes, &rec)) {
-        return;
+    if (decode(f, field, bytes, &rec)) {
+        harvest_put(&f->harvest, field, &rec);
     }
-    if (old != NULL && old->res->version >= rec.res->version) {
-        resource_unref(&rec.res);
-        return;
-    }
-    l = mem_zalloc(sizeof(*l));
-    l->res = rec.res;
-    l->origin = rec.origin;
-    l->where = mem_strndup(rec.where.p, rec.where.n);
-    loaded_free(map_put(&f->image, field, l));
 }
 
-static void image_to_state(struct follow *f)
+static void harvest_to_state(struct follow *f)
 {
-    size_t n = 0, cap = map_count(&f->image);
+    size_t n = 0, cap = map_count(&f->harvest.items);
     struct resource **all = mem_zalloc_array(cap + 1, sizeof(struct resource *));
 
     owners_clear(f);
-    map_foreach (e, &f->image) {
-        struct loaded *l = e->value;
+    map_foreach (e, &f->harvest.items) {
+        const struct harvest_item *item = e->value;
 
-        all[n++] = l->res;
-        set_owner(f, e->key, l->origin, slice_str(l->where));
+        all[n++] = item->res;
+        set_owner(f, e->key, item->origin, slice_str(item->where));
     }
     LOG(INFO, "store.loaded", LOG_UINT("seq", f->seq), LOG_UINT("resources", n));
     state_load(f->state, f->epoch, f->seq, all, n);
     mem_free(all);
-    image_clear(f);
+    harvest_clear(&f->harvest);
     if (!f->stale) {
-        know(f, f->epoch, f->seq);
+        known_reach(&f->known, f->epoch, f->seq);
         set_status(f, FOLLOW_CURRENT, "");
     }
 }
@@ -368,37 +214,36 @@ static void image_to_state(struct follow *f)
 static void on_replay(void *arg, const struct redis_reply *r, const struct err *e)
 {
     struct follow *f = arg;
-    const struct redis_reply *entries = entries_of(r);
+    const struct redis_reply *entries = entry_list(r);
 
     if (e != NULL) {
-        image_clear(f);
+        harvest_clear(&f->harvest);
         failed(f, e);
         return;
     }
     for (size_t i = 0; i < redis_count(entries); i++) {
-        struct slice blob;
-        struct op op;
-        uint64_t seq;
+        struct entry_op op;
+        struct entry entry;
 
-        if (!parse_entry(redis_item(entries, i), &seq, &blob) || seq != f->seq + 1) {
-            image_clear(f); // trimmed while we were reading: once more
+        if (!entry_parse(redis_item(entries, i), &entry) || entry.seq != f->seq + 1) {
+            harvest_clear(&f->harvest); // trimmed while we were reading: once more
             check(f);
             return;
         }
-        while (take_op(&blob, &op)) {
+        while (entry_take_op(&entry.ops, &op)) {
             if (op.record.n > 0) {
-                image_put(f, op.field, op.record);
+                bring_in(f, op.field, op.record);
             } else {
-                loaded_free(map_del(&f->image, op.field));
+                harvest_del(&f->harvest, op.field);
             }
         }
-        f->seq = seq;
+        f->seq = entry.seq;
     }
     if (redis_count(entries) > 0) {
         xread(f, f->seq, false, on_replay);
         return;
     }
-    image_to_state(f);
+    harvest_to_state(f);
     if (f->stale) {
         look_again(f);
     } else {
@@ -423,12 +268,12 @@ static void on_scan(void *arg, const struct redis_reply *r, const struct err *e)
     struct slice cursor = redis_text(redis_item(r, 0));
 
     if (e != NULL) {
-        image_clear(f);
+        harvest_clear(&f->harvest);
         failed(f, e);
         return;
     }
     for (size_t i = 0; i + 1 < redis_count(pairs); i += 2) {
-        image_put(f, redis_text(redis_item(pairs, i)), redis_text(redis_item(pairs, i + 1)));
+        bring_in(f, redis_text(redis_item(pairs, i)), redis_text(redis_item(pairs, i + 1)));
     }
     (void)snprintf(f->cursor, sizeof(f->cursor), SLICE_FMT, SLICE_ARG(cursor)); // a u64
     if (cursor.n == 0 || slice_eq_str(cursor, "0")) {
@@ -444,7 +289,7 @@ static void load(struct follow *f, struct slice epoch, uint64_t seq)
         set_status(f, FOLLOW_LOADING, "");
     }
     f->reload = false;
-    image_clear(f);
+    harvest_clear(&f->harvest);
     memcpy(f->epoch, epoch.p, STATE_EPOCH_BYTES);
     f->seq = seq;
     (void)snprintf(f->cursor, sizeof(f->cursor), "0");
@@ -460,25 +305,26 @@ struct change_arrays {
 };
 
 // False: it does not connect to our state.
-static bool apply_entry(struct follow *f, uint64_t seq, struct slice blob)
+static bool apply_entry(struct follow *f, const struct entry *entry)
 {
-    struct slice count = blob;
+    const uint64_t seq = entry->seq;
+    struct slice count = entry->ops, ops = entry->ops;
     struct change_arrays a = {0};
     struct arena ids;
-    struct op op;
+    struct entry_op op;
     size_t n = 0;
     bool ok;
 
     if (seq != state_seq(f->state) + 1) {
         return false;
     }
-    while (take_op(&count, &op)) {
+    while (entry_take_op(&count, &op)) {
         n++;
     }
     arena_init(&ids, 1024, 0);
     a.upserts = mem_zalloc_array(n + 1, sizeof(struct resource *));
     a.deletes = mem_zalloc_array(n + 1, sizeof(*a.deletes));
-    while (take_op(&blob, &op)) {
+    while (entry_take_op(&ops, &op)) {
         struct record rec;
         enum resource_kind kind;
         struct slice id;
@@ -501,7 +347,7 @@ static bool apply_entry(struct follow *f, uint64_t seq, struct slice blob)
         resource_unref(&a.upserts[i]);
     }
     if (ok) {
-        know(f, state_epoch(f->state), seq);
+        known_reach(&f->known, state_epoch(f->state), seq);
     }
     mem_free(a.upserts);
     mem_free(a.deletes);
@@ -512,17 +358,17 @@ static bool apply_entry(struct follow *f, uint64_t seq, struct slice blob)
 static void on_read(void *arg, const struct redis_reply *r, const struct err *e)
 {
     struct follow *f = arg;
-    const struct redis_reply *entries = entries_of(r);
-    uint64_t seq;
-    struct slice blob;
+    const struct redis_reply *entries = entry_list(r);
+    struct entry entry;
 
     if (e != NULL) {
         failed(f, e);
         return;
     }
     for (size_t i = 0; i < redis_count(entries); i++) {
-        if (!parse_entry(redis_item(entries, i), &seq, &blob) || !apply_entry(f, seq, blob)) {
-            LOG(WARN, "store.gap", LOG_UINT("have", state_seq(f->state)), LOG_UINT("found", seq));
+        if (!entry_parse(redis_item(entries, i), &entry) || !apply_entry(f, &entry)) {
+            LOG(WARN, "store.gap", LOG_UINT("have", state_seq(f->state)),
+                LOG_UINT("found", entry.seq));
             check(f); // its epoch and seq are looked at first; then everything is read again
             f->suspect = true;
             return;
@@ -567,11 +413,11 @@ static void write_epoch(struct follow *f)
 // Redis holds no epoch.
 static void on_no_epoch(struct follow *f, bool blank)
 {
-    if (f->init && blank && !f->has_known) {
+    if (f->init && blank && !f->known.somewhere) {
         write_epoch(f);
         return;
     }
-    if (f->has_known) {
+    if (f->known.somewhere) {
         set_status(f, FOLLOW_REGRESSED, "Redis has lost its epoch: it was emptied, or is another");
     } else {
         set_status(f, FOLLOW_EMPTY,
@@ -586,21 +432,21 @@ static void on_check(void *arg, const struct redis_reply *r, const struct err *e
     struct slice epoch = redis_text(redis_item(r, 0));
     uint64_t seq = (uint64_t)redis_int(redis_item(r, 1));
     bool gap = f->suspect;
-    char message[160];
+    char message[KNOWN_REASON_CHARS];
 
     f->suspect = false;
     if (e != NULL) {
         failed(f, e);
         return;
     }
-    note_superseded(f, redis_text(redis_item(r, 2)));
+    known_supersede(&f->known, redis_text(redis_item(r, 2)));
     f->has_epoch = epoch.n == STATE_EPOCH_BYTES;
     if (!f->has_epoch) {
         on_no_epoch(f, epoch.p == NULL && seq == 0);
         return;
     }
     memcpy(f->redis_epoch, epoch.p, STATE_EPOCH_BYTES);
-    f->stale = has_regressed(f, epoch, seq, message);
+    f->stale = known_has_regressed(&f->known, f->redis_epoch, seq, message);
     if (f->stale) {
         set_status(f, FOLLOW_REGRESSED, message);
         if (state_ready(f->state)) {
@@ -680,13 +526,13 @@ struct follow *follow_new(const struct follow_config *c, struct err *e)
         crypto_random(f->first_epoch, sizeof(f->first_epoch));
     }
     if (c->mark_epoch != NULL) {
-        know(f, c->mark_epoch, c->mark_seq);
+        known_reach(&f->known, c->mark_epoch, c->mark_seq);
         f->c.mark_epoch = NULL;
     }
     f->c.first_epoch = NULL; // borrowed until here
     f->again.fn = on_again;
     map_init(&f->owners);
-    map_init(&f->image);
+    harvest_init(&f->harvest);
     f->redis = redis_new(c->loop, &rc, e);
     if (f->redis == NULL) {
         follow_free(&f);
@@ -708,8 +554,7 @@ void follow_free(struct follow **fp)
         redis_free(&f->redis);
     }
     loop_timer_cancel(f->loop, &f->again);
-    image_clear(f);
-    map_done(&f->image);
+    harvest_done(&f->harvest);
     owners_clear(f);
     map_done(&f->owners);
     mem_free(f);
@@ -743,19 +588,17 @@ void follow_suspect(struct follow *f)
 
 void follow_seen(struct follow *f, const uint8_t epoch[STATE_EPOCH_BYTES], uint64_t seq)
 {
-    if (f->has_known && memcmp(f->known_epoch, epoch, STATE_EPOCH_BYTES) == 0 && seq > f->floor) {
-        f->floor = seq;
-    }
+    known_hear(&f->known, epoch, seq);
 }
 
 const uint8_t *follow_known_epoch(const struct follow *f)
 {
-    return f->has_known ? f->known_epoch : NULL;
+    return f->known.somewhere ? f->known.epoch : NULL;
 }
 
 uint64_t follow_known_seq(const struct follow *f)
 {
-    return f->floor;
+    return f->known.seq;
 }
 
 const uint8_t *follow_redis_epoch(const struct follow *f)
@@ -765,7 +608,7 @@ const uint8_t *follow_redis_epoch(const struct follow *f)
 
 struct slice follow_superseded(const struct follow *f)
 {
-    return SLICE_MAKE(f->superseded, f->n_superseded);
+    return SLICE_MAKE(f->known.superseded, f->known.n_superseded);
 }
 
 uint64_t follow_bad_records(const struct follow *f)

@@ -13,8 +13,6 @@
 #include "controlplane/record.h"
 #include "controlplane/state.h"
 
-#define FOLLOW_SUPERSEDED_MAX (8u * STATE_EPOCH_BYTES)
-
 struct follow;
 
 enum follow_status {
