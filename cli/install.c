@@ -69,7 +69,7 @@ bool install_secrets(const char *dir, bool *ret_new, struct err *e)
     epoch = arena_printf(&a, "%s/epoch", dir);
     fresh = !exists(master);
     ok = proc_mkdirs(dir, e) && keys_create(dir, e) &&
-         (!fresh || (write_epoch(epoch, e) && write_master_key(master, e))) &&
+         (!fresh || ((exists(epoch) || write_epoch(epoch, e)) && write_master_key(master, e))) &&
          (exists(token) || write_token(token, e));
     arena_done(&a);
     if (ok) {

@@ -261,18 +261,18 @@ static void heard_clock(struct leases *l, uint64_t clock_us, int64_t error_us)
 }
 
 // Proxies ask again and again.
-static void say_damaged(struct leases *l, const struct item *it, struct slice why)
+static void say_damaged(struct leases *l, const char *key, struct slice why, const char *effect)
 {
     uint64_t now = loop_now_us(l->loop);
 
-    if (strncmp(l->damaged, it->key, sizeof(l->damaged) - 1) == 0 &&
+    if (strncmp(l->damaged, key, sizeof(l->damaged) - 1) == 0 &&
         now - l->damage_logged_us < DAMAGE_LOG_US) {
         return;
     }
-    (void)snprintf(l->damaged, sizeof(l->damaged), "%s", it->key);
+    (void)snprintf(l->damaged, sizeof(l->damaged), "%s", key);
     l->damage_logged_us = now;
-    LOG(ERROR, "leases.damaged", LOG_STR("key", it->key), LOG_SLICE("reason", why),
-        LOG_STR("effect", "nothing is granted of this limit; delete the key to begin it anew"));
+    LOG(ERROR, "leases.damaged", LOG_STR("key", key), LOG_SLICE("reason", why),
+        LOG_STR("effect", effect));
 }
 
 static void take_answer(struct ask *k, struct item *it, const struct redis_reply *r)
@@ -287,7 +287,8 @@ static void take_answer(struct ask *k, struct item *it, const struct redis_reply
     if (granted == DAMAGED) {
         it->answered = true;
         k->refused++;
-        say_damaged(k->l, it, redis_text(redis_item(r, 1)));
+        say_damaged(k->l, it->key, redis_text(redis_item(r, 1)),
+                    "nothing is granted of this limit; delete the key to begin it anew");
         return;
     }
     if (granted < 0 && !it->again) {
@@ -332,6 +333,10 @@ static void on_script(void *arg, const struct redis_reply *r, const struct err *
     } else {
         if (c->n > 0) { // not fail_soon's
             heard_clock(k->l, (uint64_t)redis_int(redis_item(r, 0)), redis_int(redis_item(r, 1)));
+        }
+        if (c->n > 0 && redis_item(r, 2 + c->n) != NULL) {
+            say_damaged(k->l, NAMES_CLOCK, SLICE("it holds no time"),
+                        "it was made anew, from the clock of Redis");
         }
         for (size_t i = 0; i < c->n; i++) {
             take_answer(k, c->items[i], redis_item(r, 2 + i));

@@ -22,6 +22,7 @@
 -- times in us, from now. granted -1: no given window holds the clock's time (ask again with others);
 -- -2: no grants for the length of a lease after another state of Redis was adopted (adopt.lua).
 -- {-3, why}: what is stored of this limit is not what this script writes; the others are answered.
+-- Behind the last of them "anew", if the clock was no clock.
 --
 -- A bucket is   v level (negative: debt)   t when that was   a, b units granted in this slot of two
 --               leases and in the one before   e end of this slot   r units granted before that and
@@ -51,6 +52,7 @@ local BATCHES = 100000000   -- numbers for as many units as a bucket holds
 local AGAIN = 20000000      -- us, in which a holder may tell something again (lease.c: 10 s)
 
 local NUMBER_MAX = 2 ^ 63
+local clock_anew = false
 
 local function fmt(x)
   return string.format('%.17g', x)
@@ -83,9 +85,11 @@ local function read_clock()
                                'o:' .. ARGV[1])
   if not is_hash then
     redis.call('DEL', KEYS[1])
+    clock_anew = true
     saved = {false, false, false, false, false}
   end
   local last = number(saved[1] or '0') or 0
+  clock_anew = clock_anew or not number(saved[1] or '0')
   local x, late, agrees, ahead = now, 0, true, 0
   local was_ahead = number(saved[5] or '0') or 0
   local was_mono, was = number(saved[2] or ''), number(saved[3] or '')
@@ -360,5 +364,8 @@ for i = 2, #KEYS do
     grant = {-3, type(grant) == 'table' and grant.err or tostring(grant)}
   end
   out[#out + 1] = grant
+end
+if clock_anew then
+  out[#out + 1] = 'anew'
 end
 return out

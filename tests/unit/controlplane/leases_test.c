@@ -295,8 +295,27 @@ static void command(struct fixture *f, const char *const words[4])
 
 // Whatever has become of what is stored of one limit, or of the clock: the others in the same
 // request are answered.
+// What is logged during one question.
+static void ask_and_listen(struct fixture *f, const struct message_lease_item *item, char out[4096])
+{
+    FILE *file = tmpfile();
+    int before = dup(STDERR_FILENO);
+    size_t n;
+
+    assert_non_null(file);
+    assert_true(dup2(fileno(file), STDERR_FILENO) >= 0);
+    ask(f, item, 1);
+    assert_true(dup2(before, STDERR_FILENO) >= 0);
+    (void)close(before);
+    rewind(file);
+    n = fread(out, 1, 4095, file);
+    out[n] = '\0';
+    (void)fclose(file);
+}
+
 static void a_damaged_value_costs_its_limit_only(void **state)
 {
+    char log[4096];
     static const struct {
         const char *limit;
         const char *argv[4];
@@ -327,11 +346,17 @@ static void a_damaged_value_costs_its_limit_only(void **state)
     assert_int_equal(f->n, ARRAY_LEN(items));
     // The clock is made anew.
     command(f, (const char *const[4]){"HSET", "{sluice}:clock", "v", "x"});
-    ask(f, items, ARRAY_LEN(items));
-    assert_int_equal(f->n, ARRAY_LEN(items));
+    ask_and_listen(f, items, log);
+    assert_int_equal(f->n, 1);
+    assert_non_null(strstr(log, "leases.damaged key={sluice}:clock"));
+    ask_and_listen(f, items, log);
+    assert_string_equal(log, "");
     command(f, (const char *const[4]){"SET", "{sluice}:clock", "x"});
-    ask(f, items, ARRAY_LEN(items));
-    assert_int_equal(f->n, ARRAY_LEN(items));
+    command(f, cases[0].argv); // said again behind something else
+    ask_and_listen(f, items, log);
+    command(f, (const char *const[4]){"SET", "{sluice}:clock", "x"});
+    ask_and_listen(f, items, log);
+    assert_non_null(strstr(log, "leases.damaged key={sluice}:clock"));
 }
 
 // What was granted under another period goes back to nothing; the holder, not the proxy's name, is
