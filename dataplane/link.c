@@ -10,8 +10,10 @@
 //
 //   other threads: link_lease, link_usage, link_health --> on_turn (loop hook)
 //
-// The parts: peer (one control plane), roster (all of them), sync (what a message means), pull
-// (asking for snapshots), lkg (the file), asks (leases), outbox (usage), vitals (health).
+// Here: the thread, its owner's callbacks, what other threads call. What comes in is taken over by
+// link_state.c, what goes out said by link_report.c. The parts: peer (one control plane), roster
+// (all of them), sync (what a message means), pull (asking for snapshots), lkg (the file), asks
+// (leases), outbox (usage), vitals (health).
 #include "dataplane/link.h"
 
 #include <pthread.h>
@@ -27,100 +29,26 @@
 #include "common/io/crypto.h"
 #include "common/io/loop.h"
 #include "common/io/proc.h"
-#include "dataplane/asks.h"
-#include "dataplane/journal.h"
-#include "dataplane/lkg.h"
-#include "dataplane/outbox.h"
-#include "dataplane/peer.h"
-#include "dataplane/pull.h"
-#include "dataplane/roster.h"
-#include "dataplane/sync.h"
-#include "dataplane/vitals.h"
+#include "dataplane/link_priv.h"
 
 #define LKG_AFTER_US (50 * MONO_MS)
-#define USAGE_US     (2 * MONO_SEC)
-#define ERRORS_MAX   256u // refused resources named in a report
-
-struct link {
-    // Set before the thread starts, then constant.
-    void *arg; // callbacks: called with callback_lock held, not when muted
-    void (*on_snapshot)(void *arg, struct snapshot *s);
-    void (*on_probes)(void *arg, const struct message_probe *probes, size_t n, uint64_t now_us);
-    void (*on_heard)(void *arg, uint64_t now_us);
-    char *data_dir, *version, *ops, *proxy, *holder; // owned
-    uint64_t lkg_after_us, started_wall_us;
-    unsigned n_workers;
-    struct journal *journal; // these four are for any thread
-    struct outbox *outbox;
-    struct asks *asks;
-    struct vitals *vitals;
-    struct loop *loop;
-    pthread_t thread;
-    bool has_thread;
-
-    // Any thread.
-    atomic_bool usage_due, connected, stopping;
-    _Atomic uint64_t stop_at_us;
-    pthread_mutex_t lock;
-    struct link_stats shown; // under the lock
-    struct keys *next_keys;  // under the lock; one reference; NULL: none new
-    atomic_bool keys_news;
-    pthread_mutex_t callback_lock;
-    bool muted; // under the callback lock
-
-    // Link thread.
-    struct keys *keys; // one reference
-    struct peer_config peer_conf;
-    struct roster *roster;
-    struct sync *sync;
-    struct lkg *lkg;
-    struct pull *pull;
-    struct loop_hook hook;
-    struct loop_timer tick, start_timer, stop_timer;
-    struct arena arena;
-    struct link_stats stats;
-    bool ending;  // peers are being freed: their calls end, nothing new is started
-    bool ack_due; // a state came into force in this turn
-    bool usage_under_way;
-    uint64_t usage_sent;      // number of the report under way
-    uint64_t usage_said_lost; // records, as logged
-};
 
 // ---- callbacks ---------------------------------------------------------------------------------
 
-static bool may_call(struct link *l)
-{
-    CHECK(pthread_mutex_lock(&l->callback_lock) == 0);
-    return !l->muted;
-}
-
-static void called(struct link *l)
-{
-    CHECK(pthread_mutex_unlock(&l->callback_lock) == 0);
-}
-
-static void call_snapshot(struct link *l, struct snapshot *s)
-{
-    if (may_call(l)) {
-        l->on_snapshot(l->arg, s);
-    }
-    called(l);
-}
-
 static void call_heard(struct link *l, uint64_t now_us)
 {
-    if (may_call(l) && l->on_heard != NULL) {
+    if (link_may_call(l) && l->on_heard != NULL) {
         l->on_heard(l->arg, now_us);
     }
-    called(l);
+    link_called(l);
 }
 
 static void call_probes(struct link *l, const struct message_probe *probes, size_t n)
 {
-    if (may_call(l) && l->on_probes != NULL) {
+    if (link_may_call(l) && l->on_probes != NULL) {
         l->on_probes(l->arg, probes, n, loop_now_us(l->loop));
     }
-    called(l);
+    link_called(l);
 }
 
 void link_mute(struct link *l)
@@ -132,47 +60,88 @@ void link_mute(struct link *l)
     }
 }
 
-// ---- taking over a new state -------------------------------------------------------------------
+// ---- what peers tell ---------------------------------------------------------------------------
 
-static void take_over(struct link *l)
+static void heard(struct link *l)
 {
-    struct snapshot *s = sync_current(l->sync);
-
-    l->stats.seq = sync_seq(l->sync);
-    l->stats.resource_errors = sync_error_count(l->sync);
-    call_snapshot(l, s);
-    l->ack_due = true;
-    if (l->lkg != NULL && !l->stats.from_file) {
-        lkg_save_soon(l->lkg, s);
-    }
-    snapshot_reap();
+    l->stats.heard_us = loop_now_us(l->loop);
+    call_heard(l, l->stats.heard_us);
 }
 
-// No control plane has answered in the first moment.
-static void on_start_timer(struct loop_timer *t)
+static void on_broadcast(void *arg, struct peer *p, const struct envelope *env, struct slice body)
 {
-    struct link *l = container_of(t, struct link, start_timer);
-    struct snapshot *s;
-    struct err e = {0};
-    bool stale = false;
+    struct link *l = arg;
+    struct message m;
 
-    if (sync_current(l->sync) != NULL || l->data_dir == NULL) {
-        return;
-    }
-    s = lkg_load(l->data_dir, l->keys, &stale, &e);
-    if (s == NULL) {
-        if (e.code != ERR_NOT_FOUND) {
-            LOG(ERROR, "lkg.refused", LOG_ERR(&e));
+    (void)p;
+    heard(l);
+    if (env->type == MESSAGE_DELTA) {
+        link_state_delta(l, env, body);
+    } else if (env->type == MESSAGE_HEARTBEAT) {
+        arena_reset(&l->arena);
+        if (message_decode(MESSAGE_HEARTBEAT, body, &l->arena, &m, NULL)) {
+            link_state_compare(l, env->epoch, m.u.heartbeat.seq, m.u.heartbeat.digest);
+            if (m.u.heartbeat.live != 0) {
+                l->stats.live = m.u.heartbeat.live;
+            }
         }
-        return;
+    } else if (env->type == MESSAGE_PROBES) {
+        arena_reset(&l->arena);
+        if (message_decode(MESSAGE_PROBES, body, &l->arena, &m, NULL)) {
+            call_probes(l, m.u.probes.probes, m.u.probes.n_probes);
+        }
+    } else {
+        l->stats.unknown++; // of a later version
     }
-    LOG(WARN, "lkg.used", LOG_UINT("seq", snapshot_seq(s)));
-    sync_restore(l->sync, s);
-    l->stats.from_file = true;
-    take_over(l);
-    if (stale) { // the secret it is sealed with may be taken away before anything else changes
-        lkg_save(l->lkg, s);
-    }
+}
+
+static void on_session(void *arg, struct peer *p, const struct envelope *env,
+                       const struct message_sync_chunk *c)
+{
+    struct link *l = arg;
+    char at[ENDPOINT_TEXT_MAX];
+
+    endpoint_format(peer_endpoint(p), at);
+    LOG(INFO, "link.connected", LOG_STR("control", at), LOG_UINT("seq", c->seq));
+    heard(l);
+    roster_note(l->roster);
+    atomic_store(&l->connected, true);
+    link_state_compare(l, env->epoch, c->seq, c->digest);
+    link_report_send(l, p, true);
+    link_report_usage(l, false);
+}
+
+static void on_lost(void *arg, struct peer *p)
+{
+    struct link *l = arg;
+    char at[ENDPOINT_TEXT_MAX];
+
+    endpoint_format(peer_endpoint(p), at);
+    LOG(WARN, "link.lost", LOG_STR("control", at));
+    roster_note(l->roster);
+    atomic_store(&l->connected, roster_preferred(l->roster) != NULL);
+}
+
+// ---- the loop ----------------------------------------------------------------------------------
+
+static void show_stats(struct link *l)
+{
+    struct outbox_stats usage;
+    struct pull_stats pulled;
+
+    outbox_stats(l->outbox, &usage);
+    pull_stats(l->pull, &pulled);
+    l->stats.syncs = pulled.syncs;
+    l->stats.gaps = pulled.gaps;
+    l->stats.divergences = pulled.divergences;
+    l->stats.connected = roster_preferred(l->roster) != NULL;
+    l->stats.lease_timeouts = asks_timeouts(l->asks);
+    l->stats.usage_pending = usage.pending;
+    l->stats.usage_lost = usage.lost;
+    l->stats.usage_acked = usage.acked;
+    CHECK(pthread_mutex_lock(&l->lock) == 0);
+    l->shown = l->stats;
+    CHECK(pthread_mutex_unlock(&l->lock) == 0);
 }
 
 // Between two turns nothing holds on to the old ones.
@@ -201,289 +170,6 @@ static void take_keys(struct link *l)
     }
 }
 
-static void on_pulled(void *arg)
-{
-    struct link *l = arg;
-
-    l->stats.from_file = false;
-    take_over(l);
-}
-
-// ---- what peers tell ---------------------------------------------------------------------------
-
-static void on_have(void *arg, struct peer_have *ret)
-{
-    const struct link *l = arg;
-
-    memcpy(ret->epoch, sync_epoch(l->sync), sizeof(ret->epoch));
-    ret->seq = sync_seq(l->sync);
-    ret->digest = sync_digest(l->sync);
-}
-
-static void note_control_seq(struct link *l, const uint8_t epoch[16], uint64_t seq)
-{
-    if (sync_current(l->sync) == NULL || memcmp(epoch, sync_epoch(l->sync), 16) != 0) {
-        l->stats.control_seq = 0; // not comparable with ours
-    } else if (seq > l->stats.control_seq) {
-        l->stats.control_seq = seq;
-    }
-}
-
-static void compare(struct link *l, const uint8_t epoch[16], uint64_t seq, uint64_t digest)
-{
-    note_control_seq(l, epoch, seq);
-    switch (sync_compare(l->sync, epoch, seq, digest)) {
-    case SYNC_GAP:
-        pull_gap(l->pull, epoch, seq);
-        break;
-    case SYNC_DIVERGED:
-        pull_diverged(l->pull);
-        break;
-    case SYNC_NOTHING:
-        if (seq == sync_seq(l->sync)) {
-            pull_agreed(l->pull);
-        }
-        break;
-    case SYNC_ADVANCED:
-    case SYNC_BAD:
-        break;
-    }
-}
-
-static void on_delta(struct link *l, const struct envelope *env, struct slice body)
-{
-    struct err e = {0};
-
-    note_control_seq(l, env->epoch, env->seq);
-    switch (sync_delta(l->sync, env->epoch, body, &e)) {
-    case SYNC_ADVANCED:
-        l->stats.deltas++;
-        l->stats.from_file = false;
-        take_over(l);
-        break;
-    case SYNC_GAP:
-        pull_gap(l->pull, env->epoch, env->seq);
-        break;
-    case SYNC_BAD:
-        LOG(ERROR, "link.bad_delta", LOG_UINT("seq", env->seq), LOG_ERR(&e));
-        pull_gap(l->pull, env->epoch, env->seq);
-        break;
-    case SYNC_NOTHING:
-    case SYNC_DIVERGED:
-        break;
-    }
-}
-
-static void heard(struct link *l)
-{
-    l->stats.heard_us = loop_now_us(l->loop);
-    call_heard(l, l->stats.heard_us);
-}
-
-static void on_broadcast(void *arg, struct peer *p, const struct envelope *env, struct slice body)
-{
-    struct link *l = arg;
-    struct message m;
-
-    (void)p;
-    heard(l);
-    if (env->type == MESSAGE_DELTA) {
-        on_delta(l, env, body);
-    } else if (env->type == MESSAGE_HEARTBEAT) {
-        arena_reset(&l->arena);
-        if (message_decode(MESSAGE_HEARTBEAT, body, &l->arena, &m, NULL)) {
-            compare(l, env->epoch, m.u.heartbeat.seq, m.u.heartbeat.digest);
-            if (m.u.heartbeat.live != 0) {
-                l->stats.live = m.u.heartbeat.live;
-            }
-        }
-    } else if (env->type == MESSAGE_PROBES) {
-        arena_reset(&l->arena);
-        if (message_decode(MESSAGE_PROBES, body, &l->arena, &m, NULL)) {
-            call_probes(l, m.u.probes.probes, m.u.probes.n_probes);
-        }
-    } else {
-        l->stats.unknown++; // of a later version
-    }
-}
-
-static void send_report(struct link *l, struct peer *p, bool with_targets);
-static void send_usage(struct link *l);
-
-static void on_session(void *arg, struct peer *p, const struct envelope *env,
-                       const struct message_sync_chunk *c)
-{
-    struct link *l = arg;
-    char at[ENDPOINT_TEXT_MAX];
-
-    endpoint_format(peer_endpoint(p), at);
-    LOG(INFO, "link.connected", LOG_STR("control", at), LOG_UINT("seq", c->seq));
-    heard(l);
-    roster_note(l->roster);
-    atomic_store(&l->connected, true);
-    compare(l, env->epoch, c->seq, c->digest);
-    send_report(l, p, true);
-    send_usage(l);
-}
-
-static void on_lost(void *arg, struct peer *p)
-{
-    struct link *l = arg;
-    char at[ENDPOINT_TEXT_MAX];
-
-    endpoint_format(peer_endpoint(p), at);
-    LOG(WARN, "link.lost", LOG_STR("control", at));
-    roster_note(l->roster);
-    atomic_store(&l->connected, roster_preferred(l->roster) != NULL);
-}
-
-// ---- reports -----------------------------------------------------------------------------------
-
-static void send_report(struct link *l, struct peer *p, bool with_targets)
-{
-    struct message m = {MESSAGE_REPORT,
-                        {.report = {
-                             .proxy = l->proxy,
-                             .version = l->version,
-                             .ops = l->ops,
-                             .started_wall_us = l->started_wall_us,
-                             .workers = l->n_workers,
-                         }}};
-    struct peer_have as_of;
-
-    on_have(l, &as_of);
-    m.u.report.digest = as_of.digest;
-    arena_reset(&l->arena);
-    m.u.report.errors = sync_errors(l->sync, &l->arena, ERRORS_MAX, &m.u.report.n_errors);
-    vitals_fill(l->vitals, with_targets, &l->arena, &m.u.report);
-    (void)!peer_push(p, &m, &as_of); // lost: the next one is a second away
-}
-
-static void on_each_report(void *ctx, struct peer *p)
-{
-    send_report(ctx, p, true);
-}
-
-static void on_each_ack(void *ctx, struct peer *p)
-{
-    send_report(ctx, p, false);
-}
-
-static void acknowledge(struct link *l)
-{
-    if (l->ack_due) {
-        l->ack_due = false;
-        roster_each(l->roster, on_each_ack, l);
-    }
-}
-
-// ---- leases ------------------------------------------------------------------------------------
-
-bool link_lease(struct link *l, const struct message_lease_item *items, size_t n)
-{
-    bool ok, first;
-
-    if (n == 0 || !atomic_load(&l->connected)) {
-        return n == 0;
-    }
-    ok = asks_add(l->asks, items, n, &first);
-    if (first) {
-        loop_wake(l->loop);
-    }
-    return ok;
-}
-
-// ---- usage -------------------------------------------------------------------------------------
-
-static void on_usage_answer(void *arg, const struct envelope *env, const struct message *m)
-{
-    struct link *l = arg;
-
-    (void)env;
-    l->usage_under_way = false;
-    if (l->ending) {
-        return;
-    }
-    if (m == NULL) { // the tick sends it again
-        roster_prefer_other(l->roster);
-    } else if (m->type == MESSAGE_USAGE_ACK) {
-        outbox_acked(l->outbox, m->u.usage_ack.last, loop_now_us(l->loop));
-        send_usage(l);
-    } else if (m->type == MESSAGE_REFUSAL && m->u.refusal.reason == MESSAGE_UNREADABLE) {
-        LOG(ERROR, "link.usage_unreadable", LOG_UINT("report", l->usage_sent));
-        outbox_drop(l->outbox, l->usage_sent); // or nothing would ever follow it
-    }
-}
-
-// One report is under way at a time: they are applied in order. ask: with nothing to send, asks by
-// an empty report 0 what the last one was, as long as a store that lost its tail could be helped.
-static void send_usage_or_ask(struct link *l, bool ask)
-{
-    struct message m = {MESSAGE_USAGE_REPORT, {.usage_report = {.number = 0}}};
-    struct peer *p = roster_preferred(l->roster);
-
-    if (l->usage_under_way || p == NULL) {
-        return;
-    }
-    arena_reset(&l->arena);
-    if (!outbox_next(l->outbox, &l->arena, &m.u.usage_report) &&
-        !(ask && outbox_is_keeping(l->outbox))) {
-        return;
-    }
-    m.u.usage_report.proxy = l->proxy;
-    m.u.usage_report.stream = journal_stream(l->journal);
-    l->usage_sent = m.u.usage_report.number;
-    l->usage_under_way = peer_call(p, &m, USAGE_US, on_usage_answer, l);
-}
-
-static void send_usage(struct link *l)
-{
-    send_usage_or_ask(l, false);
-}
-
-uint32_t link_attempt(struct link *l, uint32_t slot, const struct message_usage_record *so_far)
-{
-    return journal_begin(l->journal, slot, so_far);
-}
-
-bool link_usage(struct link *l, const struct message_usage_record *r)
-{
-    return link_finish(l, 0, r);
-}
-
-bool link_finish(struct link *l, uint32_t slot, const struct message_usage_record *r)
-{
-    bool due, ok = outbox_add(l->outbox, slot, r, &due);
-
-    if (due) {
-        atomic_store(&l->usage_due, true);
-        loop_wake(l->loop);
-    }
-    return ok;
-}
-
-// ---- the loop ----------------------------------------------------------------------------------
-
-static void show_stats(struct link *l)
-{
-    struct outbox_stats usage;
-    struct pull_stats pulled;
-
-    outbox_stats(l->outbox, &usage);
-    pull_stats(l->pull, &pulled);
-    l->stats.syncs = pulled.syncs;
-    l->stats.gaps = pulled.gaps;
-    l->stats.divergences = pulled.divergences;
-    l->stats.connected = roster_preferred(l->roster) != NULL;
-    l->stats.lease_timeouts = asks_timeouts(l->asks);
-    l->stats.usage_pending = usage.pending;
-    l->stats.usage_lost = usage.lost;
-    l->stats.usage_acked = usage.acked;
-    CHECK(pthread_mutex_lock(&l->lock) == 0);
-    l->shown = l->stats;
-    CHECK(pthread_mutex_unlock(&l->lock) == 0);
-}
-
 static void check_stop(struct link *l)
 {
     uint64_t at_us = atomic_load(&l->stop_at_us);
@@ -492,7 +178,7 @@ static void check_stop(struct link *l)
         return;
     }
     outbox_close(l->outbox);
-    send_usage(l);
+    link_report_usage(l, false);
     if ((outbox_is_empty(l->outbox) && asks_is_idle(l->asks)) || mono_now_us() >= at_us) {
         loop_stop(l->loop);
     } else if (l->stop_timer.due_us == 0) {
@@ -508,26 +194,14 @@ static bool on_turn(struct loop_hook *h, uint64_t *ret_next_us)
     *ret_next_us = UINT64_MAX;
     take_keys(l);
     asks_send(l->asks, l->roster);
-    acknowledge(l);
+    link_report_acknowledge(l);
     if (atomic_exchange(&l->usage_due, false)) {
         outbox_close(l->outbox);
-        send_usage(l);
+        link_report_usage(l, false);
     }
     check_stop(l);
     show_stats(l);
     return false;
-}
-
-static void say_lost_usage(struct link *l)
-{
-    struct journal_stats s;
-
-    journal_stats(l->journal, &s);
-    if (s.lost > l->usage_said_lost) {
-        LOG(ERROR, "link.usage_lost", LOG_UINT("records", s.lost - l->usage_said_lost),
-            LOG_UINT("journal_bytes", s.size));
-        l->usage_said_lost = s.lost;
-    }
 }
 
 static void on_tick(struct loop_timer *t)
@@ -535,13 +209,16 @@ static void on_tick(struct loop_timer *t)
     struct link *l = container_of(t, struct link, tick);
     uint64_t now = loop_now_us(l->loop);
 
-    roster_each(l->roster, on_each_report, l);
-    outbox_close(l->outbox);
-    send_usage_or_ask(l, true);
-    say_lost_usage(l);
+    link_report_second(l);
     journal_tick(l->journal);
     snapshot_reap();
     loop_timer_set(l->loop, &l->tick, now + MONO_SEC);
+}
+
+// No control plane has answered in the first moment.
+static void on_start_timer(struct loop_timer *t)
+{
+    link_state_load(container_of(t, struct link, start_timer));
 }
 
 static void on_stop_timer(struct loop_timer *t)
@@ -663,7 +340,7 @@ static void init_parts(struct link *l, const struct link_config *c)
         .keys = l->keys,
         .proxy = l->proxy,
         .arg = l,
-        .have = on_have,
+        .have = link_state_have,
         .on_session = on_session,
         .on_broadcast = on_broadcast,
         .on_lost = on_lost,
@@ -685,8 +362,8 @@ struct link *link_new(const struct link_config *c, struct err *e)
         l->roster = roster_new(l->loop, &l->peer_conf, c->endpoints, c->n_endpoints, e);
     }
     if (l->roster != NULL) {
-        l->pull = pull_new(
-            &(const struct pull_config){l->loop, l->sync, l->roster, l->proxy, l, on_pulled});
+        l->pull = pull_new(&(const struct pull_config){l->loop, l->sync, l->roster, l->proxy, l,
+                                                       link_state_pulled});
     }
     if (l->roster != NULL && l->data_dir != NULL) {
         l->lkg = lkg_new(l->data_dir, l->keys, e);
@@ -733,6 +410,41 @@ void link_stop(struct link **lp, uint64_t flush_us)
 }
 
 // ---- other threads -----------------------------------------------------------------------------
+
+bool link_lease(struct link *l, const struct message_lease_item *items, size_t n)
+{
+    bool ok, first;
+
+    if (n == 0 || !atomic_load(&l->connected)) {
+        return n == 0;
+    }
+    ok = asks_add(l->asks, items, n, &first);
+    if (first) {
+        loop_wake(l->loop);
+    }
+    return ok;
+}
+
+uint32_t link_attempt(struct link *l, uint32_t slot, const struct message_usage_record *so_far)
+{
+    return journal_begin(l->journal, slot, so_far);
+}
+
+bool link_usage(struct link *l, const struct message_usage_record *r)
+{
+    return link_finish(l, 0, r);
+}
+
+bool link_finish(struct link *l, uint32_t slot, const struct message_usage_record *r)
+{
+    bool due, ok = outbox_add(l->outbox, slot, r, &due);
+
+    if (due) {
+        atomic_store(&l->usage_due, true);
+        loop_wake(l->loop);
+    }
+    return ok;
+}
 
 void link_health(struct link *l, uint64_t in_flight, const struct message_target_health *targets,
                  size_t n)

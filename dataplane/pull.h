@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Asks a control plane for a whole snapshot when something is missing or differs: when, from whom,
-// how soon again after a failure. Used by link.c only; link thread.
+// how soon again after a failure. Used by link*.c only; link thread.
 #ifndef SLUICE_DATAPLANE_PULL_H
 #define SLUICE_DATAPLANE_PULL_H
 

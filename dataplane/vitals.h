@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a proxy says of itself in its health reports: replaced by any thread, read by the link, and
-// the reports built from it. Used by link.c only.
+// the reports built from it. Used by link*.c only.
 #ifndef SLUICE_DATAPLANE_VITALS_H
 #define SLUICE_DATAPLANE_VITALS_H
 
