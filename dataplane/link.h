@@ -82,9 +82,9 @@ void link_set_keys(struct link *l, struct keys *keys);
 void link_health(struct link *l, uint64_t in_flight, const struct message_target_health *targets,
                  size_t n);
 
+// Counted since link_new, as of the end of the last turn.
 struct link_stats {
     bool connected;       // some control plane is alive
-    uint64_t seq;         // of the current snapshot; 0: none
     uint64_t control_seq; // highest heard
     uint64_t heard_us;    // monotonic time of the last authentic message; 0: never
     uint64_t syncs, deltas, gaps, divergences, lease_timeouts;

@@ -27,7 +27,6 @@ static void take_over(struct link *l)
 {
     struct snapshot *s = sync_current(l->sync);
 
-    l->stats.seq = sync_seq(l->sync);
     l->stats.resource_errors = sync_error_count(l->sync);
     call_snapshot(l, s);
     l->ack_due = true;

@@ -45,6 +45,8 @@ enum {
     M_CONFIG_TAKEN,
     M_CONFIG_SEQ,
     M_CONFIG_LAG,
+    M_CONFIG_REFUSED,
+    M_CONFIG_FROM_FILE,
     M_CONTROL_HEARD,
     M_PROXIES_LIVE,
     M_CACHE_ENTRIES,
@@ -52,11 +54,15 @@ enum {
     M_CACHE_EVICTIONS,
     M_USAGE_PENDING,
     M_USAGE_LOST,
+    M_USAGE_ACKED,
     M_LINK_CONNECTED,
     M_LINK_SYNCS,
+    M_LINK_DELTAS,
+    M_LINK_GAPS,
     M_LINK_DIVERGED,
     M_LINK_REFUSED,
     M_LINK_UNKNOWN,
+    M_LINK_LEASE_TIMEOUTS,
     M_RSS,
     M_BODY_BYTES,
     M_READY,
@@ -118,6 +124,14 @@ static const struct metric_def defs[M_COUNT] = {
                       "Sequence number of the configuration in force.", 0},
     [M_CONFIG_LAG] = {"sluice_config_lag", METRIC_GAUGE, "", NULL,
                       "Changes the control plane announced that are not in force yet.", 0},
+    [M_CONFIG_REFUSED] =
+        {"sluice_config_refused", METRIC_GAUGE, "", NULL,
+         "Resources of the configuration that this version cannot use: what they were before is served.",
+         0},
+    [M_CONFIG_FROM_FILE] =
+        {"sluice_config_from_file", METRIC_GAUGE, "", NULL,
+         "1 while the configuration in force is the last known good one from the data directory.",
+         0},
     [M_PROXIES_LIVE] =
         {"sluice_proxies_live", METRIC_GAUGE, "", NULL,
          "Proxies that share the limits, as the control plane said last; 0: not known.", 0},
@@ -131,10 +145,17 @@ static const struct metric_def defs[M_COUNT] = {
                          "Usage records not yet acknowledged by the control plane.", 0},
     [M_USAGE_LOST] = {"sluice_usage_lost", METRIC_GAUGE, "", NULL,
                       "Usage records lost since start because the queue was full.", 0},
+    [M_USAGE_ACKED] = {"sluice_usage_acked_total", METRIC_COUNTER, "", NULL,
+                       "Usage records that the control plane has acknowledged since start.", 0},
     [M_LINK_CONNECTED] = {"sluice_link_connected", METRIC_GAUGE, "", NULL,
                           "1 while some control plane is alive.", 0},
     [M_LINK_SYNCS] = {"sluice_link_snapshots_total", METRIC_COUNTER, "", NULL,
                       "Whole states fetched from a control plane.", 0},
+    [M_LINK_DELTAS] = {"sluice_link_deltas_total", METRIC_COUNTER, "", NULL,
+                       "Changes from a control plane that were taken over.", 0},
+    [M_LINK_GAPS] =
+        {"sluice_link_gaps_total", METRIC_COUNTER, "", NULL,
+         "Messages that told of a change beyond the next one: what is between was missing.", 0},
     [M_LINK_DIVERGED] = {"sluice_link_divergences_total", METRIC_COUNTER, "", NULL,
                          "Heartbeats whose digest showed another content at our sequence.", 0},
     [M_LINK_REFUSED] = {"sluice_link_messages_refused_total", METRIC_COUNTER, "reason", NULL,
@@ -143,6 +164,8 @@ static const struct metric_def defs[M_COUNT] = {
                         0},
     [M_LINK_UNKNOWN] = {"sluice_link_messages_unknown_total", METRIC_COUNTER, "", NULL,
                         "Messages of a type that only later versions know, ignored.", 0},
+    [M_LINK_LEASE_TIMEOUTS] = {"sluice_link_lease_timeouts_total", METRIC_COUNTER, "", NULL,
+                               "Requests for leases that had no answer in time.", 0},
     [M_RSS] = {"sluice_resident_bytes", METRIC_GAUGE, "", NULL, "Resident memory.", 0},
     [M_BODY_BYTES] = {"sluice_body_bytes", METRIC_GAUGE, "", NULL, "Request bodies being held.", 0},
     [M_READY] = {"sluice_ready", METRIC_GAUGE, "", NULL, "1 when the proxy takes requests.", 0},
@@ -293,6 +316,8 @@ void metrics_process(struct metrics *m, const struct metrics_process *p)
 {
     set(m, M_CONFIG_SEQ, p->config_seq);
     set(m, M_CONFIG_LAG, p->control_seq > p->config_seq ? p->control_seq - p->config_seq : 0);
+    set(m, M_CONFIG_REFUSED, p->config_refused);
+    set(m, M_CONFIG_FROM_FILE, p->config_from_file);
     set(m, M_CONTROL_HEARD, p->heard_ago_us);
     set(m, M_PROXIES_LIVE, p->proxies_live);
     set(m, M_CACHE_ENTRIES, p->cache_entries);
@@ -300,6 +325,7 @@ void metrics_process(struct metrics *m, const struct metrics_process *p)
     set(m, M_CACHE_EVICTIONS, p->cache_evictions);
     set(m, M_USAGE_PENDING, p->usage_pending);
     set(m, M_USAGE_LOST, p->usage_lost);
+    set(m, M_USAGE_ACKED, p->usage_acked);
     set(m, M_RSS, p->rss_bytes);
     set(m, M_BODY_BYTES, p->body_bytes);
     set(m, M_READY, p->ready);
@@ -309,8 +335,11 @@ void metrics_link(struct metrics *m, const struct metrics_link *l)
 {
     set(m, M_LINK_CONNECTED, l->connected);
     set(m, M_LINK_SYNCS, l->syncs);
+    set(m, M_LINK_DELTAS, l->deltas);
+    set(m, M_LINK_GAPS, l->gaps);
     set(m, M_LINK_DIVERGED, l->divergences);
     set(m, M_LINK_UNKNOWN, l->unknown);
+    set(m, M_LINK_LEASE_TIMEOUTS, l->lease_timeouts);
     for (unsigned v = 1; v < ENVELOPE_VERDICTS; v++) {
         struct slice reason = slice_str(envelope_verdict_name((enum envelope_verdict)v));
 

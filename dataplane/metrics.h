@@ -49,14 +49,15 @@ void metrics_config_taken(struct metrics *m, uint64_t us);
 // Of the whole process, by the thread that serves the ops port (its own slot).
 struct metrics_process {
     uint64_t proxies_live; // as heard last; 0: not known
-    uint64_t config_seq, control_seq, heard_ago_us, cache_entries, cache_bytes, cache_evictions,
-        usage_pending, usage_lost, rss_bytes, body_bytes, ready;
+    uint64_t config_seq, control_seq, config_refused, config_from_file, heard_ago_us, cache_entries,
+        cache_bytes, cache_evictions, usage_pending, usage_lost, usage_acked, rss_bytes, body_bytes,
+        ready;
 };
 void metrics_process(struct metrics *m, const struct metrics_process *p);
 // The connection to the control planes. verdicts: ENVELOPE_VERDICTS counts of messages, borrowed
 // for the call.
 struct metrics_link {
-    uint64_t connected, syncs, divergences, unknown;
+    uint64_t connected, syncs, deltas, gaps, divergences, unknown, lease_timeouts;
     const uint64_t *verdicts;
 };
 void metrics_link(struct metrics *m, const struct metrics_link *l);

@@ -290,6 +290,8 @@ static void refresh(void *arg)
     struct metrics_process m = {
         .config_seq = atomic_load(&p->shared.config_seq),
         .control_seq = ls.control_seq,
+        .config_refused = ls.resource_errors,
+        .config_from_file = ls.from_file ? 1 : 0,
         .proxies_live = ls.live,
         .heard_ago_us = ls.heard_us != 0 && now > ls.heard_us ? now - ls.heard_us : 0,
         .cache_entries = cs.entries,
@@ -297,13 +299,23 @@ static void refresh(void *arg)
         .cache_evictions = cs.evictions,
         .usage_pending = ls.usage_pending,
         .usage_lost = ls.usage_lost,
+        .usage_acked = ls.usage_acked,
         .rss_bytes = resident_bytes(),
         .body_bytes = atomic_load(&p->shared.budget.used),
         .ready = worker_is_ready(&p->shared) ? 1 : 0,
     };
     metrics_process(p->metrics, &m);
-    metrics_link(p->metrics, &(const struct metrics_link){ls.connected, ls.syncs, ls.divergences,
-                                                          ls.unknown, ls.verdicts});
+    struct metrics_link link = {
+        .connected = ls.connected ? 1 : 0,
+        .syncs = ls.syncs,
+        .deltas = ls.deltas,
+        .gaps = ls.gaps,
+        .divergences = ls.divergences,
+        .unknown = ls.unknown,
+        .lease_timeouts = ls.lease_timeouts,
+        .verdicts = ls.verdicts,
+    };
+    metrics_link(p->metrics, &link);
 }
 
 // --- start, reload, drain ----------------------------------------------------------------------

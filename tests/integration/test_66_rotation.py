@@ -244,6 +244,7 @@ def test_the_cluster_secret(fleet):
         p.start()
         assert p.chat(load.key).status == 200
         assert "lkg.used" in p.process.text() and "lkg.refused" not in p.process.text()
+        wait_for(lambda: p.metric("sluice_config_from_file") == 1, 10, "that to be shown")
     finally:
         for c in fleet.controls:
             c.process.signal(signal.SIGCONT)

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "dataplane/metrics.h"
+#include "proto/envelope.h"
 
 static bool has(const struct buf *b, const char *text)
 {
@@ -99,11 +100,62 @@ static void bounds_its_series(void **state)
     metric_registry_free(&r);
 }
 
+// All that the link counts is there to be read.
+static void shows_the_link(void **state)
+{
+    static const uint64_t verdicts[ENVELOPE_VERDICTS] = {0};
+    static const char *const lines[] = {
+        "sluice_config_seq 40\n",
+        "sluice_config_lag 2\n",
+        "sluice_config_refused 3\n",
+        "sluice_config_from_file 1\n",
+        "sluice_usage_pending 4\n",
+        "sluice_usage_lost 5\n",
+        "sluice_usage_acked_total 6\n",
+        "sluice_link_connected 1\n",
+        "sluice_link_snapshots_total 7\n",
+        "sluice_link_deltas_total 8\n",
+        "sluice_link_gaps_total 9\n",
+        "sluice_link_divergences_total 10\n",
+        "sluice_link_messages_unknown_total 11\n",
+        "sluice_link_lease_timeouts_total 12\n",
+    };
+    struct metric_registry *r = metrics_registry_new();
+    struct metrics *m = metrics_new(r);
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 1u << 20);
+    metrics_process(m, &(const struct metrics_process){.config_seq = 40,
+                                                       .control_seq = 42,
+                                                       .config_refused = 3,
+                                                       .config_from_file = 1,
+                                                       .usage_pending = 4,
+                                                       .usage_lost = 5,
+                                                       .usage_acked = 6});
+    metrics_link(m, &(const struct metrics_link){.connected = 1,
+                                                 .syncs = 7,
+                                                 .deltas = 8,
+                                                 .gaps = 9,
+                                                 .divergences = 10,
+                                                 .unknown = 11,
+                                                 .lease_timeouts = 12,
+                                                 .verdicts = verdicts});
+    metric_render(r, &out);
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        assert_true(has(&out, lines[i]));
+    }
+    buf_done(&out);
+    metrics_free(&m);
+    metric_registry_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_a_request),
         cmocka_unit_test(bounds_its_series),
+        cmocka_unit_test(shows_the_link),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
