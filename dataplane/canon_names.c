@@ -89,18 +89,19 @@ static void keep_fitting(void *ctx, struct slice *name)
 {
     struct maker *m = ctx;
 
-    if (fits(m, *name)) {
+    if (name->n > 0 && fits(m, *name)) {
         canon_index_add(&m->n->from, m->a, *name)->value = *name;
     }
 }
 
-static size_t write_tail(char tail[TAIL_MAX], struct slice chars, unsigned again)
+// Others of the hash's digits each time: a client that looked for names whose first ones are the
+// same does not make all of them meet again and again.
+static size_t write_tail(char tail[TAIL_MAX], const uint8_t hash[CRYPTO_SHA256_BYTES],
+                         unsigned again)
 {
-    uint8_t hash[CRYPTO_SHA256_BYTES];
-    int n;
+    const uint8_t *h = hash + again % (CRYPTO_SHA256_BYTES / 4) * 4;
+    int n = snprintf(tail, TAIL_MAX, "_%02x%02x%02x%02x", h[0], h[1], h[2], h[3]);
 
-    crypto_sha256(hash, &chars, 1);
-    n = snprintf(tail, TAIL_MAX, "_%02x%02x%02x%02x", hash[0], hash[1], hash[2], hash[3]);
     if (again > 0) {
         n += snprintf(tail + n, TAIL_MAX - (size_t)n, "_%u", again + 1);
     }
@@ -133,12 +134,17 @@ static struct slice make(const struct maker *m, struct slice name)
     struct slice chars = jtext_decode(name, m->a);
     size_t max = m->provider->name_max;
     char *out = arena_alloc(m->a, max), tail[TAIL_MAX];
+    uint8_t hash[CRYPTO_SHA256_BYTES];
     bool whole;
     struct slice made = {out, write_head(m, chars, out, max, &whole)};
 
     for (unsigned again = 0; !whole || canon_index_find(&m->n->from, made) != NULL; again++) {
-        size_t n = write_tail(tail, chars, again);
+        size_t n;
 
+        if (again == 0) { // once: a name may be as long as a body, and many ends taken
+            crypto_sha256(hash, &chars, 1);
+        }
+        n = write_tail(tail, hash, again);
         made.n = write_head(m, chars, out, max - n, &whole);
         memcpy(out + made.n, tail, n);
         made.n += n;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Names of tools that the client's dialect has and the provider's refuses (too long, or with
 // characters that it does not take): they go there under another name, and the answer says the
-// client's again. The same name always becomes the same other one, so that conversations and
-// prompt caches go on.
+// client's again. The same tools in the same order become the same other ones, so that
+// conversations and prompt caches go on.
 //
 //   fits                 as it is
 //   too long             its first characters, "_" and 8 hex digits of its SHA-256
 //   other characters     "_" in place of each; and the digits as well where that is another
-//                        tool's name
+//                        tool's name; other digits and a number where even that is
 //
 // The names of one request: every tool that is declared, chosen or called in it. Pure.
 #ifndef SLUICE_DATAPLANE_CANON_NAMES_H

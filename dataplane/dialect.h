@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Wire formats. A dialect is one vtable of pure functions over slices; client side and provider
 // side each have one. Equal dialects pass bytes through: then only edit_request (splices), the
-// stream and answer observers and the error writer are used. Different dialects will meet in a
-// canonical model (issue 4) behind the same vtable.
+// stream and answer observers and the error writer are used. Different dialects meet in a canonical
+// model (canon.h) behind the same vtable.
 #ifndef SLUICE_DATAPLANE_DIALECT_H
 #define SLUICE_DATAPLANE_DIALECT_H
 

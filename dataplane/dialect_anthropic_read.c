@@ -428,7 +428,7 @@ static void on_block_start(const struct reading *x, uint64_t index)
         tell_text(x, CANON_EV_SIGNATURE, tape_get_text(x->t, block, "signature"));
     } else if (tape_eq(x->t, type, "redacted_thinking")) {
         tell_text(x, CANON_EV_REDACTED, tape_get_text(x->t, block, "data"));
-    } else { // a tool that ran at the provider, or what nobody knows yet
+    } else if (tape_is(x->t, type, SCAN_STRING)) { // a tool that ran there, or what is not known
         x->r->foreign = true;
         x->r->foreign_index = index;
     }

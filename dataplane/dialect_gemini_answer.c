@@ -279,7 +279,8 @@ static bool read_list(const struct tape *t, const struct canon_context *c, struc
     gather_init(&g, c->arena);
     TAPE_ITEMS(t, 0, i)
     {
-        ok = ok && read_response(r, t, i, c, (struct canon_sink){gather_tell, &g});
+        ok = ok && tape_given(t, i, "error") == TAPE_NONE &&
+             read_response(r, t, i, c, (struct canon_sink){gather_tell, &g});
     }
     if (ok) {
         dialect_gemini_read_end(r, c, (struct canon_sink){gather_tell, &g});
@@ -480,35 +481,29 @@ static bool read_response(struct dialect_gemini_reader *r, const struct tape *t,
     return true;
 }
 
-static bool read_one(struct dialect_gemini_reader *r, const struct tape *t, uint32_t top,
-                     const struct canon_context *c, struct canon_sink to)
-{
-    if (tape_given(t, top, "error") != TAPE_NONE) {
-        tell_error(t, c, to);
-        return true;
-    }
-    return read_response(r, t, top, c, to);
-}
-
 bool dialect_gemini_read_event(void *reader, struct tape *t, struct slice event, struct slice data,
                                const struct canon_context *c, struct canon_sink to)
 {
     struct dialect_gemini_reader *r = reader;
-    bool ok = true;
+    bool list;
     struct err e;
 
     (void)event; // Google names no events
     if (!tape_parse(t, data, &e)) {
         return false;
     }
-    if (!tape_is(t, 0, SCAN_ARRAY)) {
-        return read_one(r, t, 0, c, to);
+    list = tape_is(t, 0, SCAN_ARRAY);
+    for (uint32_t i = list ? tape_first(t, 0) : 0; i != TAPE_NONE;
+         i = list ? tape_after(t, 0, i) : TAPE_NONE) {
+        if (tape_given(t, i, "error") != TAPE_NONE) {
+            tell_error(t, c, to);
+            return true; // nothing follows
+        }
+        if (!read_response(r, t, i, c, to)) {
+            return false;
+        }
     }
-    TAPE_ITEMS(t, 0, i)
-    {
-        ok = ok && read_one(r, t, i, c, to);
-    }
-    return ok;
+    return true;
 }
 
 void dialect_gemini_read_end(void *reader, const struct canon_context *c, struct canon_sink to)

@@ -22,13 +22,14 @@ static bool is_window(const struct lease *l)
     return l->window_us == 0 || l->window_us > BUCKET_MAX_US;
 }
 
-// Units of a lease that is over. Nobody asks which of all that is owed came from which grant: all
-// of it counts as of the oldest one.
+// Of two amounts the batch that both count as.
 static uint64_t oldest(uint64_t units, uint64_t batch, uint64_t others, uint64_t their_batch)
 {
     return units == 0 || (others > 0 && their_batch < batch) ? their_batch : batch;
 }
 
+// Units of a lease that is over. Nobody asks which of all that is owed came from which grant: all
+// of it counts as of the oldest one.
 static void owe_back(struct lease *l, uint64_t units, uint64_t batch)
 {
     if (units > 0) {

@@ -7,8 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
+
+#include "common/io/crypto.h"
 
 #define A50 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define A64 A50 "aaaaaaaaaaaaaa"
@@ -109,11 +112,81 @@ static void no_two_are_one(void **state)
     assert_true(slice_eq(tools[2].name, made));
 }
 
+// What is missing or empty is nothing to make another of, and stays what it was.
+static void empty_names_stay(void **state)
+{
+    struct canon_tool tools[3] = {
+        {.name = SLICE("")}, {.name = SLICE_NULL}, {.name = SLICE("a.b")}};
+    struct canon_request r = {.tools = tools};
+    struct canon_names n;
+
+    (void)state;
+    tools[0].next = &tools[1];
+    tools[1].next = &tools[2];
+    canon_names_make(&n, &r, &dialect_openai, &arena);
+    canon_names_put(&n, &r);
+    assert_true(slice_eq_str(tools[2].name, "a_b"));
+    canon_names_take(&n, &r);
+    assert_true(tools[0].name.p != NULL && tools[0].name.n == 0);
+    assert_null(tools[1].name.p);
+    assert_true(slice_eq_str(tools[2].name, "a.b"));
+}
+
+// --- hostile requests ----------------------------------------------------------------------------
+
+#define LONG_BYTES ((size_t)1 << 20)
+#define TAKEN      20000
+
+// CPU time of this thread: other processes may have the machine.
+static uint64_t cpu_us(void)
+{
+    struct timespec ts;
+
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts), 0);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+// The name that is tried when so many others were taken.
+static struct slice tried(const uint8_t *hash, const char *head, unsigned again)
+{
+    const uint8_t *h = hash + again % 8 * 4;
+    const char *number = again == 0 ? "" : arena_printf(&arena, "_%u", again + 1);
+    int room = 64 - 9 - (int)strlen(number);
+
+    return slice_str(arena_printf(&arena, "%.*s_%02x%02x%02x%02x%s", room, head, h[0], h[1], h[2],
+                                  h[3], number));
+}
+
+// A name as long as a body, whose first 20,000 other names are other tools: it is read once.
+static void a_name_is_read_once(void **state)
+{
+    struct canon_tool *tools = arena_zalloc(&arena, (TAKEN + 1) * sizeof(*tools));
+    struct slice name = {memset(arena_alloc(&arena, LONG_BYTES), 'a', LONG_BYTES), LONG_BYTES};
+    struct canon_request r = {.tools = tools};
+    uint64_t began = cpu_us();
+    uint8_t hash[CRYPTO_SHA256_BYTES];
+    struct canon_names n;
+
+    (void)state;
+    crypto_sha256(hash, &name, 1);
+    for (unsigned i = 0; i < TAKEN; i++) {
+        tools[i].name = tried(hash, name.p, i);
+        tools[i].next = &tools[i + 1];
+    }
+    tools[TAKEN].name = name;
+    canon_names_make(&n, &r, &dialect_openai, &arena);
+    canon_names_put(&n, &r);
+    assert_true(slice_eq(tools[TAKEN].name, tried(hash, name.p, TAKEN)));
+    assert_true(cpu_us() - began < 10 * 1000000ull);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(names_are_made, setup, teardown),
         cmocka_unit_test_setup_teardown(no_two_are_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(empty_names_stay, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_name_is_read_once, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

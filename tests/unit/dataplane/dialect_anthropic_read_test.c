@@ -311,6 +311,8 @@ static void odd_streams(void **state)
 {
     (void)state;
     assert_string_equal(TOLD(false, WORD("0", "x"), END), "start text:x finish:1 end");
+    assert_string_equal(TOLD(false, MESSAGE, START("0", "{}"), WORD("0", "x"), STOP("0"), END),
+                        "start usage:5/1 text:x finish:1 end"); // a block without a type
     assert_string_equal(TOLD(false, MESSAGE, MESSAGE, WORD("0", "x"), FINISH("end_turn")),
                         "start usage:5/1 usage:5/1 text:x finish:1 usage:5/7");
     assert_string_equal(TOLD(false, MESSAGE, "x", "[]", "[DONE]", ""),

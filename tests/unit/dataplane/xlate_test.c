@@ -383,6 +383,58 @@ static void nothing_follows_the_end(void **state)
     xlate_done(&x);
 }
 
+static void count(void *ctx, const struct canon_event *ev)
+{
+    unsigned *n = ctx;
+
+    n[ev->kind]++;
+}
+
+// Gemini's events may be a list, in which more may stand behind an error. An error reads the whole
+// list once more: 100,000 of them must not do so each.
+static void nothing_follows_an_error(void **state)
+{
+    unsigned told[CANON_EV_ERROR + 1] = {0};
+    struct canon_context c = {.arena = &arena, .rng = &rng, .model = SLICE("m")};
+    struct tape t = {.tokens = NULL};
+    void *reader = arena_zalloc(&arena, dialect_gemini.reader_size);
+    struct buf list;
+
+    (void)state;
+    buf_init(&list, OUT_MAX);
+    buf_append_str(&list, "[{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}]}");
+    for (int i = 0; i < 100000; i++) {
+        buf_append_str(&list, ",{\"error\":{\"code\":503,\"message\":\"m\"}}");
+    }
+    buf_append_str(&list, ",{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"b\"}]}}]}]");
+    assert_true(dialect_gemini.read_event(reader, &t, SLICE_NULL, buf_slice(&list), &c,
+                                          (struct canon_sink){count, told}));
+    assert_int_equal(told[CANON_EV_TEXT], 1);
+    assert_int_equal(told[CANON_EV_ERROR], 1);
+    tape_done(&t);
+    buf_done(&list);
+}
+
+// All events of a stream as one list, with an error at its end: no answer.
+static void a_list_with_an_error_is_no_answer(void **state)
+{
+    static const struct slice whole = SLICE(
+        "[{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]},\"finishReason\":\"STOP\"}]}]");
+    static const struct slice failed =
+        SLICE("[{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]},\"finishReason\":"
+              "\"STOP\"}]},{\"error\":{\"code\":503,\"message\":\"m\"}}]");
+    struct dialect_answer seen;
+    struct xlate x;
+
+    (void)state;
+    xlate_init(&x, &dialect_openai, &arena, &rng);
+    x.provider = &dialect_gemini;
+    x.context = (struct canon_context){.arena = &arena, .rng = &rng, .model = SLICE("m")};
+    assert_true(xlate_answer(&x, whole, false, &out, &seen));
+    assert_false(xlate_answer(&x, failed, false, &out, &seen));
+    xlate_done(&x);
+}
+
 // --- what is too large -----------------------------------------------------------------------
 
 // A name is said once by the client and repeated with each result: 60 bytes become 100,000.
@@ -654,6 +706,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(tells_a_document_as_a_stream, setup, teardown),
         cmocka_unit_test_setup_teardown(a_document_has_lines_an_event_has_one, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_follows_the_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(nothing_follows_an_error, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_list_with_an_error_is_no_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(a_request_that_grows_too_large, setup, teardown),
         cmocka_unit_test_setup_teardown(a_result_with_a_long_id, setup, teardown),
         cmocka_unit_test_setup_teardown(a_schema_that_names_itself, setup, teardown),
