@@ -346,6 +346,7 @@ static void on_call_start(const struct reading *x, uint64_t index, uint32_t bloc
     b->json = x->c->json_tool &&
               tape_eq(x->t, tape_get(x->t, block, "name"), DIALECT_ANTHROPIC_JSON_TOOL);
     b->tool = x->r->tools;
+    x->r->json = x->r->json || b->json;
     if (!b->json) {
         x->r->tools++;
         x->r->called = true;
@@ -421,14 +422,14 @@ static void on_block_start(const struct reading *x, uint64_t index)
     x->r->foreign = x->r->foreign && x->r->foreign_index != index;
     if (tape_eq(x->t, type, "tool_use")) {
         on_call_start(x, index, block);
-    } else if (tape_eq(x->t, type, "text")) {
+    } else if (tape_eq(x->t, type, "text") && !x->r->json) {
         on_text_start(x, block);
     } else if (tape_eq(x->t, type, "thinking")) {
         tell_text(x, CANON_EV_REASONING, tape_get_text(x->t, block, "thinking"));
         tell_text(x, CANON_EV_SIGNATURE, tape_get_text(x->t, block, "signature"));
     } else if (tape_eq(x->t, type, "redacted_thinking")) {
         tell_text(x, CANON_EV_REDACTED, tape_get_text(x->t, block, "data"));
-    } else if (tape_is(x->t, type, SCAN_STRING)) { // a tool that ran there, or what is not known
+    } else if (tape_is(x->t, type, SCAN_STRING)) { // of a tool that ran there, or not known
         x->r->foreign = true;
         x->r->foreign_index = index;
     }

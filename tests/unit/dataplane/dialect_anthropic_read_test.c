@@ -305,6 +305,11 @@ static void the_json_tool_is_text(void **state)
     assert_string_equal(TOLD(true, MESSAGE, START("0", TOOL("json_output")), STOP("0"),
                              START("1", TOOL("f")), STOP("1"), FINISH("tool_use"), END),
                         "start usage:5/1 text:{} tool0:f args0:{} finish:3 usage:5/7 end");
+    // what is said behind it would be no JSON, as in a whole answer
+    assert_string_equal(TOLD(true, MESSAGE, START("0", TOOL("json_output")), ARGS("0", "{}"),
+                             STOP("0"), START("1", "{\"type\":\"text\",\"text\":\"\"}"),
+                             WORD("1", "Done."), STOP("1"), FINISH("tool_use"), END),
+                        "start usage:5/1 text:{} finish:1 usage:5/7 end");
 }
 
 static void odd_streams(void **state)
