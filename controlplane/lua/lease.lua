@@ -212,7 +212,7 @@ local function bucket(key, amount, per, lease, q)
   end
   local told = q.returned + q.again
   local others = stored(saved[12], -AGAIN) -- when an earlier version was here
-  if saved[1] and saved[11] ~= saved[1] .. ' ' .. saved[2] .. ' ' .. saved[7] then
+  if saved[1] and saved[11] ~= saved[1] .. ' ' .. tostring(saved[2]) .. ' ' .. tostring(saved[7]) then
     others = clock
   end
   local unheard = clock < others + AGAIN and q.returned or told -- what cannot have been counted

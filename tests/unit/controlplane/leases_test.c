@@ -344,6 +344,11 @@ static void a_damaged_value_costs_its_limit_only(void **state)
     }
     ask(f, items, ARRAY_LEN(items));
     assert_int_equal(f->n, ARRAY_LEN(items));
+    // One that has a level only (of the first versions) goes on.
+    command(f, (const char *const[4]){"DEL", cases[0].argv[1]});
+    command(f, (const char *const[4]){"HSET", cases[0].argv[1], "v", "5"});
+    ask(f, items, 1);
+    assert_int_equal(f->n, 1);
     // The clock is made anew.
     command(f, (const char *const[4]){"HSET", "{sluice}:clock", "v", "x"});
     ask_and_listen(f, items, log);
