@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/rng.h"
 #include "common/io/crypto.h"
 
 #define A50 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -112,6 +113,64 @@ static void no_two_are_one(void **state)
     assert_true(slice_eq(tools[2].name, made));
 }
 
+#define RANDOM_TOOLS 40
+
+// A few characters that one, both or none of the providers take, so that many names come to the
+// same; some around their greatest lengths.
+static struct slice random_name(struct rng *rng)
+{
+    static const char *const pieces[] = {"a", "_", ".", "\\u00e9", "1", "\xc3\xa9"};
+    size_t n = rng_below(rng, 8) == 0 ? 60 + rng_below(rng, 70) : 1 + rng_below(rng, 3);
+    struct slice name = SLICE("");
+
+    while (n-- > 0) {
+        name = slice_str(arena_printf(&arena, SLICE_FMT "%s", SLICE_ARG(name),
+                                      pieces[rng_below(rng, ARRAY_LEN(pieces))]));
+    }
+    return name;
+}
+
+static void check_names(const struct canon_tool *tools, const struct slice *in,
+                        const struct canon_names *n, const struct dialect *provider)
+{
+    for (size_t i = 0; i < RANDOM_TOOLS; i++) {
+        assert_true(tools[i].name.n > 0 && tools[i].name.n <= provider->name_max);
+        assert_true(slice_eq(canon_names_client(n, tools[i].name), in[i]));
+        for (size_t k = 0; k < i; k++) {
+            assert_int_equal(slice_eq(tools[i].name, tools[k].name), slice_eq(in[i], in[k]));
+        }
+    }
+}
+
+static void one_to_one_whatever_they_are(void **state)
+{
+    static const struct dialect *const providers[] = {&dialect_openai, &dialect_gemini};
+    struct rng rng;
+
+    (void)state;
+    rng_init(&rng, 1);
+    for (int round = 0; round < 300; round++) {
+        const struct dialect *provider = providers[round % 2];
+        struct canon_tool tools[RANDOM_TOOLS] = {{.next = NULL}};
+        struct canon_request r = {.tools = tools};
+        struct slice in[RANDOM_TOOLS];
+        struct canon_names n;
+
+        arena_reset(&arena);
+        for (size_t i = 0; i < RANDOM_TOOLS; i++) {
+            in[i] = tools[i].name = random_name(&rng);
+            tools[i].next = i + 1 < RANDOM_TOOLS ? &tools[i + 1] : NULL;
+        }
+        canon_names_make(&n, &r, provider, &arena);
+        canon_names_put(&n, &r);
+        check_names(tools, in, &n, provider);
+        canon_names_take(&n, &r);
+        for (size_t i = 0; i < RANDOM_TOOLS; i++) {
+            assert_true(slice_eq(tools[i].name, in[i]));
+        }
+    }
+}
+
 // What is missing or empty is nothing to make another of, and stays what it was.
 static void empty_names_stay(void **state)
 {
@@ -185,6 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(names_are_made, setup, teardown),
         cmocka_unit_test_setup_teardown(no_two_are_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_to_one_whatever_they_are, setup, teardown),
         cmocka_unit_test_setup_teardown(empty_names_stay, setup, teardown),
         cmocka_unit_test_setup_teardown(a_name_is_read_once, setup, teardown),
     };
