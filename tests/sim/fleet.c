@@ -52,6 +52,7 @@ struct request {
     struct fleet_request r;
     unsigned events; // on their way to it
     uint64_t tries;  // admissions asked for: an older timer is out of date
+    bool parked;     // a wake may also come when it has been admitted by its timer
     bool over;
 };
 
@@ -288,6 +289,7 @@ static void admit(struct request *r)
     uint64_t now = clock_of(r->p);
 
     r->tries++;
+    r->parked = false;
     switch (limit_admit(r->p->store, &r->pass, &r->r.q, now)) {
     case LIMIT_OK:
         f->stats.admitted++;
@@ -307,6 +309,7 @@ static void admit(struct request *r)
         end(r);
         break;
     case LIMIT_PARKED:
+        r->parked = true;
         to_request(r, r->pass.parked_until_us > now ? r->pass.parked_until_us - now : 0, on_again,
                    r->tries);
         break;
@@ -318,7 +321,7 @@ static void on_again(void *arg, uint64_t tries)
 {
     struct request *r = arg;
 
-    if (arrived(r) && (tries == 0 || tries == r->tries)) {
+    if (arrived(r) && r->parked && (tries == 0 || tries == r->tries)) {
         admit(r);
     }
 }
