@@ -132,6 +132,11 @@ static struct slice compact_text(struct slice json, struct buf *b)
     return buf_slice(b);
 }
 
+static bool is_json_call(const struct tape *t, const struct canon_context *c, uint32_t block)
+{
+    return c->json_tool && tape_eq(t, tape_get(t, block, "name"), DIALECT_ANTHROPIC_JSON_TOOL);
+}
+
 // What was said beside the JSON is no JSON: the content is the tool's input.
 static void forget_texts(struct answer *r)
 {
@@ -154,8 +159,10 @@ static void read_call(struct answer *r, uint32_t block)
     struct canon_part *p;
     struct buf b;
 
-    if (r->c->json_tool &&
-        tape_eq(r->t, tape_get(r->t, block, "name"), DIALECT_ANTHROPIC_JSON_TOOL)) {
+    if (is_json_call(r->t, r->c, block)) {
+        if (r->json) {
+            return; // two are no JSON: the first one counts
+        }
         forget_texts(r);
         p = canon_add_part(r->c->arena, &r->tail, CANON_TEXT);
         p->text = arena_dup(r->c->arena, compact_text(input_of(r->t, block), &b));
@@ -343,8 +350,7 @@ static void on_call_start(const struct reading *x, uint64_t index, uint32_t bloc
                              .name = tape_get_text(x->t, block, "name")};
     struct buf input;
 
-    b->json = x->c->json_tool &&
-              tape_eq(x->t, tape_get(x->t, block, "name"), DIALECT_ANTHROPIC_JSON_TOOL);
+    b->json = is_json_call(x->t, x->c, block);
     b->tool = x->r->tools;
     x->r->json = x->r->json || b->json;
     if (!b->json) {
@@ -418,9 +424,10 @@ static void on_text_start(const struct reading *x, uint32_t block)
 static void on_block_start(const struct reading *x, uint64_t index)
 {
     uint32_t block = tape_get(x->t, 0, "content_block"), type = tape_get(x->t, block, "type");
+    bool again = x->r->json && is_json_call(x->t, x->c, block);
 
     x->r->foreign = x->r->foreign && x->r->foreign_index != index;
-    if (tape_eq(x->t, type, "tool_use")) {
+    if (tape_eq(x->t, type, "tool_use") && !again) {
         on_call_start(x, index, block);
     } else if (tape_eq(x->t, type, "text") && !x->r->json) {
         on_text_start(x, block);
@@ -429,7 +436,7 @@ static void on_block_start(const struct reading *x, uint64_t index)
         tell_text(x, CANON_EV_SIGNATURE, tape_get_text(x->t, block, "signature"));
     } else if (tape_eq(x->t, type, "redacted_thinking")) {
         tell_text(x, CANON_EV_REDACTED, tape_get_text(x->t, block, "data"));
-    } else if (tape_is(x->t, type, SCAN_STRING)) { // of a tool that ran there, or not known
+    } else if (tape_is(x->t, type, SCAN_STRING)) { // of a tool that ran there, not known, too many
         x->r->foreign = true;
         x->r->foreign_index = index;
     }

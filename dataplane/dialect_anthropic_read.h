@@ -36,7 +36,7 @@ struct dialect_anthropic_reader {
     uint64_t chars, text_begin;
     struct canon_citation *citations, **citations_tail;
     uint32_t n_citations;
-    bool json;    // the JSON tool was called: what is said behind it is no part of the content
+    bool json;    // the JSON tool was called: texts and such calls behind it are left out
     bool foreign; // the block of this index is of no type that is shown, nor are its deltas
     uint64_t foreign_index;
 };

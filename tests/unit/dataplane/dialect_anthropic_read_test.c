@@ -132,6 +132,11 @@ static void json_tool_and_refusal(void **state)
     (void)state;
     assert_int_equal(a.choices->parts->kind, CANON_TEXT);
     TEXT(a.choices->parts->text, "{\\\"a\\\":[1,\\\"x y\\\"]}");
+    // two of them would be no JSON
+    a = must(JSON ",{\"type\":\"tool_use\",\"name\":\"json_output\",\"input\":{}}", "tool_use",
+             true);
+    TEXT(a.choices->parts->text, "{\\\"a\\\":[1,\\\"x y\\\"]}");
+    assert_null(a.choices->parts->next);
     a = must(T("I"), "refusal", false);
     assert_int_equal(a.choices->parts->next->kind, CANON_REFUSAL);
     TEXT(a.choices->parts->next->text, "why");
@@ -308,7 +313,8 @@ static void the_json_tool_is_text(void **state)
     // what is said behind it would be no JSON, as in a whole answer
     assert_string_equal(TOLD(true, MESSAGE, START("0", TOOL("json_output")), ARGS("0", "{}"),
                              STOP("0"), START("1", "{\"type\":\"text\",\"text\":\"\"}"),
-                             WORD("1", "Done."), STOP("1"), FINISH("tool_use"), END),
+                             WORD("1", "Done."), STOP("1"), START("2", TOOL("json_output")),
+                             ARGS("2", "{1}"), STOP("2"), FINISH("tool_use"), END),
                         "start usage:5/1 text:{} finish:1 usage:5/7 end");
 }
 
