@@ -70,19 +70,6 @@ static bool note_provider(void *ctx, struct resource *r)
     return true;
 }
 
-static bool lets_strangers_in(const struct config *config)
-{
-    for (size_t i = 0; i < config->n_resources; i++) {
-        const struct resource *r = config->resources[i];
-
-        if (r->kind == RESOURCE_SETTINGS && (r->u.settings->auth_mode == RESOURCE_AUTH_OPTIONAL ||
-                                             r->u.settings->auth_mode == RESOURCE_AUTH_OFF)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static struct env *variables(const struct api_config_source *from)
 {
     // What no text may ask for.
@@ -111,7 +98,7 @@ static struct config *read_text(struct reading *g)
                                      .has_ctx = &t->providers};
     struct config *config = config_parse(t->name, SLICE_MAKE(t->bytes, t->n), &o);
 
-    if (!t->from.strangers && config_ok(config) && lets_strangers_in(config)) {
+    if (!t->from.strangers && config_ok(config) && config_lets_strangers_in(config)) {
         problem_add(&config->problems, PROBLEM_ERROR, (struct problem_place){0}, "auth.mode",
                     "must be `required` while a proxy can be reached by others (server.address); "
                     "--insecure-no-auth allows it");

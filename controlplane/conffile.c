@@ -43,18 +43,8 @@ struct conffile {
 // Callers without a key on an address that others can reach: only when told so in as many words.
 static bool opens_to_strangers(const struct config *config)
 {
-    if (boot_is_loopback(config_boot(config)->server.address.s)) {
-        return false;
-    }
-    for (size_t i = 0; i < config->n_resources; i++) {
-        const struct resource *r = config->resources[i];
-
-        if (r->kind == RESOURCE_SETTINGS && (r->u.settings->auth_mode == RESOURCE_AUTH_OPTIONAL ||
-                                             r->u.settings->auth_mode == RESOURCE_AUTH_OFF)) {
-            return true;
-        }
-    }
-    return false;
+    return !boot_is_loopback(config_boot(config)->server.address.s) &&
+           config_lets_strangers_in(config);
 }
 
 struct config *conffile_read(const struct conffile_options *o)

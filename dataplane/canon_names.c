@@ -166,20 +166,19 @@ static void make_others(void *ctx, struct slice *name)
     canon_index_add(&m->n->from, m->a, made)->value = *name;
 }
 
-void canon_names_make(struct canon_names *n, const struct canon_request *r,
+void canon_names_make(struct canon_names *n, struct canon_request *r,
                       const struct dialect *provider, struct arena *a)
 {
     struct maker m = {n, provider, a};
-    struct canon_request *names = (struct canon_request *)(uintptr_t)r; // only looked at
 
     *n = (struct canon_names){.any = false};
     if (provider->name_max == 0) {
         return;
     }
-    each(names, look, &m);
+    each(r, look, &m);
     if (n->any) {
-        each(names, keep_fitting, &m);
-        each(names, make_others, &m);
+        each(r, keep_fitting, &m);
+        each(r, make_others, &m);
     }
 }
 

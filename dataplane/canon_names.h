@@ -28,8 +28,8 @@ struct canon_names {
     bool any;                    // some name is another one there
 };
 
-// Fills *n for a provider. The names stay the request's.
-void canon_names_make(struct canon_names *n, const struct canon_request *r,
+// Fills *n for a provider. The names stay the request's, which is only looked at.
+void canon_names_make(struct canon_names *n, struct canon_request *r,
                       const struct dialect *provider, struct arena *a);
 // Puts the provider's names into the request, or takes them out again.
 void canon_names_put(const struct canon_names *n, struct canon_request *r);

@@ -101,6 +101,19 @@ void config_hash_keys(struct config *c, const uint8_t key_hash_key[32])
     }
 }
 
+bool config_lets_strangers_in(const struct config *c)
+{
+    for (size_t i = 0; i < c->n_resources; i++) {
+        const struct resource *r = c->resources[i];
+
+        if (r->kind == RESOURCE_SETTINGS && (r->u.settings->auth_mode == RESOURCE_AUTH_OPTIONAL ||
+                                             r->u.settings->auth_mode == RESOURCE_AUTH_OFF)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool config_check(const char *file, const struct env *env, struct buf *report)
 {
     struct env *own = NULL;

@@ -78,6 +78,10 @@ static inline const struct boot *config_boot(const struct config *c)
     return &c->schema.boot;
 }
 
+// Its auth.mode serves callers without a key. Where others can reach a proxy that has to be asked
+// for.
+bool config_lets_strangers_in(const struct config *c);
+
 // Fills in the hashes of the virtual keys that the document declares, with the settings'
 // key_hash_key (32 bytes).
 void config_hash_keys(struct config *c, const uint8_t key_hash_key[32]);
